@@ -110,7 +110,7 @@ def place(points: Iterable[tuple[float, float | None]], scale: Scale) -> list[tu
     for _bin, stack in sorted(stacks.items()):
         stack.sort(key=lambda point: (point[1], point[0]))
         spacing = min(DOT * 0.9, (ROW - 8 - DOT) / max(1, len(stack) - 1))
-            # By value from the bottom up, centred: low values below and high ones above, as a small histogram.
+        # By value from the bottom up, centred: low values below, high ones above: a small histogram.
         for level, (x, step) in enumerate(stack):
             placed.append((x, ((len(stack) - 1) / 2 - level) * spacing, step))
     return placed
@@ -122,7 +122,8 @@ def _draw(swarms: list[Swarm], reader: Reader, prefix: str) -> str:
     values = [phi for item in drawn for phi, _rank in item.points]
     room = min(210.0, max(60.0, *(svg.text_width(item.name) for item in drawn)) + 2)
     marked = any(item.sensitive for item in drawn)
-    left = MARGIN + (16.0 if marked else 0.0) + room + 16
+    names = MARGIN + room
+    left = names + (30.0 if marked else 16.0)
     scale = svg.nice_scale(min(0.0, *values), max(0.0, *values), left + 4, WIDTH - MARGIN - 8, 6)
     places = min(7, places_for(max(map(abs, values))))
     top = 40.0
@@ -133,9 +134,12 @@ def _draw(swarms: list[Swarm], reader: Reader, prefix: str) -> str:
     words = []
     for index, item in enumerate(drawn):
         middle = top + ROW * index + ROW / 2
-        row = [text(left - 12, middle + 4, isolate(svg.fit(item.name, room)), "plot-text", "end")]
+        row = [
+            line(scale.start, middle, scale.end, middle, "plot-grid"),
+            text(names, middle + 4, isolate(svg.fit(item.name, room)), "plot-text", "end"),
+        ]
         if item.sensitive:
-            row.append(diamond(MARGIN + 5, middle))
+            row.append(diamond(names + 10, middle))
         row += _paths(place(item.points, scale), middle)
         sentence = _sentence(item, reader, places)
         words.append(f"{sentence}.")

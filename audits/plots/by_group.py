@@ -67,9 +67,9 @@ def _dots(
     drawn, step = ordered[:MOST_FEATURES], 24.0
     places = min(7, places_for(largest[ordered[0]]))
     marked &= set(drawn)
-    indent = 16.0 if marked else 0.0
     room = min(210.0, max(60.0, *(svg.text_width(name) for name in drawn)) + 2)
-    left = MARGIN + indent + room + 14
+    names = MARGIN + room
+    left = names + (28.0 if marked else 14.0)
     scale = svg.nice_scale(0.0, largest[ordered[0]] or 1.0, left, WIDTH - MARGIN - 8, 6)
     parts: list[Markup] = []
     words: list[str] = []
@@ -87,9 +87,9 @@ def _dots(
             pairs = [
                 (series, by_group[item][name]) for series, item in enumerate(groups) if name in by_group[item]
             ]
-            row = [text(left - 10, middle + 4, isolate(svg.fit(name, room)), "plot-text", "end")]
+            row = [text(names, middle + 4, isolate(svg.fit(name, room)), "plot-text", "end")]
             if name in marked:
-                row.append(diamond(MARGIN + 5, middle))
+                row.append(diamond(names + 10, middle))
             if pairs:
                 sizes = [value for _series, value in pairs]
                 row.append(line(scale(min(sizes)), middle, scale(max(sizes)), middle, "plot-range"))
@@ -138,15 +138,15 @@ def _key(groups: list[str], y: float, total: int, reader: Reader) -> tuple[list[
     return drawn, y + 12
 
 
-_SHAPES = (
+_SHAPES = (  # no diamond: that is the mark of a sensitive column
     "",  # a disc
     "m-4.6 -4.6h9.2v9.2h-9.2z",
-    "m0 -6.2l6.2 6.2l-6.2 6.2l-6.2 -6.2z",
     "m0 -5.8l6 10.4h-12z",
     "m0 5.8l6 -10.4h-12z",
     "m-2 -5.8h4v3.8h3.8v4h-3.8v3.8h-4v-3.8h-3.8v-4h3.8z",
-    "m-5.8 -2h11.6v4h-11.6z",
-    "m-2 -5.8h4v11.6h-4z",
+    "m-5.8 -2.4h11.6v4.8h-11.6z",
+    "m-2.4 -5.8h4.8v11.6h-4.8z",
+    "m-5.4 -5.4h10.8l-5.4 5.4l5.4 5.4h-10.8l5.4 -5.4z",
 )
 
 

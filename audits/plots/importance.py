@@ -78,9 +78,9 @@ def _bars(features: list[Feature], reader: Reader, prefix: str) -> str:
     ]
     edges, right = columns(heads, cells)
     marked = any(item.sensitive for item in drawn)
-    indent = 16.0 if marked else 0.0
     room = min(210.0, max(60.0, *(svg.text_width(item.name) for item in drawn)) + 2)
-    left = MARGIN + indent + room + 12
+    names = MARGIN + room
+    left = names + (24.0 if marked else 10.0)
     scale = svg.nice_scale(0.0, drawn[0].mean_abs or 1.0, left, right - 4, 4)
     top, step = 24.0, 26.0
     bottom = top + step * len(drawn) + 2
@@ -106,8 +106,8 @@ def _bars(features: list[Feature], reader: Reader, prefix: str) -> str:
                     fill=f"url(#{hatch})",
                 )
             )
-            bar.append(diamond(MARGIN + 5, y + 13))
-        bar.append(text(left - 10, y + 17, isolate(svg.fit(item.name, room)), "plot-text", "end"))
+            bar.append(diamond(names + 10, y + 13))
+        bar.append(text(names, y + 17, isolate(svg.fit(item.name, room)), "plot-text", "end"))
         bar += [text(edge, y + 17, cell, "plot-text", "end") for cell, edge in zip(shown, edges, strict=True)]
         sentence = _("%(feature)s: mean |φ| %(mean_abs)s, mean φ %(mean_signed)s, share %(share)s") % {
             "feature": isolate(svg.fit(item.name, 400)),

@@ -154,7 +154,7 @@ class _Figure:
         self.facets, self.hidden, self.limit, self.reader = facets, hidden, limit, reader
         groups = [item for facet in facets for item in facet.groups]
         names = [item.name for item in groups]
-        self.label_room = min(200.0, max(60.0, *(svg.text_width(name) for name in names)) + 2)
+        self.label_room = min(180.0, max(60.0, *(svg.text_width(name) for name in names)) + 2)
         heads = [_("rate"), _("interval"), _("ratio to highest"), _("n")]
         shown = [
             [reader.rate(item.rate) for item in groups],

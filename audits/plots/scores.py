@@ -134,7 +134,7 @@ def _calibration_key(x: float, y: float, largest: int, reader: Reader) -> tuple[
     items = [
         (line(x - 9, y, x + 9, y, "plot-diagonal"), _("score and rate agree")),
         (el("circle", cls="plot-dot", cx=x, cy=y + 26, r=9.0), shown),
-        (line(x, y + 44, x, y + 60, "plot-interval"), _("95 % interval of the rate")),
+        (line(x, y + 44, x, y + 60, "plot-interval"), _("%(level)s interval of the rate") % {"level": "95%"}),
     ]
     drawn: list[Markup] = []
     for index, (sign, words) in enumerate(items):
