@@ -67,7 +67,7 @@ def _bars(features: list[Feature], reader: Reader, prefix: str) -> str:
     _ = reader.gettext
     drawn, rest = features[:MOST_FEATURES], features[MOST_FEATURES:]
     places = min(7, places_for(drawn[0].mean_abs))
-    heads = [_("mean |φ|"), _("mean φ"), _("share")]
+    heads = [svg.fit(head, 120, 11) for head in (_("mean |φ|"), _("mean φ"), _("share"))]
     cells = [
         [
             reader.decimals(item.mean_abs, places),
@@ -81,6 +81,7 @@ def _bars(features: list[Feature], reader: Reader, prefix: str) -> str:
     room = min(210.0, max(60.0, *(svg.text_width(item.name) for item in drawn)) + 2)
     names = MARGIN + room
     left = names + (24.0 if marked else 10.0)
+    right = max(right, left + 100)
     scale = svg.nice_scale(0.0, drawn[0].mean_abs or 1.0, left, right - 4, 4)
     top, step = 24.0, 26.0
     bottom = top + step * len(drawn) + 2

@@ -155,7 +155,7 @@ class _Figure:
         groups = [item for facet in facets for item in facet.groups]
         names = [item.name for item in groups]
         self.label_room = min(180.0, max(60.0, *(svg.text_width(name) for name in names)) + 2)
-        heads = [_("rate"), _("interval"), _("ratio to highest"), _("n")]
+        heads = [svg.fit(head, 120, 11) for head in (_("rate"), _("interval"), _("ratio to highest"), _("n"))]
         shown = [
             [reader.rate(item.rate) for item in groups],
             [reader.interval(item.low, item.high) for item in groups],
@@ -169,8 +169,9 @@ class _Figure:
         for head, cells in zip(reversed(heads), reversed(shown), strict=True):
             self.columns.insert(0, (head, right))
             right -= max(svg.text_width(head, 11), *(svg.text_width(cell) for cell in cells)) + 14
-        values = [value for item in groups for value in (item.rate, item.low, item.high) if value is not None]
         self.left = MARGIN + self.label_room + 14
+        right = max(right, self.left + 100)
+        values = [value for item in groups for value in (item.rate, item.low, item.high) if value is not None]
         self.scale: Scale = svg.nice_scale(
             min([0.0, *values]), max(values) if values and max(values) > 0 else 1.0, self.left, right - 6
         )
@@ -198,12 +199,10 @@ class _Figure:
             shown = self.reader.decimals(tick, max(1, self.scale.decimals))
             axis.append(text(self.scale(tick), bottom + 16, shown, "plot-muted", "middle"))
         y = bottom + 38
-        legend = self.legend(y)
-        if legend:
-            y += 20
+        legend, y = self.legend(y)
         notes = self.notes()
         for note in notes:
-            axis.append(text(MARGIN, y, note, "plot-note"))
+            axis.append(text(MARGIN, y, svg.fit(note, WIDTH - 2 * MARGIN, 11), "plot-note"))
             y += 16
         return svg.document(
             prefix,
@@ -283,21 +282,26 @@ class _Figure:
             parts.append(text(MARGIN, y + ROW + 6, svg.fit(reason, WIDTH - 2 * MARGIN, 11), "plot-note"))
         return group(*parts, title=f"{self.sentence(item, facet)}; {item.details}")
 
-    def legend(self, y: float) -> list[Markup]:
+    def legend(self, y: float) -> tuple[list[Markup], float]:
+        """What the marks mean, on as many lines as the reader's language takes; and where the notes start."""
         _ = self.reader.gettext
         if not self.seen or (self.seen == {""} and self.limit is None):
-            return []
+            return [], y
         items = [("", _("point estimate with its interval"))]
         if "below" in self.seen:
             shown = _("below %(limit)s × the highest rate") % {"limit": self.reader.rate(self.limit)}
             items.append(("below", shown))
         if "excluded" in self.seen:
             items.append(("excluded", _("not compared")))
-        drawn, x = [], MARGIN + 6
+        drawn: list[Markup] = []
+        x = MARGIN + 6
         for state, shown in items:
+            room = svg.text_width(shown, 11) + 36
+            if drawn and x + room - 20 > WIDTH - MARGIN:
+                x, y = MARGIN + 6, y + 18
             drawn += [mark(x, y - 4, state), text(x + 11, y, shown, "plot-note")]
-            x += svg.text_width(shown, 11) + 36
-        return drawn
+            x += room
+        return drawn, y + 20
 
     def notes(self) -> list[str]:
         _ = self.reader.gettext

@@ -131,3 +131,13 @@ def test_hostile_rows_stay_inside_a_well_formed_figure(limit: float | None) -> N
 def test_the_same_rows_give_the_same_bytes_by_position_or_by_name() -> None:
     named = [dict(zip(COLUMNS, each, strict=True)) for each in SEX]
     assert group_rates_plot(SEX, 0.8) == group_rates_plot(named, 0.8) == group_rates_plot(iter(SEX), 0.8)
+
+
+def test_a_long_winded_language_breaks_the_legend_and_leaves_room_to_draw() -> None:
+    rows = [*SEX, row("sex", "other", 4, 0.9, 0.4, 1.0, "few")]
+    drawn = group_rates_plot(rows, 0.8, labels=lambda message: f"{message} {'palavra ' * 8}".strip())
+    assert list(outside(drawn)) == []
+    legend = marks(drawn, "plot-dot-excluded")[1]
+    assert float(legend["cy"]) > float(marks(drawn, "plot-dot")[1]["cy"])
+    (axis,) = marks(drawn, "plot-axis")
+    assert float(axis["x2"]) - float(axis["x1"]) >= 90
