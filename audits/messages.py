@@ -36,6 +36,8 @@ class _Params(dict[str, Any]):
 def _shown(value: Any) -> Any:
     if isinstance(value, float):
         return f"{value:.4g}"
+    if isinstance(value, dict) and "code" in value:
+        return render(value)  # a message about a message: why a line of the dossier is not passed
     if isinstance(value, list | tuple):
         return ", ".join(str(_shown(item)) for item in value)
     return value

@@ -41,7 +41,7 @@ SENTENCES = {
     "rejected_by_reviewer": _("A reviewer ({role}) rejected the request."),
     "changes_requested": _("A reviewer ({role}) asked for changes. Register a new version, or ask again."),
     "requirements_not_met": _("{count} requirements of the policy are not met."),
-    "requirement_not_passed": _("{check}: {metric} {attribute} is {verdict}."),
+    "requirement_not_passed": _("{check}, {metric} {attribute}: {cause}"),
     # verdicts
     "limit_met_min": _("{value} is at least {limit}: within policy."),
     "limit_met_max": _("{value} is at most {limit}: within policy."),

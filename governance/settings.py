@@ -127,6 +127,7 @@ CRIVO_PUBLISH = env.str("CRIVO_PUBLISH", str(DATA / "published"))  # signed chec
 CRIVO_ORIGIN = env.str("CRIVO_ORIGIN", "crivo.local/audit")  # name of this log in its checkpoints
 CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
+CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_EVENT_TASKS = {"check_run.completed": ["governance.tasks.settle_after_check"]}
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
@@ -165,7 +166,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("CRIVO_HTTPS", False)
 
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["governance.api.authentication.TokenAuthentication"],
-    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_PERMISSION_CLASSES": ["governance.api.permissions.Authenticated"],
     "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",

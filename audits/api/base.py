@@ -9,8 +9,11 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db import close_old_connections
+from django.db.models import QuerySet
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from audits.actors import Actor, Command, Idempotency
@@ -105,3 +108,10 @@ def wait_seconds(request: Request) -> float:
 
 def etag_of(digest: str) -> str:
     return f'"{sha256(digest.encode()).hexdigest()[:32]}"'
+
+
+def paged(view: View, queryset: QuerySet[Any], shape: type[BaseSerializer[Any]]) -> Response:
+    """One page of `queryset` as {next, previous, results}."""
+    paginator = Page()
+    rows = paginator.paginate_queryset(queryset, view.request, view=view)
+    return paginator.get_paginated_response(shape(rows, many=True).data)

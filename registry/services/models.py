@@ -1,8 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
-from uuid import UUID
 
 from audits import blobs
 from audits.actors import Command
@@ -11,6 +9,7 @@ from audits.door import Result, require, service
 from audits.errors import NotFound, Unprocessable
 from audits.ledger.record import lock, record
 from registry import selectors
+from registry.directory import directory
 from registry.metadata import validated
 from registry.models import DatasetVersion, Model, ModelVersion
 from registry.names import checked_name
@@ -42,13 +41,11 @@ def register_model_version(
     name: str,
     stored: blobs.Stored,
     metadata: Any,
-    find_author: Callable[[str], UUID | None],
-    use_case_exists: Callable[[str], bool],
     expected_digest: str = "",
 ) -> Result[ModelVersion]:
     """A version of the model `name` from an artefact already in the blob store. Same manifest, same version.
 
-    `find_author` and `use_case_exists` are asked of governance, which knows people and use cases.
+    Who the author is and whether the use case exists is asked through the directory port (registry.directory).
     422 names the field of `metadata` that is missing, unknown or contradicts the data.
     """
     model = selectors.model(command.actor, name)
@@ -63,9 +60,9 @@ def register_model_version(
         training = [_dataset(command, ref, "metadata.training") for ref in declared["training"]]
         evaluation = _dataset(command, declared["evaluation"], "metadata.evaluation")
         _check_columns(declared, [*training, evaluation])
-        if not use_case_exists(declared["use_case"]):
+        if not directory().use_case_exists(command.actor.workspace, declared["use_case"]):
             raise Unprocessable("use_case_unknown", field="metadata.use_case", name=declared["use_case"])
-        author = find_author(declared["author"]) if "author" in declared else command.actor.person
+        author = directory().person_named(declared["author"]) if "author" in declared else command.actor.person
         if author is None:
             raise Unprocessable("author_unknown", field="metadata.author", name=declared.get("author", ""))
     except Unprocessable as refusal:
