@@ -264,7 +264,7 @@ def _overlap(
 
 
 def row_keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash per row that does not depend on how a file stored its numbers (1, 1.0 and "1" agree)."""
+    """A 64-bit hash per row that does not depend on how a file stored its numbers (1 and 1.0 agree)."""
     alike = {}
     for position, name in enumerate(columns):
         column = frame[name]
