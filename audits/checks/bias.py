@@ -1,0 +1,281 @@
+"""Group disparity of a classifier's decisions: rates per group, their spread, and what one attribute alone changes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
+from audits.checks.cube import Cube, count
+from audits.checks.disparity import (
+    AGGREGATES,
+    RATES,
+    RESTS_ON,
+    Counts,
+    Disparity,
+    bootstrap,
+    from_counts,
+    minimum_n,
+    rate,
+    selection_chi_square,
+)
+from audits.checks.flips import flip_metrics
+from audits.checks.groups import JOIN, sensitive_groupings
+from audits.checks.intervals import holm, wilson
+from audits.checks.materials import Materials
+
+MIN_GROUP = 30
+LEVEL = 0.95
+REPLICATES = 10_000
+MAX_GROUPS = 5_000
+# minimum_n answers for the policy's limits where it is told them, else for these customary ones
+LIMITS = {"_ratio": 0.80, "_difference": 0.10}
+GROUP_COLUMNS = (
+    "attribute",
+    "group",
+    "n",
+    "positives",
+    "negatives",
+    "selection_rate",
+    "selection_rate_low",
+    "selection_rate_high",
+    "true_positive_rate",
+    "false_positive_rate",
+    "precision",
+    "accuracy",
+    "base_rate",
+    "excluded",
+)
+GROUP_METRICS = (
+    "selection_rate",
+    "base_rate",
+    "true_positive_rate",
+    "false_positive_rate",
+    "false_negative_rate",
+    "precision",
+    "negative_predictive_value",
+    "accuracy",
+)
+NAMED_EXCLUSIONS = 20
+
+
+def run(inputs: CheckInput, materials: Materials) -> CheckResult:
+    """Decisions on the evaluation data, counted by sensitive group. Rates are relative to the favourable decision.
+
+    parameters: sensitive (default: all declared), intersections (depth, default 1), min_group (rows, default 30),
+    level (0.95), replicates (10,000), limits (metric → limit, for `minimum_n`). Metrics carry `attribute` "sex", or
+    "sex×age" for an intersection. Raises CheckError where no figure could be trusted.
+    """
+    semantics, parameters = materials.semantics, inputs.parameters
+    if semantics.task == "regression":
+        raise CheckError("task_unsupported", task=semantics.task)
+    if semantics.favourable_label is None:
+        raise CheckError("semantics_missing", field="favourable_label")
+    columns = tuple(dict.fromkeys(parameters.get("sensitive") or semantics.sensitive_columns))
+    if not columns:
+        raise CheckError("no_sensitive_columns")
+    frame = materials.frame("evaluation")
+    every_column = tuple(dict.fromkeys((*columns, *semantics.sensitive_columns)))
+    groupings = sensitive_groupings(materials, "evaluation", every_column)
+    predictor = materials.model()
+    truth = materials.truth("evaluation", predictor.classes)
+    predicted = predictor.label_codes(frame)
+    cube = count({name: groupings[name] for name in columns}, truth, predicted, predictor.classes)
+    favourable = predictor.classes.index(semantics.favourable_label)
+
+    metrics: list[Metric] = []
+    rows: list[tuple[Any, ...]] = []
+    notes: list[Message] = []
+    tested: list[tuple[str, Counts]] = []
+    for depth in range(1, min(int(parameters.get("intersections", 1)), len(columns)) + 1):
+        for names in combinations(columns, depth):
+            attribute = JOIN.join(names)
+            found = measure(cube, names, favourable, int(parameters.get("min_group", MIN_GROUP)))
+            metrics += _aggregate_metrics(attribute, found, inputs)
+            if depth == 1:
+                metrics += _group_metrics(attribute, found, _level(inputs))
+            rows += _group_rows(attribute, found, _level(inputs))
+            notes += _notes(attribute, found, inputs)
+            tested.append((attribute, found.compared))
+    flips, flip_notes = flip_metrics(predictor, frame, semantics)
+    tables = (
+        Table(
+            "groups",
+            GROUP_COLUMNS,
+            tuple(rows),
+            {
+                "favourable_label": semantics.favourable_label,
+                "min_group": int(parameters.get("min_group", MIN_GROUP)),
+                "level": _level(inputs),
+                "rows": cube.rows,
+            },
+        ),
+        _tests(tested),
+    )
+    return CheckResult("completed", tuple(metrics) + flips, tables, tuple(notes) + flip_notes)
+
+
+def measure(cube: Cube, names: tuple[str, ...], favourable: int, min_group: int) -> Disparity:
+    """Disparity over one attribute or intersection of the cube."""
+    keys, table = cube.groups(names)
+    if len(keys) > MAX_GROUPS:
+        raise CheckError("too_many_groups", column=JOIN.join(names), count=len(keys), limit=MAX_GROUPS)
+    return from_counts(tuple(JOIN.join(key) for key in keys), favourable_counts(table, favourable), min_group)
+
+
+def favourable_counts(table: Counts, favourable: int) -> Counts:
+    """(groups, truth, prediction) of any number of classes as tp, fp, fn, tn of the favourable one against the rest."""
+    tp = table[:, favourable, favourable]
+    fp = table[:, :, favourable].sum(axis=1) - tp
+    fn = table[:, favourable, :].sum(axis=1) - tp
+    return np.stack([tp, fp, fn, table.sum(axis=(1, 2)) - tp - fp - fn], axis=1)
+
+
+def _level(inputs: CheckInput) -> float:
+    level = float(inputs.parameters.get("level", LEVEL))
+    if not 0 < level < 1:
+        raise CheckError("parameters_invalid", field="level", problem="0 < level < 1")
+    return level
+
+
+def _limit(name: str, inputs: CheckInput) -> float:
+    told = inputs.parameters.get("limits") or {}
+    return float(told[name]) if name in told else LIMITS["_ratio" if name.endswith("_ratio") else "_difference"]
+
+
+def _aggregate_metrics(attribute: str, found: Disparity, inputs: CheckInput) -> Iterator[Metric]:
+    level, compared = _level(inputs), found.compared
+    intervals = bootstrap(
+        compared,
+        seed=inputs.seed,
+        context=attribute,
+        replicates=int(inputs.parameters.get("replicates", REPLICATES)),
+        level=level,
+    )
+    total = int(compared.sum())
+    counts = {
+        "rows": total,
+        "groups": len(compared),
+        "groups_excluded": int((~found.included).sum()),
+        "positives": int(compared[:, [0, 2]].sum()),
+        "negatives": int(compared[:, [1, 3]].sum()),
+        "smallest_group": int(compared.sum(axis=1).min(initial=total)),
+    }
+    for name in AGGREGATES:
+        value = found.aggregates[name]
+        yield Metric(
+            name,
+            value,
+            attribute=attribute,
+            interval=None if value is None else intervals[name],
+            level=None if value is None or intervals[name] is None else level,
+            n=total,
+            denominators=counts,
+            undefined=None if value is not None else _why_undefined(attribute, name, found),
+            minimum_n=minimum_n(name, compared, _limit(name, inputs), level),
+        )
+
+
+def _why_undefined(attribute: str, name: str, found: Disparity) -> Message:
+    able = min(len(found.compared) - len(found.without(part)) for part in RESTS_ON[name])
+    if able < 2:
+        code = "fewer_than_two_groups"
+        return Message(code, {"attribute": attribute, "groups": able, "excluded": int((~found.included).sum())})
+    return Message("ratio_of_zeros", {"attribute": attribute, "metric": name})
+
+
+def _group_metrics(attribute: str, found: Disparity, level: float) -> Iterator[Metric]:
+    for name in GROUP_METRICS:
+        values = rate(found.counts, name)
+        top, bottom = RATES[name]
+        for place, group in enumerate(found.groups):
+            if not found.included[place]:
+                continue
+            successes = int(found.counts[place][list(top)].sum())
+            n = int(found.counts[place][list(bottom)].sum())
+            yield Metric(
+                name,
+                None if n == 0 else float(values[place]),
+                attribute=attribute,
+                group=group,
+                interval=wilson(successes, n, level),
+                level=None if n == 0 else level,
+                n=n,
+                denominators={"successes": successes, "rows": n},
+                undefined=None if n else Message("rate_undefined", {"metric": name, "group": group}),
+            )
+
+
+def _group_rows(attribute: str, found: Disparity, level: float) -> Iterator[tuple[Any, ...]]:
+    shown = {name: rate(found.counts, name) for name in GROUP_METRICS}
+    for place, group in enumerate(found.groups):
+        tp, fp, fn, tn = (int(value) for value in found.counts[place])
+        n = tp + fp + fn + tn
+        low, high = wilson(tp + fp, n, level) or (None, None)
+
+        def cell(name: str, place: int = place) -> float | None:
+            value = float(shown[name][place])
+            return None if np.isnan(value) else value
+
+        yield (
+            attribute,
+            group,
+            n,
+            tp + fn,
+            fp + tn,
+            cell("selection_rate"),
+            low,
+            high,
+            cell("true_positive_rate"),
+            cell("false_positive_rate"),
+            cell("precision"),
+            cell("accuracy"),
+            cell("base_rate"),
+            None if found.included[place] else "below_min_group",
+        )
+
+
+def _notes(attribute: str, found: Disparity, inputs: CheckInput) -> Iterator[Message]:
+    excluded = np.flatnonzero(~found.included)
+    minimum = int(inputs.parameters.get("min_group", MIN_GROUP))
+    if len(excluded) > NAMED_EXCLUSIONS:
+        rows = int(found.counts[excluded].sum())
+        params = {"attribute": attribute, "groups": len(excluded), "rows": rows, "minimum": minimum}
+        yield Message("groups_excluded", params)
+    else:
+        for place in excluded:
+            tp, fp, fn, tn = (int(value) for value in found.counts[place])
+            yield Message(
+                "group_excluded",
+                {
+                    "attribute": attribute,
+                    "group": found.groups[place],
+                    "n": tp + fp + fn + tn,
+                    "positives": tp + fn,
+                    "negatives": fp + tn,
+                    "minimum": minimum,
+                },
+            )
+    for name in ("true_positive_rate", "false_positive_rate", "precision"):
+        missing = found.without(name)
+        if missing:
+            shown = ", ".join(missing[:NAMED_EXCLUSIONS])
+            yield Message("rate_left_out", {"attribute": attribute, "metric": name, "groups": shown})
+
+
+def _tests(tested: list[tuple[str, Counts]]) -> Table:
+    """Is the decision independent of the group? Pearson's test per attribute and intersection, Holm over all of them."""
+    from scipy.special import chdtrc  # lighter than scipy.stats
+
+    known = [(attribute, found) for attribute, counts in tested if (found := selection_chi_square(counts))]
+    p_values = [float(chdtrc(degrees, statistic)) for _, (statistic, degrees) in known]
+    rows = tuple(
+        (attribute, statistic, degrees, p_value, adjusted)
+        for (attribute, (statistic, degrees)), p_value, adjusted in zip(
+            known, p_values, holm(p_values), strict=True
+        )
+    )
+    return Table("disparity_tests", ("attribute", "chi_square", "degrees", "p_value", "p_holm"), rows)

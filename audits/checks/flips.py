@@ -1,0 +1,100 @@
+"""How many decisions change when one attribute changes and nothing else (Kusner et al. 2017, the direct effect only).
+
+It says nothing about proxies: a model that never sees the column flips 0 decisions and may still tell groups apart.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from audits.checks.contract import CheckError, Message, Metric
+from audits.checks.labels import listed
+from audits.checks.predictor import Predictor
+from audits.checks.semantics import Semantics
+
+MAX_LEVELS = 21  # of a numeric column with more distinct values: evenly spread ones, both ends included
+MAX_CATEGORIES = 100
+
+
+def flip_metrics(
+    predictor: Predictor, frame: pd.DataFrame, semantics: Semantics
+) -> tuple[tuple[Metric, ...], tuple[Message, ...]]:
+    """Rows whose decision some other level of the column would change, per declared sensitive column.
+
+    `forbidden_attribute_flips` counts columns declared forbidden, each with its attribute, and once without attribute
+    for all together (0 where none is declared); `attribute_flips` is the same for allowed and monitored ones, kept
+    apart so that a requirement on forbidden columns never judges a permitted one.
+    """
+    metrics: list[Metric] = []
+    notes: list[Message] = []
+    total: npt.NDArray[np.bool_] | None = np.zeros(len(frame), dtype=bool)
+    decided: npt.NDArray[np.bool_] | None = None
+    for item in semantics.sensitive:
+        forbidden = item.use == "forbidden"
+        name = "forbidden_attribute_flips" if forbidden else "attribute_flips"
+        if item.column not in predictor.features:
+            metrics.append(Metric(name, 0.0, attribute=item.column, n=len(frame), denominators={"levels": 0}))
+            notes.append(Message("not_a_model_input", {"column": item.column}))
+            continue
+        levels = other_levels(frame[item.column], item.column)
+        if len(levels) < 2:
+            undefined = Message("attribute_constant", {"column": item.column})
+            metrics.append(Metric(name, None, attribute=item.column, n=len(frame), undefined=undefined))
+            total = None if forbidden else total
+            continue
+        if decided is None:
+            decided = predictor.decisions(frame)
+        changed = flipped(predictor, frame, item.column, levels, decided)
+        if forbidden and total is not None:
+            total |= changed
+        metrics.append(
+            Metric(
+                name,
+                float(changed.sum()),
+                attribute=item.column,
+                n=len(frame),
+                denominators={"rows": len(frame), "levels": len(levels)},
+            )
+        )
+    columns = [item.column for item in semantics.sensitive if item.use == "forbidden"]
+    overall = Metric(
+        "forbidden_attribute_flips",
+        None if total is None else float(total.sum()),
+        n=len(frame),
+        denominators={"rows": len(frame), "columns": len(columns)},
+        undefined=Message("attribute_constant", {"column": listed(columns)}) if total is None else None,
+    )
+    return (overall, *metrics), tuple(notes)
+
+
+def other_levels(column: pd.Series, name: str) -> pd.Series:
+    """The levels to try, from those that occur: all of a category's, spread ones of a fine-grained number."""
+    distinct = column.dropna().drop_duplicates()
+    numeric = pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+    if numeric:
+        distinct = distinct.sort_values()
+        if len(distinct) > MAX_LEVELS:
+            spread = np.unique(np.linspace(0, len(distinct) - 1, MAX_LEVELS).round().astype(int))
+            distinct = distinct.iloc[spread]
+    elif len(distinct) > MAX_CATEGORIES:
+        raise CheckError("too_many_groups", column=name, count=len(distinct), limit=MAX_CATEGORIES)
+    return distinct
+
+
+def flipped(
+    predictor: Predictor,
+    frame: pd.DataFrame,
+    column: str,
+    levels: pd.Series,
+    decided: npt.NDArray[np.bool_],
+) -> npt.NDArray[np.bool_]:
+    """Rows whose decision differs under at least one level, shape (rows,)."""
+    changed = np.zeros(len(frame), dtype=bool)
+    for place in range(len(levels)):
+        other = frame.copy(deep=False)
+        # repeated from the column itself, so that its type (categories included) stays as the model knows it
+        other[column] = levels.iloc[np.full(len(frame), place)].set_axis(frame.index)
+        changed |= predictor.decisions(other) != decided
+    return changed

@@ -1,0 +1,65 @@
+"""Intervals and corrections for small samples and many comparisons."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from collections.abc import Sequence
+from statistics import NormalDist
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float64]
+Interval = tuple[float, float]
+
+# Replicates in which a rate is 0/0 are dropped; with more than this share dropped, the interval is not stated.
+MAX_UNDEFINED_REPLICATES = 0.05
+
+
+def z_value(level: float) -> float:
+    """Two-sided normal quantile: 1.96 for 0.95."""
+    return NormalDist().inv_cdf(0.5 + level / 2)
+
+
+def wilson(successes: int, n: int, level: float = 0.95) -> Interval | None:
+    """Score interval of a proportion (Wilson 1927, without continuity correction); None when n is 0."""
+    if n == 0:
+        return None
+    z = z_value(level)
+    share = successes / n
+    scale = 1 + z * z / n
+    centre = (share + z * z / (2 * n)) / scale
+    half = z * math.sqrt(share * (1 - share) / n + z * z / (4 * n * n)) / scale
+    return max(0.0, centre - half), min(1.0, centre + half)
+
+
+def percentile_interval(replicates: Floats, level: float) -> Interval | None:
+    """Percentile interval of bootstrap replicates (Efron 1981); NaN replicates are undefined ones."""
+    defined = replicates[np.isfinite(replicates)]
+    if replicates.size == 0 or defined.size < (1 - MAX_UNDEFINED_REPLICATES) * replicates.size:
+        return None
+    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def normal_interval(value: float, standard_error: float, level: float) -> Interval:
+    half = z_value(level) * standard_error
+    return value - half, value + half
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """Step-down adjusted p-values (Holm 1979), in the order given."""
+    order = sorted(range(len(p_values)), key=lambda place: (p_values[place], place))
+    adjusted = [0.0] * len(p_values)
+    running = 0.0
+    for rank, place in enumerate(order):
+        running = max(running, min(1.0, (len(p_values) - rank) * p_values[place]))
+        adjusted[place] = running
+    return adjusted
+
+
+def generator(seed: int, *context: str) -> np.random.Generator:
+    """A stream of its own for each thing drawn, so that adding one attribute moves no other's interval."""
+    digest = hashlib.sha256("\x1f".join(context).encode()).digest()
+    return np.random.Generator(np.random.PCG64([seed & (2**64 - 1), int.from_bytes(digest[:8], "big")]))

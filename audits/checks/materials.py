@@ -1,0 +1,98 @@
+"""What a check is given: open files behind names, turned into frames and a predictor, once each."""
+
+from __future__ import annotations
+
+from typing import BinaryIO
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from audits.checks.contract import CheckError, CheckInput
+from audits.checks.labels import Codes, canonical_column, listed
+from audits.checks.loading import load_model
+from audits.checks.predictor import Predictor
+from audits.checks.reading import read_frame
+from audits.checks.semantics import Semantics
+
+MAX_LABELS = 100
+
+
+class Materials:
+    """Files by role (artifact, training, evaluation), read at most once. Never sees a path."""
+
+    def __init__(self, inputs: CheckInput, files: dict[str, BinaryIO]) -> None:
+        self.inputs = inputs
+        self.semantics = Semantics.read(inputs.semantics)
+        self._files = files
+        self._formats = {material.role: material.format for material in inputs.materials}
+        self._frames: dict[str, pd.DataFrame] = {}
+        self._model: Predictor | None = None
+
+    def frame(self, role: str) -> pd.DataFrame:
+        """The data of `role`, all columns. The same object each time: copy before changing it."""
+        if role not in self._frames:
+            self._frames[role] = read_frame(self._file(role), self._formats[role], role)
+        return self._frames[role]
+
+    def model(self) -> Predictor:
+        """The artefact with its declared semantics. Needs the evaluation data for models without column names."""
+        if self._model is None:
+            loaded = load_model(self._file("artifact"), self._formats["artifact"])
+            role = next((name for name in ("evaluation", "training") if name in self._formats), None)
+            named = getattr(loaded.estimator, "feature_names_in_", None) is not None
+            columns = () if named or role is None else tuple(self.frame(role).columns)
+            self._model = Predictor(
+                loaded.estimator, self.semantics, columns=columns, other_version=loaded.other_version
+            )
+        return self._model
+
+    def column(self, role: str, name: str, reader: str) -> pd.Series:
+        """One column, or CheckError `column_missing` naming it; `reader` says who wanted it."""
+        frame = self.frame(role)
+        if name not in frame.columns:
+            raise CheckError("column_missing", columns=name, reader=reader)
+        return frame[name]
+
+    def truth(self, role: str, classes: tuple[str, ...]) -> Codes:
+        """The target as positions in `classes`, shape (rows,), every row known.
+
+        Raises CheckError naming the target: `target_missing_values`, `target_not_categorical`,
+        `label_unknown_to_model`.
+        """
+        target = self.semantics.target
+        column = self.column(role, target, "target")
+        codes, levels = canonical_column(column)
+        if (codes < 0).any():
+            raise CheckError("target_missing_values", role=role, column=target, rows=int((codes < 0).sum()))
+        if len(levels) > MAX_LABELS:
+            raise CheckError("target_not_categorical", role=role, column=target, count=len(levels))
+        unknown = [name for name in levels if name not in classes]
+        if unknown:
+            raise CheckError(
+                "label_unknown_to_model",
+                role=role,
+                column=target,
+                labels=listed(unknown),
+                classes=listed(classes),
+            )
+        place = np.array([classes.index(name) for name in levels], dtype=np.int64)
+        return place[codes]
+
+    def truth_values(self, role: str) -> npt.NDArray[np.float64]:
+        """The target of a regression, shape (rows,), finite. Raises CheckError naming the target."""
+        target = self.semantics.target
+        column = self.column(role, target, "target")
+        if not pd.api.types.is_numeric_dtype(column.dtype) or pd.api.types.is_bool_dtype(column.dtype):
+            raise CheckError("target_not_numeric", role=role, column=target)
+        if bool(column.isna().any()):
+            raise CheckError("target_missing_values", role=role, column=target, rows=int(column.isna().sum()))
+        values = column.to_numpy(dtype=np.float64)
+        if not np.isfinite(values).all():
+            raise CheckError("column_not_finite", column=target)
+        return values
+
+    def _file(self, role: str) -> BinaryIO:
+        if role not in self._files or role not in self._formats:
+            raise CheckError("material_missing", role=role)
+        return self._files[role]

@@ -1,0 +1,215 @@
+"""Which way a model is explained: exact formulas where its family has one, else Shapley values of its output.
+
+Each route names its output space and the function of the model it explains; the caller proves additivity against it.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from audits.checks.contract import CheckError
+from audits.checks.predictor import Predictor, guarded
+from audits.checks.shapley import EXACT_COLUMNS, Attribution, Output, evaluations, exact, permutation
+from audits.checks.sources import dense, gather, source_columns
+
+Floats = npt.NDArray[np.float64]
+
+LINEAR = {
+    "LogisticRegression", "LogisticRegressionCV", "LinearRegression", "Ridge", "RidgeCV", "RidgeClassifier",
+    "RidgeClassifierCV", "Lasso", "LassoCV", "LassoLars", "ElasticNet", "ElasticNetCV", "SGDClassifier",
+    "SGDRegressor", "LinearSVC", "LinearSVR", "Perceptron", "HuberRegressor", "BayesianRidge",
+    "LinearDiscriminantAnalysis",
+}  # fmt: skip
+TREES = {
+    "DecisionTreeClassifier", "DecisionTreeRegressor", "ExtraTreeClassifier", "ExtraTreeRegressor",
+    "RandomForestClassifier", "RandomForestRegressor", "ExtraTreesClassifier", "ExtraTreesRegressor",
+}  # fmt: skip
+BOOSTED = {"GradientBoostingClassifier", "GradientBoostingRegressor"}
+TOLERANCE = 1e-4
+# How much work a check may ask for; a limit on work and not on rows, since a row may cost a thousand times another.
+TREE_BUDGET = 2_000_000_000  # explained × background × trees × depth², about 20 s
+OUTPUT_BUDGET = 4_000_000  # rows handed to the model
+FEWEST_ROWS = 10
+FEWEST_BACKGROUND = 10
+
+
+@dataclass(frozen=True)
+class Route:
+    """How to explain: `explain(background, explained)` → phi over source columns; `output` is what they add up to."""
+
+    name: str
+    output_space: str
+    output: Output
+    explain: Callable[[pd.DataFrame, pd.DataFrame], Attribution | None]
+    cost: float  # of one explained row against one background row
+    budget: float
+
+
+def choose(predictor: Predictor, seed: int) -> list[Route]:
+    """Routes in order of preference; the last always applies. A route that proves unfit is left for the next."""
+    estimator = predictor.estimator
+    model = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    routes = []
+    family = type(model).__name__
+    # by name and module: a class that only borrows a name may predict anything
+    if type(model).__module__.startswith("sklearn."):
+        if family in LINEAR and hasattr(model, "coef_"):
+            routes.append(_linear(predictor, model))
+        elif family in TREES or (family in BOOSTED and _one_margin(model)):
+            routes.append(_trees(predictor, model, margin=family == "GradientBoostingClassifier"))
+    routes.append(_any_model(predictor, seed))
+    return routes
+
+
+def _one_margin(model: Any) -> bool:
+    return len(getattr(model, "classes_", (0, 1))) == 2
+
+
+def rows_within(route: Route, rows: int, background: int) -> tuple[int, int]:
+    """How many rows the budget allows; the background shrinks only when the fewest rows would not fit."""
+    affordable = int(route.budget // (route.cost * background))
+    if affordable >= min(rows, FEWEST_ROWS):
+        return min(rows, affordable), background
+    rows = min(rows, FEWEST_ROWS)
+    background = max(FEWEST_BACKGROUND, int(route.budget // (route.cost * rows)))
+    return rows, background
+
+
+def _margin_output(predictor: Predictor) -> Output:
+    def output(frame: pd.DataFrame) -> Floats:
+        if predictor.semantics.task == "regression":
+            return predictor.values(frame)
+        margin = predictor.margin(frame)
+        if margin is None:
+            raise CheckError("model_lacks_output", output="margin", method="decision_function")
+        return margin
+
+    return output
+
+
+def _natural_output(predictor: Predictor) -> tuple[str, Output]:
+    """What anything can be explained in: the value, the probability of positive, else the decision itself."""
+    if predictor.semantics.task == "regression":
+        return "value", predictor.values
+    if callable(getattr(predictor.estimator, "predict_proba", None)):
+
+        def probability(frame: pd.DataFrame) -> Floats:
+            scores = predictor.scores(frame)
+            assert scores is not None  # noqa: S101 (it has predict_proba)
+            return scores
+
+        return "probability", probability
+    if predictor.semantics.output == "score":
+        return "margin", _margin_output(predictor)
+    return "decision", lambda frame: (predictor.label_codes(frame) == predictor.positive).astype(np.float64)
+
+
+def _through_pipeline(
+    predictor: Predictor, background: pd.DataFrame, explained: pd.DataFrame
+) -> tuple[Floats, Floats, npt.NDArray[np.int64]] | None:
+    """Both sets as the final estimator sees them, with the source of each column; None if not attributable."""
+    columns = list(predictor.features)
+    sample = pd.concat([background[columns], explained[columns]], ignore_index=True)
+    estimator = predictor.estimator
+    if not hasattr(estimator, "steps") or len(estimator.steps) < 2:
+        values = dense(sample)
+        sources = np.arange(len(columns), dtype=np.int64)
+    else:
+        steps = estimator[:-1]
+
+        def transform(frame: pd.DataFrame) -> Any:
+            data = predictor.inputs(frame)
+            return guarded(lambda: steps.transform(data), predictor, frame, "transform")
+
+        found = source_columns(transform, sample)
+        values = None if found is None else dense(transform(sample))
+        if found is None:
+            return None
+        sources = found
+    if values is None:
+        return None
+    return values[: len(background)], values[len(background) :], sources
+
+
+def _linear(predictor: Predictor, model: Any) -> Route:
+    """phi = coefficient × (x - background mean): exact for independent columns, in the margin's own unit."""
+
+    def explain(background: pd.DataFrame, explained: pd.DataFrame) -> Attribution | None:
+        seen = _through_pipeline(predictor, background, explained)
+        if seen is None:
+            return None
+        behind, rows, sources = seen
+        coefficients = np.atleast_2d(np.asarray(model.coef_, dtype=np.float64))
+        intercepts = np.ravel(np.asarray(model.intercept_, dtype=np.float64))
+        sign, place = 1.0, 0
+        if predictor.classes:
+            if len(coefficients) > 1:
+                place = predictor.positive
+            elif predictor.positive == 0:
+                sign = -1.0
+        if len(intercepts) == 1:
+            intercepts = np.repeat(intercepts, len(coefficients))
+        mean = behind.mean(axis=0)
+        phi = sign * coefficients[place] * (rows - mean)
+        base = sign * float(coefficients[place] @ mean + intercepts[place])
+        return Attribution(gather(phi, sources, len(predictor.features)), base)
+
+    space = "value" if predictor.semantics.task == "regression" else "margin"
+    return Route("linear", space, _margin_output(predictor), explain, 1.0, 1e12)
+
+
+def _trees(predictor: Predictor, model: Any, *, margin: bool) -> Route:
+    """Interventional TreeSHAP (Lundberg et al. 2020) on the final estimator, one-hot columns summed to their source."""
+
+    def explain(background: pd.DataFrame, explained: pd.DataFrame) -> Attribution | None:
+        seen = _through_pipeline(predictor, background, explained)
+        if seen is None or not (np.isfinite(seen[0]).all() and np.isfinite(seen[1]).all()):
+            return None  # the explainer does not follow missing values the way scikit-learn does
+        # scikit-learn's trees compare single-precision inputs: a value on a threshold must fall the same way here
+        behind, rows = (part.astype(np.float32).astype(np.float64) for part in seen[:2])
+        import shap  # 1-7 s to import: only where it is used
+
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            # a Tabular masker, since a plain array would be cut to 100 rows without a word
+            masker = shap.maskers.Independent(behind, max_samples=len(behind))
+            explainer = shap.TreeExplainer(
+                model, data=masker, feature_perturbation="interventional", model_output="raw"
+            )
+            phi = np.asarray(explainer.shap_values(rows, check_additivity=False), dtype=np.float64)
+        base = np.ravel(np.asarray(explainer.expected_value, dtype=np.float64))
+        if phi.ndim == 3:
+            phi, value = phi[:, :, predictor.positive], float(base[predictor.positive])
+        else:
+            sign = -1.0 if margin and predictor.positive == 0 else 1.0
+            phi, value = sign * phi, sign * float(base[0])
+        return Attribution(gather(phi, seen[2], len(predictor.features)), value)
+
+    if margin:
+        space, output = "margin", _margin_output(predictor)
+    else:
+        space, output = _natural_output(predictor)
+    trees = np.ravel(np.asarray(getattr(model, "estimators_", [model]), dtype=object))
+    depth = max(int(tree.get_depth()) for tree in trees)
+    return Route("tree", space, output, explain, float(len(trees) * max(depth, 1) ** 2), TREE_BUDGET)
+
+
+def _any_model(predictor: Predictor, seed: int) -> Route:
+    """The model as a black box over its raw input columns: all coalitions, or sampled permutations beyond ten."""
+    space, output = _natural_output(predictor)
+    columns = list(predictor.features)
+
+    def explain(background: pd.DataFrame, explained: pd.DataFrame) -> Attribution:
+        if len(columns) <= EXACT_COLUMNS:
+            return exact(output, background[columns], explained[columns])
+        return permutation(output, background[columns], explained[columns], seed=seed)
+
+    name = "exact" if len(columns) <= EXACT_COLUMNS else "permutation"
+    return Route(name, space, output, explain, float(evaluations(len(columns))), OUTPUT_BUDGET)
