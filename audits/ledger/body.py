@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any, Literal, NamedTuple
@@ -52,6 +52,7 @@ __all__ = [
     "workspace_pseudonym",
 ]
 
+_COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _VERB = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
 # The manifest, tiles and punctuation of a line take little; a rest of this size leaves a line readable by all.
 _MAX_REST = MAX_LINE // 2
@@ -77,7 +78,7 @@ class Subject:
 
 @dataclass(frozen=True)
 class Reason:
-    """Why, as a stable code and its parameters; what a person typed belongs in `EventFields.texts`."""
+    """Why, as a stable code and its parameters; what a person typed is a text, of which only a commitment is here."""
 
     code: str
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -104,8 +105,8 @@ class Evidence:
 class EventFields:
     """One event. `at` is aware; `previous` is the digest (64 hex) of the subject's previous entry, None for number 1.
 
-    `texts` are personal or typed by people, by name (`reason`, `comment`, `subject_label` …): the rest only holds
-    commitments to them. `before`/`after` are digests of the subject's governed state, `detail` any JSON that is not
+    `commitments` stand for texts that are personal or typed by people, by name (`reason`, `comment`,
+    `subject_label` …; see `text_commitment`): texts and salts are kept outside the entry, so that they can go. `before`/`after` are digests of the subject's governed state, `detail` any JSON that is not
     personal. Numbers in it follow RFC 8785: integers up to 2^53-1, finite floats.
     """
 
@@ -122,7 +123,7 @@ class EventFields:
     request_id: str | None = None
     correlation_id: str | None = None
     reason: Reason | None = None
-    texts: Mapping[str, str] = field(default_factory=dict)
+    commitments: Mapping[str, str] = field(default_factory=dict)
     policy: Policy | None = None
     evidence: tuple[Evidence, ...] = ()
     before: str | None = None
@@ -136,18 +137,17 @@ def new_salt() -> bytes:
 
 @dataclass(frozen=True)
 class Salts:
-    """Salts of one event, 16 bytes each; `texts` by the names of `EventFields.texts`."""
+    """Salts of one event, 16 bytes each."""
 
     subject: bytes
     workspace: bytes
     head: bytes
     rest: bytes
-    texts: Mapping[str, bytes] = field(default_factory=dict)
 
     @classmethod
-    def fresh(cls, *, subject: bytes, workspace: bytes, texts: Iterable[str] = ()) -> Salts:
+    def fresh(cls, *, subject: bytes, workspace: bytes) -> Salts:
         """New salts beside the two a subject and a workspace keep."""
-        return cls(subject, workspace, new_salt(), new_salt(), {name: new_salt() for name in texts})
+        return cls(subject, workspace, new_salt(), new_salt())
 
 
 class Body(NamedTuple):
@@ -215,10 +215,10 @@ def build_head(fields: EventFields) -> bytes:
     return head
 
 
-def build_rest(fields: EventFields, salts: Salts) -> bytes:
-    """Canonical rest. ValueError where the texts and their salts are not the same names, or it would not fit a line."""
-    if set(fields.texts) != set(salts.texts):
-        raise ValueError("every text needs its salt, and every salt its text")
+def build_rest(fields: EventFields) -> bytes:
+    """Canonical rest. ValueError where a commitment is none, or it would not fit a line."""
+    if not all(_COMMITMENT.fullmatch(value) for value in fields.commitments.values()):
+        raise ValueError("a commitment is 64 hexadecimal digits")
     reason, policy = fields.reason, fields.policy
     rest = canonical(
         {
@@ -232,7 +232,7 @@ def build_rest(fields: EventFields, salts: Salts) -> bytes:
             else {"digest": policy.digest, "id": policy.id, "version": policy.version},
             "reason": None if reason is None else {"code": reason.code, "params": reason.params},
             "subject": {"digest": fields.subject.digest, "label": fields.subject.label},
-            "texts": {name: text_commitment(salts.texts[name], text) for name, text in fields.texts.items()},
+            "texts": dict(fields.commitments),
         }
     )
     if len(rest) > _MAX_REST:
@@ -244,7 +244,7 @@ def build_rest(fields: EventFields, salts: Salts) -> bytes:
 
 def build(fields: EventFields, salts: Salts) -> Body:
     """Head, rest and envelope of an event. Raises ValueError (CanonicalError included) for what cannot be verified."""
-    head, rest = build_head(fields), build_rest(fields, salts)
+    head, rest = build_head(fields), build_rest(fields)
     envelope = canonical(
         {
             "event_id": str(fields.event_id),
