@@ -16,7 +16,7 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _ESCAPED = re.compile(rb"\\u(?:0000|[dD][89a-fA-F])")
 
 
-class Garbled(ValueError):
+class GarbledError(ValueError):
     """Not an answer; `reason` is a stable word."""
 
     def __init__(self, reason: str) -> None:
@@ -36,13 +36,13 @@ def encode(value: Any) -> bytes:
 
 
 def _no_constant(name: str) -> NoReturn:
-    raise Garbled("not_a_number")
+    raise GarbledError("not_a_number")
 
 
 def _finite(text: str) -> float:
     value = float(text)
     if value in (float("inf"), float("-inf")):  # 1e999 is JSON, but not a number anybody measured
-        raise Garbled("not_a_number")
+        raise GarbledError("not_a_number")
     return value
 
 
@@ -53,7 +53,7 @@ def _check_strings(value: Any) -> None:
         item = stack.pop()
         if isinstance(item, str):
             if _UNSTORABLE.search(item):
-                raise Garbled("unstorable_text")
+                raise GarbledError("unstorable_text")
         elif isinstance(item, dict):
             stack.extend(item.keys())
             stack.extend(item.values())
@@ -62,24 +62,28 @@ def _check_strings(value: Any) -> None:
 
 
 def decode(payload: bytes) -> dict[str, Any]:
-    """A JSON object from a process that may lie; Garbled for anything else, NaN, NUL and lone surrogates included."""
+    """A JSON object from a process that may lie; GarbledError for anything else, NaN, NUL and lone
+    surrogates included.
+    """
     try:
         value = json.loads(payload.decode("utf-8"), parse_constant=_no_constant, parse_float=_finite)
-    except Garbled:
+    except GarbledError:
         raise
     except RecursionError:
-        raise Garbled("too_deep") from None
+        raise GarbledError("too_deep") from None
     except ValueError:  # not UTF-8, not JSON, a number of more than 4,300 digits
-        raise Garbled("not_json") from None
+        raise GarbledError("not_json") from None
     if not isinstance(value, dict):
-        raise Garbled("not_an_object")
+        raise GarbledError("not_an_object")
     if _ESCAPED.search(payload):
         _check_strings(value)
     return value
 
 
 class Frames:
-    """Cuts the child's byte stream into the report and the answer, never holding more than the limits allow."""
+    """Cuts the child's byte stream into the report and the answer, never holding more than the limits
+    allow.
+    """
 
     def __init__(self, answer_limit: int) -> None:
         self._limits = (REPORT_LIMIT, answer_limit)

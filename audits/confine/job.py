@@ -76,6 +76,8 @@ def _answer(function: Callable[..., Any], check_input: int, files: dict[str, int
     except BaseException as error:
         # The class name and our own line only: the text of an exception may quote a person's data.
         params = {"exception": type(error).__name__[:100], "where": _where(error)}
+        if isinstance(error, ModuleNotFoundError):  # a model made with a library we don't have: say which
+            params["module"] = str(error.name)[:100]
         return encode({"error": {"code": "check_crashed", "params": params}})
 
 

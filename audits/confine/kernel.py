@@ -121,15 +121,17 @@ def capabilities() -> tuple[int, int, int]:
 
 
 def landlock_abi() -> int:
-    """ABI version of Landlock, OSError where the kernel has none (ENOSYS) or it is switched off (EOPNOTSUPP)."""
+    """ABI version of Landlock, OSError where the kernel has none (ENOSYS) or it is switched off
+    (EOPNOTSUPP).
+    """
     return syscall("landlock_create_ruleset", None, 0, LANDLOCK_CREATE_RULESET_VERSION)
 
 
 def landlock_rights(abi: int) -> tuple[int, int, int]:
     """All (file system, network, scope) rights ABI `abi` can take away.
 
-    File system: 13 rights with ABI 1, then REFER, TRUNCATE, (none), IOCTL_DEV. Network: bind and connect TCP from
-    ABI 4. Scope: abstract Unix sockets and signals to processes outside, from ABI 6.
+    File system: 13 rights with ABI 1, then REFER, TRUNCATE, (none), IOCTL_DEV. Network: bind and connect
+    TCP from ABI 4. Scope: abstract Unix sockets and signals to processes outside, from ABI 6.
     """
     bits = 13 if abi < 2 else 14 if abi < 3 else 15 if abi < 5 else 16
     return (1 << bits) - 1, 3 if abi >= 4 else 0, 3 if abi >= 6 else 0
@@ -159,7 +161,8 @@ def seccomp_install(program: bytes) -> None:
     """Install packed `sock_filter`s for every thread of this process. Cannot be undone. Needs no_new_privs."""
     instructions = ctypes.create_string_buffer(program, len(program))
     fprog = struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
-    # TSYNC answers the id of a thread that could not be brought along: not an error code, but not a lock either.
+    # TSYNC answers the id of a thread that could not be brought along: not an error code, but not a lock
+    # either.
     if syscall(
         "seccomp",
         SECCOMP_SET_MODE_FILTER,

@@ -7,9 +7,10 @@
 4. no capability left, bounding set included
 5. no_new_privs, Landlock with no paths, seccomp
 
-The order matters: each step needs something a later one takes away. A step the kernel refuses is left out, not
-fatal: the caller compares what holds with what is required. Each mechanism is reported only after a *probe* tried
-to do what it forbids, because a kernel, a container or a translation layer may answer "done" and do nothing.
+The order matters: each step needs something a later one takes away. A step the kernel refuses is left out,
+not fatal: the caller compares what holds with what is required. Each mechanism is reported only after a
+*probe* tried to do what it forbids, because a kernel, a container or a translation layer may answer "done"
+and do nothing.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from collections.abc import Callable
 from audits.confine import kernel, seccomp, syscalls
 from audits.confine.outcome import Limits
 
-# A block of ids no distribution hands out (below 2^31, above the ranges of containers and systemd). One per job, so
-# that two jobs of one worker can't signal or trace each other even without seccomp.
+# A block of ids no distribution hands out (below 2^31, above the ranges of containers and systemd). One per
+# job, so that two jobs of one worker can't signal or trace each other even without seccomp.
 FIRST_JOB_UID = 0x7E000000
 NOBODY = 65534
 
@@ -52,7 +53,9 @@ def lock_down(limits: Limits, *, parent: int, empty_root: int | None) -> tuple[s
         # Only here the kernel counts threads for this job alone; elsewhere the count is the whole user's.
         _lower(resource.RLIMIT_NPROC, limits.threads)
     held += _drop_privileges()
-    kernel.prctl(kernel.PR_SET_DUMPABLE, 0)  # piped core handlers ignore RLIMIT_CORE, and a core holds the data
+    kernel.prctl(
+        kernel.PR_SET_DUMPABLE, 0
+    )  # piped core handlers ignore RLIMIT_CORE, and a core holds the data
     kernel.die_with_parent(parent)
     held += _no_new_privs()
     if "no_new_privs" in held:
@@ -148,14 +151,18 @@ def _namespaces_of_root(mine: int) -> list[str]:
 
 
 def _namespaces_of_user(mine: int, held: list[str]) -> list[str]:
-    """A user namespace of our own (no ids mapped: nobody inside is anybody outside) and what is still missing."""
+    """A user namespace of our own (no ids mapped: nobody inside is anybody outside) and what is still
+    missing.
+    """
     missing = {name: pair for name, pair in _NAMESPACES.items() if name not in held}
     # Some systems allow the user namespace but nothing inside it, hence the second try.
     return _leave(mine, {**_USER_NAMESPACE, **missing}) or _leave(mine, _USER_NAMESPACE)
 
 
 def _enter(directory: int) -> list[str]:
-    """An empty root, so that not even the names of the host's files can be asked for. /proc is gone after this."""
+    """An empty root, so that not even the names of the host's files can be asked for. /proc is gone after
+    this.
+    """
     with contextlib.suppress(OSError):
         os.fchdir(directory)
         os.chroot(".")
@@ -225,7 +232,9 @@ def _seccomp() -> list[str]:
     doors = (
         _refused(lambda: kernel.syscall("socket", -1, -1, -1), errno.EPERM),
         _refused(lambda: kernel.syscall("execve", None, None, None), errno.EPERM),
-        _refused(lambda: kernel.syscall("clone", 0x800, 0, 0, 0, 0), errno.EPERM),  # CLONE_SIGHAND alone: EINVAL
+        _refused(
+            lambda: kernel.syscall("clone", 0x800, 0, 0, 0, 0), errno.EPERM
+        ),  # CLONE_SIGHAND alone: EINVAL
         _refused(lambda: kernel.syscall("clone3", None, 0), errno.ENOSYS),
         _refused(lambda: kernel.syscall("ptrace", -1, 0, 0, 0), errno.EPERM),
         _refused(lambda: kernel.syscall("openat", -1, None, 0, 0), errno.EPERM),

@@ -1,4 +1,6 @@
-"""What a confined run is given and what it answers. Standard library only: every process of Crivo may import this."""
+"""What a confined run is given and what it answers. Standard library only: every process of Crivo may
+import this.
+"""
 
 from __future__ import annotations
 
@@ -12,9 +14,10 @@ from audits.checks.contract import Message
 LEVEL_1 = ("rlimits", "no_new_privs", "capabilities_dropped", "landlock", "seccomp")
 LEVEL_2 = (*LEVEL_1, "user_namespace", "network_namespace", "ipc_namespace")
 
-# Stable codes of `ConfinedOutcome.error` that this package itself raises. A check may add its own (`CheckError`).
+# Stable codes of `ConfinedOutcome.error` that this package itself raises. A check may add its own
+# (`CheckError`).
 CODES = (
-    "killed_by_signal",  # signal, core reason: the library crashed, or the filter killed a foreign system call
+    "killed_by_signal",  # signal: a library crashed, or the filter killed a foreign system call
     "out_of_memory",  # memory_bytes
     "timeout",  # kind: wall | cpu, seconds
     "output_too_large",  # limit_bytes
@@ -29,9 +32,9 @@ CODES = (
 class Limits:
     """What one run may use. A run that goes over is killed and named, never trimmed.
 
-    `memory_bytes` is address space on top of what the preloaded libraries already map in every child (about 2 GB
-    of it, nearly all shared and untouched). `output_bytes` bounds the JSON answer. `threads` bounds the threads
-    where the kernel counts them per job (own user namespace); elsewhere memory bounds them.
+    `memory_bytes` is address space on top of what the preloaded libraries already map in every child (about
+    2 GB of it, nearly all shared and untouched). `output_bytes` bounds the JSON answer. `threads` bounds
+    the threads where the kernel counts them per job (own user namespace); elsewhere memory bounds them.
     """
 
     wall_seconds: float = 600.0
@@ -69,11 +72,12 @@ class Confinement:
 class ConfinedOutcome:
     """Exactly one of `result` and `error` is set.
 
-    `result` is what the entry point returned, as JSON. It was computed in the same process as the foreign code, so
-    a format that can run code (pickle, joblib) could have written it itself: confinement protects the host, the
-    data and the secrets; only a format without code (skops with an allow-list, ONNX, …) protects the numbers.
-    `confinement` is None when no child got as far as reporting it. `seconds` is wall time from the fork,
-    `max_rss_bytes` the child's peak, preloaded libraries included. `libraries` maps name to version.
+    `result` is what the entry point returned, as JSON. It was computed in the same process as the foreign
+    code, so a format that can run code (pickle, joblib) could have written it itself: confinement protects
+    the host, the data and the secrets; only a format without code (skops with an allow-list, ONNX, …)
+    protects the numbers. `confinement` is None when no child got as far as reporting it. `seconds` is wall
+    time from the fork, `max_rss_bytes` the child's peak, preloaded libraries included. `libraries` maps
+    name to version.
     """
 
     result: dict[str, Any] | None = None

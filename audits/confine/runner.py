@@ -1,6 +1,7 @@
 """The worker's side: one zygote per worker process, one confined child per job, one outcome per child.
 
-Sync and free of Django. Fork-safe: a copy inherited through a fork lets go of the original and starts its own.
+Sync and free of Django. Fork-safe: a copy inherited through a fork lets go of the original and starts its
+own.
 """
 
 from __future__ import annotations
@@ -34,8 +35,9 @@ _BOOT: Final = (
     "sys.exit(main(sys.argv[1:]))"
 )
 
-# One run, one thread: parallel sums differ between machines, and threads don't survive a fork. Workers are the
-# parallelism. joblib without multiprocessing runs n_jobs=-1 in sequence; jemalloc would start a thread of its own.
+# One run, one thread: parallel sums differ between machines, and threads don't survive a fork. Workers are
+# the parallelism. joblib without multiprocessing runs n_jobs=-1 in sequence; jemalloc would start a thread
+# of its own.
 _ENVIRONMENT: Final = {
     "PATH": "",
     "HOME": "/nonexistent",
@@ -55,7 +57,7 @@ _ENVIRONMENT: Final = {
 _PASSED_ON: Final = ("LD_LIBRARY_PATH",)  # where an installation keeps its libraries; holds no secret
 
 
-class ZygoteFailed(Exception):
+class ZygoteError(Exception):
     """The zygote could not be started; `message` has the code zygote_failed, the stage and the reason."""
 
     def __init__(self, stage: str, reason: str) -> None:
@@ -64,10 +66,12 @@ class ZygoteFailed(Exception):
 
 
 class Zygote:
-    """Runs foreign model files and datasets in locked children. One job at a time; callers of other threads wait.
+    """Runs foreign model files and datasets in locked children. One job at a time; callers of other threads
+    wait.
 
-    `preload` names the libraries loaded before the fork (`name.*` with all modules below). Nothing starts before
-    the first job or `start`. The zygote process dies with this process, by whatever signal that goes.
+    `preload` names the libraries loaded before the fork (`name.*` with all modules below). Nothing starts
+    before the first job or `start`. The zygote process dies with this process, by whatever signal that
+    goes.
     """
 
     def __init__(self, *, preload: tuple[str, ...] = PRELOAD, start_seconds: float = START_SECONDS) -> None:
@@ -86,7 +90,9 @@ class Zygote:
         self.start()
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, value: BaseException | None, tb: TracebackType | None
+    ) -> None:
         self.close()
 
     def __del__(self) -> None:
@@ -105,7 +111,7 @@ class Zygote:
         return dict(self._libraries)
 
     def start(self) -> None:
-        """Start the zygote unless it runs. Raises ZygoteFailed."""
+        """Start the zygote unless it runs. Raises ZygoteError."""
         self._adopt()
         with self._lock:
             if self.pid is None:
@@ -141,10 +147,11 @@ class Zygote:
     ) -> ConfinedOutcome:
         """Call `entry(check_input, {name: open binary file})` in a locked child and wait for its outcome.
 
-        `files` are paths or descriptors of regular files; the child gets its own read-only descriptors. `entry` is
-        `module:function`, our code, imported by the zygote before the fork. Whatever the foreign bytes do is in the
-        outcome. Raises only for mistakes of the caller's: ValueError (a level that is not 1 or 2, not a regular
-        file, too many files, a check_input that isn't JSON), OSError (a file that cannot be opened).
+        `files` are paths or descriptors of regular files; the child gets its own read-only descriptors.
+        `entry` is `module:function`, our code, imported by the zygote before the fork. Whatever the foreign
+        bytes do is in the outcome. Raises only for mistakes of the caller's: ValueError (a level that is
+        not 1 or 2, not a regular file, too many files, a check_input that isn't JSON), OSError (a file that
+        cannot be opened).
         """
         if required_level not in (1, 2):
             raise ValueError(f"required_level is 1 or 2, not {required_level!r}: below 1 nothing runs")
@@ -166,14 +173,20 @@ class Zygote:
     def _run(self, header: bytes, handles: list[int], limits: Limits, required_level: int) -> ConfinedOutcome:
         try:
             self.start()
-        except ZygoteFailed as error:
+        except ZygoteError as error:
             return ConfinedOutcome(error=error.message)
         assert self._control is not None  # noqa: S101  (start has set it)
-        outcome, alive = supervise(self._control, header, handles, limits, required_level, self._libraries)
+        try:
+            outcome, alive = supervise(
+                self._control, header, handles, limits, required_level, self._libraries
+            )
+        except BaseException:
+            # An exception from a signal handler (a soft time limit): the zygote's last words are still in the
+            # socket, and the next job would take them for its own.
+            self._abort()
+            raise
         if not alive:  # dead, hung or out of step: the next job gets a new one
-            if self._process is not None:
-                self._process.kill()
-            self.close()
+            self._abort()
         return outcome
 
     def _adopt(self) -> None:
@@ -209,12 +222,12 @@ class Zygote:
             ours.settimeout(None)
             if not ready:
                 self._process.wait(5)
-                raise ZygoteFailed("start", _last_line(log) or f"exit status {self._process.returncode}")
+                raise ZygoteError("start", _last_line(log) or f"exit status {self._process.returncode}")
             self._libraries = json.loads(ready)["libraries"]
         except (OSError, subprocess.TimeoutExpired) as error:
             self._abort()
-            raise ZygoteFailed("start", f"{type(error).__name__}: {error}") from error
-        except ZygoteFailed:
+            raise ZygoteError("start", f"{type(error).__name__}: {error}") from error
+        except BaseException:
             self._abort()
             raise
         finally:
@@ -229,8 +242,8 @@ class Zygote:
 
 @contextlib.contextmanager
 def _read_only(source: Path | int) -> Iterator[int]:
-    """A descriptor with its own offset that can only read. Reopened even when a descriptor is given: the child must
-    neither write through it nor move the caller's position."""
+    """A descriptor with its own offset that can only read. Reopened even when a descriptor is given: the
+    child must neither write through it nor move the caller's position."""
     path = f"/proc/self/fd/{source}" if isinstance(source, int) else source
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)  # a FIFO must not hang the worker
     try:
@@ -257,5 +270,3 @@ def _last_line(log: int) -> str:
     size = os.fstat(log).st_size
     lines = os.pread(log, 4096, max(0, size - 4096)).decode(errors="replace").strip().splitlines()
     return lines[-1][:500] if lines else ""
-
-

@@ -1,11 +1,13 @@
 """The seccomp filter of a confined child: an allow-list of system calls, as classic BPF.
 
-Everything not named answers EPERM: sockets, exec, fork, ptrace, every open, chmod, mount, bpf, keyctl, io_uring,
-userfaultfd, and whatever the next kernel invents (numbers beyond NEWEST answer ENOSYS, which libc expects of a call
-that is not there). Arithmetic on bytes that are already open needs few calls; an allow-list does not age.
+Everything not named answers EPERM: sockets, exec, fork, ptrace, every open, chmod, mount, bpf, keyctl,
+io_uring, userfaultfd, and whatever the next kernel invents (numbers beyond NEWEST answer ENOSYS, which libc
+expects of a call that is not there). Arithmetic on bytes that are already open needs few calls; an
+allow-list does not age.
 
-Threads are allowed (OpenMP, joblib's threading back-end, Arrow), processes are not: `clone` must carry CLONE_THREAD.
-`clone3` hides its flags behind a pointer a filter can't follow, so it answers ENOSYS and libc falls back to `clone`.
+Threads are allowed (OpenMP, joblib's threading back-end, Arrow), processes are not: `clone` must carry
+CLONE_THREAD. `clone3` hides its flags behind a pointer a filter can't follow, so it answers ENOSYS and libc
+falls back to `clone`.
 
 Source: Documentation/userspace-api/seccomp_filter.rst, struct seccomp_data in linux/seccomp.h.
 """
@@ -39,16 +41,17 @@ CLONE_THREAD: Final = 0x00010000
 CLONE_NEW_ANY: Final = 0x7E020000  # NEWNS, NEWCGROUP, NEWUTS, NEWIPC, NEWUSER, NEWPID, NEWNET
 AT_EMPTY_PATH: Final = 0x1000
 
-PLAIN: Final = (
-    "read pread64 readv preadv write writev lseek close fstat fadvise64 dup dup3 pipe2 eventfd2 poll ppoll select "
-    "pselect6 mmap mprotect munmap mremap madvise brk futex set_robust_list rseq sched_yield sched_getaffinity "
-    "sched_getparam sched_getscheduler getcpu restart_syscall exit exit_group rt_sigaction rt_sigprocmask "
-    "rt_sigreturn rt_sigpending sigaltstack getpid gettid getppid getuid geteuid getgid getegid getcwd clock_gettime "
-    "clock_getres clock_nanosleep nanosleep gettimeofday time times getrusage getrlimit sysinfo uname getrandom"
-).split()
+PLAIN: Final = """
+    read pread64 readv preadv write writev lseek close fstat fadvise64 dup dup3 pipe2 eventfd2 poll
+    ppoll select pselect6 mmap mprotect munmap mremap madvise brk futex set_robust_list rseq sched_yield
+    sched_getaffinity sched_getparam sched_getscheduler getcpu restart_syscall exit exit_group
+    rt_sigaction rt_sigprocmask rt_sigreturn rt_sigpending sigaltstack getpid gettid getppid getuid
+    geteuid getgid getegid getcwd clock_gettime clock_getres clock_nanosleep nanosleep gettimeofday time
+    times getrusage getrlimit sysinfo uname getrandom
+""".split()  # noqa: SIM905  (a list to read)
 
-# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. Not F_SETOWN + F_SETSIG (signals to others), not
-# F_SETLEASE or locks (would stall the blob store).
+# F_DUPFD, F_GETFD, F_SETFD, F_GETFL, F_SETFL, F_DUPFD_CLOEXEC. Not F_SETOWN + F_SETSIG (signals to others),
+# not F_SETLEASE or locks (would stall the blob store).
 FCNTL_COMMANDS: Final = (0, 1, 2, 3, 4, 1030)
 # PR_GET_DUMPABLE, PR_SET_NAME, PR_GET_SECCOMP, PR_CAPBSET_READ, PR_GET_NO_NEW_PRIVS.
 PRCTL_OPTIONS: Final = (3, 15, 21, 23, 39)
@@ -117,7 +120,9 @@ def _clone() -> list[tuple[int, int, int, int]]:
 
 
 def _fstat_only() -> list[tuple[int, int, int, int]]:
-    """libc's fstat is newfstatat(fd, "", buf, AT_EMPTY_PATH); a stat by path would tell which files the host has."""
+    """libc's fstat is newfstatat(fd, "", buf, AT_EMPTY_PATH); a stat by path would tell which files the
+    host has.
+    """
     block = Assembler()
     block.load_arg(3)
     block.emit(JSET, AT_EMPTY_PATH, 0, 1)

@@ -1,6 +1,7 @@
 """Watching one job from the worker: the clock, the pipe, the zygote; and naming what happened.
 
-A killed child, a full pipe, a dead zygote and a child that lies about its result all end here, as one outcome.
+A killed child, a full pipe, a dead zygote and a child that lies about its result all end here, as one
+outcome.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
 from audits.checks.contract import Message
-from audits.confine.frames import MESSAGE_LIMIT, Frames, Garbled, decode
+from audits.confine.frames import MESSAGE_LIMIT, Frames, GarbledError, decode
 from audits.confine.outcome import ConfinedOutcome, Confinement, Limits
 
 CHUNK: Final = 1 << 16
@@ -41,6 +42,9 @@ class _Job:
     def kill(self, reason: Literal["timeout", "output"]) -> None:
         self.killed = self.killed or reason
         self.deadline = time.monotonic() + GRACE_SECONDS
+        self.end()
+
+    def end(self) -> None:
         if self.pidfd is not None:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self.pidfd, signal.SIGKILL)
@@ -54,7 +58,9 @@ def supervise(
     required_level: int,
     libraries: dict[str, str],
 ) -> tuple[ConfinedOutcome, bool]:
-    """Send one job to the zygote and wait. `handles`: check input and files. Second value: may the zygote go on?"""
+    """Send one job to the zygote and wait. `handles`: check input and files. Second value: may the zygote
+    go on?
+    """
     started = time.monotonic()
     job = _Job(frames=Frames(limits.output_bytes), deadline=started + limits.wall_seconds)
     reading, writing = os.pipe2(os.O_CLOEXEC)
@@ -62,15 +68,17 @@ def supervise(
     try:
         try:
             socket.send_fds(control, [header], [handles[0], writing, *handles[1:]])
-        except OSError as error:
-            job.failed = f"{type(error).__name__} on sending the job"
+        except OSError as broken:
+            job.failed = f"{type(broken).__name__} on sending the job"
         finally:
             os.close(writing)  # else the pipe never ends
         _watch(control, reading, job)
         _drain(reading, job.frames)
     finally:
         if job.status is None and job.pidfd is not None:
-            job.kill("timeout")  # an interrupt of the worker's (a soft time limit) must not leave the child running
+            job.kill(
+                "timeout"
+            )  # an interrupt of the worker's (a soft time limit) must not leave the child running
         os.close(reading)
         if job.pidfd is not None:
             os.close(job.pidfd)
@@ -101,7 +109,8 @@ def _watch(control: socket.socket, reading: int, job: _Job) -> None:
             if job.frames.broken and job.killed is None:
                 job.kill("output")
             if time.monotonic() >= job.deadline and job.status is None:
-                # Without a pidfd there is no child yet, and after the grace nobody reaps it: the zygote hangs.
+                # Without a pidfd there is no child yet, and after the grace nobody reaps it: the zygote
+                # hangs.
                 if job.killed is not None or job.pidfd is None:
                     job.failed = "no answer"
                 else:
@@ -148,7 +157,9 @@ def _drain(reading: int, frames: Frames) -> None:
 def _judge(
     job: _Job, limits: Limits, required_level: int
 ) -> tuple[Confinement | None, dict[str, Any] | None, Message | None]:
-    """Name what happened. A result counts only if the child also ended well, by itself, with nothing left to say."""
+    """Name what happened. A result counts only if the child also ended well, by itself, with nothing left
+    to say.
+    """
     confinement = _confinement(job.frames)
     ended = _ended_badly(job, limits)
     if ended is not None:
@@ -163,7 +174,7 @@ def _judge(
         return confinement, None, Message("garbled_output", {"reason": reason})
     try:
         return confinement, *_answer(decode(job.frames.frames[1]))
-    except Garbled as error:
+    except GarbledError as error:
         return confinement, None, Message("garbled_output", {"reason": error.reason})
 
 
@@ -209,7 +220,9 @@ def _signalled(number: int, job: _Job, limits: Limits) -> Message:
 
 
 def _answer(value: dict[str, Any]) -> tuple[dict[str, Any] | None, Message | None]:
-    """The second frame, from a process that may lie: exactly {"result": object} or {"error": {code, params}}."""
+    """The second frame, from a process that may lie: exactly {"result": object} or {"error": {code,
+    params}}.
+    """
     if set(value) == {"result"} and isinstance(value["result"], dict):
         return value["result"], None
     error = value.get("error")
@@ -217,11 +230,13 @@ def _answer(value: dict[str, Any]) -> tuple[dict[str, Any] | None, Message | Non
         code, params = error["code"], error["params"]
         if isinstance(code, str) and _CODE.fullmatch(code) and isinstance(params, dict):
             return None, Message(code, params)
-    raise Garbled("not_an_answer")
+    raise GarbledError("not_an_answer")
 
 
 def _oom_kills() -> int:
-    """How many processes the kernel's out-of-memory killer has ended so far, on this machine (0 if it won't say)."""
+    """How many processes the kernel's out-of-memory killer has ended so far, on this machine (0 if it won't
+    say).
+    """
     with contextlib.suppress(OSError), open("/proc/vmstat") as file:
         for line in file:
             if line.startswith("oom_kill "):

@@ -109,7 +109,9 @@ def machine() -> str:
 
 
 def number(name: str, arch: str | None = None) -> int | None:
-    """The call's number on `arch` (default: this machine), None where there is none or the machine is unknown."""
+    """The call's number on `arch` (default: this machine), None where there is none or the machine is
+    unknown.
+    """
     arch = arch or machine()
     if arch not in AUDIT_ARCH:
         return None

@@ -1,6 +1,8 @@
-"""What the zygote loads before it forks: after the lock a child can open no file, so a lazy import is a failed one.
+"""What the zygote loads before it forks: after the lock a child can open no file, so a lazy import is a
+failed one.
 
-Measured: walking the libraries below costs about 5 s and 420 MB once per worker process, shared by every child.
+Measured: walking the libraries below costs about 5 s and 420 MB once per worker process, shared by every
+child.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ PRELOAD: Final = (
     "pandas.*",
     "pyarrow.*",
     "joblib.*",
+    "narwhals.*",  # data frames in and out of scikit-learn
+    "dateutil.*",
     "sklearn.*",
     "skops.*",
     "shap.*",
@@ -33,14 +37,17 @@ PRELOAD: Final = (
 )
 
 # Imported by libraries only when a value of some kind turns up.
-STANDARD_LIBRARY: Final = (
-    "_strptime bz2 calendar cmath concurrent.futures.thread csv dataclasses decimal difflib fractions gzip hashlib "
-    "hmac html idna linecache lzma multiprocessing.dummy multiprocessing.pool numbers pickle pickletools pprint queue "
-    "secrets statistics stringprep tarfile tempfile timeit traceback unicodedata uuid zipfile zlib zoneinfo"
-).split()
+STANDARD_LIBRARY: Final = """
+    _strptime bz2 calendar cmath concurrent.futures.thread csv dataclasses decimal difflib fractions
+    gzip hashlib hmac html idna linecache lzma multiprocessing.dummy multiprocessing.pool numbers pickle
+    pickletools pprint queue secrets statistics stringprep tarfile tempfile timeit traceback unicodedata
+    uuid zipfile zlib zoneinfo
+""".split()  # noqa: SIM905  (a list to read)
 
 # Compilers, test suites and back-ends for hardware: nothing a check uses, slow or noisy to import.
-_SKIP_PARTS: Final = frozenset({"tests", "test", "testing", "_testing", "conftest", "setup", "__main__", "benchmark"})
+_SKIP_PARTS: Final = frozenset(
+    {"tests", "test", "testing", "_testing", "conftest", "setup", "__main__", "benchmark"}
+)
 _SKIP_NAMES: Final = (
     "numpy.f2py",
     "numpy.distutils",
@@ -76,8 +83,8 @@ def preload(names: Iterable[str]) -> dict[str, str]:
 
 
 def _import(name: str) -> ModuleType | None:
-    # Optional parts of libraries fail in every way there is (a missing back-end raises ImportError, AttributeError,
-    # even SystemExit); what is not loaded here is merely not available to a model.
+    # Optional parts of libraries fail in every way there is (a missing back-end raises ImportError,
+    # AttributeError, even SystemExit); what is not loaded here is merely not available to a model.
     try:
         return importlib.import_module(name)
     except BaseException:

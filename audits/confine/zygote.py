@@ -1,12 +1,13 @@
-"""The zygote: loads the libraries once, holds no secret and no connection, and forks one locked child per job.
+"""The zygote: loads the libraries once, holds no secret and no connection, and forks one locked child per
+job.
 
-Started by `runner.Zygote` as `python -s -P -c BOOT ROOT CONTROL_FD PARENT_PID PRELOAD…` in an empty environment.
-It never reads a foreign byte: descriptors pass through it. It serves one job at a time, has one thread, and goes
-when its parent closes the socket or dies.
+Started by `runner.Zygote` as `python -s -P -c BOOT ROOT CONTROL_FD PARENT_PID PRELOAD…` in an empty
+environment. It never reads a foreign byte: descriptors pass through it. It serves one job at a time, has
+one thread, and goes when its parent closes the socket or dies.
 
-On the socket (SOCK_SEQPACKET): a job is {"entry", "files": [names], "limits", "required_level"} with descriptors
-[check input, result pipe, files…]; the answers are {"pid"} with a pidfd, then {"status", "max_rss_bytes",
-"cpu_seconds"}; or one {"failed": reason}.
+On the socket (SOCK_SEQPACKET): a job is {"entry", "files": [names], "limits", "required_level"} with
+descriptors [check input, result pipe, files…]; the answers are {"pid"} with a pidfd, then {"status",
+"max_rss_bytes", "cpu_seconds"}; or one {"failed": reason}.
 """
 
 from __future__ import annotations
@@ -88,11 +89,15 @@ def _resolve(entry: str) -> Callable[..., Any]:
     return getattr(importlib.import_module(module), name)  # type: ignore[no-any-return]
 
 
-def _serve(control: socket.socket, parent: int, root: int | None, message: bytes, descriptors: list[int]) -> None:
+def _serve(
+    control: socket.socket, parent: int, root: int | None, message: bytes, descriptors: list[int]
+) -> None:
     try:
         order = json.loads(message)
         order = _Order(**{**order, "limits": Limits(**order["limits"])})
-        function = _resolve(order.entry)  # our own code, imported before the fork: the child can import nothing
+        function = _resolve(
+            order.entry
+        )  # our own code, imported before the fork: the child can import nothing
     except Exception as error:
         _send(control, {"failed": f"{type(error).__name__}: {error}"[:500]})
         return
@@ -130,7 +135,9 @@ def _wait(control: socket.socket, parent: int, pid: int, pidfd: int) -> dict[str
     }
 
 
-def _child(me: int, root: int | None, order: _Order, function: Callable[..., Any], descriptors: list[int]) -> NoReturn:
+def _child(
+    me: int, root: int | None, order: _Order, function: Callable[..., Any], descriptors: list[int]
+) -> NoReturn:
     """Never returns into the zygote's loop, whatever happens."""
     try:
         job.run(
