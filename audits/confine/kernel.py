@@ -158,7 +158,7 @@ def landlock_lock(abi: int) -> None:
 
 
 def seccomp_install(program: bytes) -> None:
-    """Install packed `sock_filter`s for every thread of this process. Cannot be undone. Needs no_new_privs."""
+    """Install packed `sock_filter`s for every thread of this process, for good. Needs no_new_privs."""
     instructions = ctypes.create_string_buffer(program, len(program))
     fprog = struct.pack("<HxxxxxxQ", len(program) // 8, ctypes.addressof(instructions))
     # TSYNC answers the id of a thread that could not be brought along: not an error code, but not a lock

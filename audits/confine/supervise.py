@@ -75,10 +75,9 @@ def supervise(
         _watch(control, reading, job)
         _drain(reading, job.frames)
     finally:
-        if job.status is None and job.pidfd is not None:
-            job.kill(
-                "timeout"
-            )  # an interrupt of the worker's (a soft time limit) must not leave the child running
+        if job.status is None:
+            # The zygote died, or the worker is interrupted (a soft time limit): the child must not run on.
+            job.end()
         os.close(reading)
         if job.pidfd is not None:
             os.close(job.pidfd)
