@@ -92,7 +92,9 @@ def _sync_folder(folder: Path) -> None:
 
 def refer(workspace: UUID, stored: Stored) -> Blob:
     """The row that keeps the bytes from being collected; part of the transaction of a service."""
-    blob, _ = Blob.objects.get_or_create(workspace_id=workspace, digest=stored.digest, defaults={"size": stored.size})
+    blob, _ = Blob.objects.get_or_create(
+        workspace_id=workspace, digest=stored.digest, defaults={"size": stored.size}
+    )
     return blob
 
 
@@ -117,7 +119,10 @@ def collect_orphans() -> int:
     root, limit, removed = Path(storage.location), (timezone.now() - ORPHAN_AGE).timestamp(), 0
     for path in root.glob("*/sha256/*/*"):
         workspace, digest = path.parts[-4], f"sha256:{path.name}"
-        if path.stat().st_mtime < limit and not Blob.objects.filter(workspace=workspace, digest=digest).exists():
+        if (
+            path.stat().st_mtime < limit
+            and not Blob.objects.filter(workspace=workspace, digest=digest).exists()
+        ):
             path.unlink(missing_ok=True)
             removed += 1
     for path in root.glob("incoming/*"):

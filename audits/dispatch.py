@@ -28,7 +28,9 @@ def send(task: str, *arguments: str) -> bool:
     """Hand a task to the broker; False if it cannot be reached (a sweep sends it again)."""
     try:
         current_app.send_task(task, args=list(arguments), ignore_result=True, retry=False)
-    except Exception as error:  # any transport's own exception: the commit has happened, this must not undo its answer
+    except (
+        Exception
+    ) as error:  # any transport's own exception: the commit has happened, this must not undo its answer
         log.warning("broker unreachable, the sweep will send %s again: %s", task, error)
         return False
     return True

@@ -49,7 +49,9 @@ class Result(Generic[T]):
     replayed: bool = False
 
 
-def require(command: Command, action: str, ref: SubjectRef | None, *, remember_on: SubjectRef | None = None) -> None:
+def require(
+    command: Command, action: str, ref: SubjectRef | None, *, remember_on: SubjectRef | None = None
+) -> None:
     """403 unless the actor may. The refusal is remembered on `remember_on` or the subject itself."""
     if not authoriser().may(command.actor, action, ref):
         raise Forbidden("not_permitted", subject=remember_on or ref, action=action)
@@ -102,7 +104,9 @@ def _perform(
         if replayed is not None:
             return replayed
         result = function(*args, **kwargs)
-        _keep_key(command, result_model=result.value._meta.label, result_id=result.value.pk, created=result.created)
+        _keep_key(
+            command, result_model=result.value._meta.label, result_id=result.value.pk, created=result.created
+        )
         return result
 
 

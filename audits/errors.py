@@ -17,7 +17,9 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
 
     status = 500
 
-    def __init__(self, code: str, /, *, reasons: tuple[Message, ...] = (), field: str = "", **params: Any) -> None:
+    def __init__(
+        self, code: str, /, *, reasons: tuple[Message, ...] = (), field: str = "", **params: Any
+    ) -> None:
         self.message = Message(code, params)
         self.reasons = reasons
         self.field = field

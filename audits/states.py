@@ -15,7 +15,9 @@ Table = Mapping[S, frozenset[S]]
 class IllegalTransition(ValueError):
     def __init__(self, current: str, wanted: str, allowed: frozenset[str]) -> None:
         self.current, self.wanted, self.allowed = current, wanted, sorted(allowed)
-        super().__init__(f"{current} → {wanted} is not a transition; from {current}: {self.allowed or 'none'}")
+        super().__init__(
+            f"{current} → {wanted} is not a transition; from {current}: {self.allowed or 'none'}"
+        )
 
 
 def step(table: Table[S], current: S | str, wanted: S) -> S:

@@ -24,4 +24,6 @@ def all_verbs() -> Mapping[str, str | Promise]:
 
 def assert_known(verb: str) -> None:
     if verb not in _VERBS:
-        raise LookupError(f"verb {verb!r} is not registered: add it, with its sentence, to the verbs of its package")
+        raise LookupError(
+            f"verb {verb!r} is not registered: add it, with its sentence, to the verbs of its package"
+        )

@@ -24,7 +24,9 @@ def actor_of_token(token: ApiToken) -> Actor:
     scopes = frozenset(token.scopes)
     if token.kind == ApiToken.Kind.PERSONAL:
         return Actor("person", token.person_id, token.workspace_id, person=token.person_id, scopes=scopes)
-    return Actor("token", token.id, token.workspace_id, person=token.person_id, scopes=scopes, label=token.name)
+    return Actor(
+        "token", token.id, token.workspace_id, person=token.person_id, scopes=scopes, label=token.name
+    )
 
 
 class TokenRejected(Exception):

@@ -68,7 +68,9 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
     """Judge the promotion as it stands. Reads only."""
     policy = promotion.policy.body
     runs = [check.run for check in promotion.checks.select_related("run")]
-    evidence = [Evidence(run.result, run.result_digest, run.finished_at, run.input["semantics"]) for run in runs]
+    evidence = [
+        Evidence(run.result, run.result_digest, run.finished_at, run.input["semantics"]) for run in runs
+    ]
     lines = judge(policy, evidence, not_before=now - duration(policy["evidence_max_age"]))
     if not all(run.finished for run in runs):
         return Dossier(lines, runs, "")
@@ -85,5 +87,7 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
 
 def approvals_given(promotion: Promotion, digest: str) -> list[str]:
     """The slots filled by approvals that still count: those of people who saw this very dossier."""
-    valid = Decision.objects.filter(promotion=promotion, dossier_digest=digest, verdict=DecisionVerdict.APPROVE)
+    valid = Decision.objects.filter(
+        promotion=promotion, dossier_digest=digest, verdict=DecisionVerdict.APPROVE
+    )
     return list(valid.values_list("role", flat=True))

@@ -37,7 +37,12 @@ def promotions(actor: Actor) -> QuerySet[Promotion]:
     return authoriser().visible(
         actor,
         Promotion.objects.select_related(
-            "version__model", "version__evaluation__dataset", "environment", "policy", "placement", "attestation"
+            "version__model",
+            "version__evaluation__dataset",
+            "environment",
+            "policy",
+            "placement",
+            "attestation",
         ),
     )
 

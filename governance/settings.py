@@ -89,7 +89,9 @@ DATABASES["migrator"]["OPTIONS"] = {
 }
 for _database in DATABASES.values():
     if not _database["ENGINE"].endswith("postgresql"):
-        raise ImproperlyConfigured("Crivo keeps its ledger in PostgreSQL: DATABASE_URL must begin with postgres://")
+        raise ImproperlyConfigured(
+            "Crivo keeps its ledger in PostgreSQL: DATABASE_URL must begin with postgres://"
+        )
     _database["TEST"] = {"NAME": "test_crivo", "MIGRATE": True}
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 AUTH_USER_MODEL = "governance.User"
@@ -123,7 +125,9 @@ CELERY_TIMEZONE = "UTC"
 
 # Crivo itself
 CRIVO_KEYS = env.str("CRIVO_KEYS", str(DATA / "keys"))
-CRIVO_PUBLISH = env.str("CRIVO_PUBLISH", str(DATA / "published"))  # signed checkpoints, public keys: outside the database
+CRIVO_PUBLISH = env.str(
+    "CRIVO_PUBLISH", str(DATA / "published")
+)  # signed checkpoints, public keys: outside the database
 CRIVO_ORIGIN = env.str("CRIVO_ORIGIN", "crivo.local/audit")  # name of this log in its checkpoints
 CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
@@ -134,7 +138,10 @@ CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_CHECK_MEMORY = env.int("CRIVO_CHECK_MEMORY", 4 * 1024**3)  # bytes
 
 STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage", "OPTIONS": {"location": DATA / "files"}},
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": DATA / "files"},
+    },
     "blobs": {
         "BACKEND": env.str("CRIVO_BLOB_STORAGE", "django.core.files.storage.FileSystemStorage"),
         "OPTIONS": env.json("CRIVO_BLOB_OPTIONS", {"location": str(DATA / "blobs")}),

@@ -58,6 +58,10 @@ def walk(workspace: UUID, start: LineageNode, *, depth: int, direction: Directio
             for key in sorted(found, key=lambda key: (found[key], key))
             if key in nodes
         ],
-        edges=[{"origin": nodes[a].node_id, "destination": nodes[b].node_id} for a, b in edges if {a, b} <= set(nodes)],
+        edges=[
+            {"origin": nodes[a].node_id, "destination": nodes[b].node_id}
+            for a, b in edges
+            if {a, b} <= set(nodes)
+        ],
         truncated=truncated,
     )

@@ -94,7 +94,9 @@ _VALIDATOR = Draft202012Validator(SCHEMA)
 
 def validated(metadata: Any) -> dict[str, Any]:
     """The metadata unchanged, or Unprocessable with the first thing wrong and where."""
-    errors = sorted(_VALIDATOR.iter_errors(metadata), key=lambda error: [str(part) for part in error.absolute_path])
+    errors = sorted(
+        _VALIDATOR.iter_errors(metadata), key=lambda error: [str(part) for part in error.absolute_path]
+    )
     if errors:
         error = errors[0]
         where = ".".join(["metadata", *map(str, error.absolute_path)])
@@ -103,5 +105,7 @@ def validated(metadata: Any) -> dict[str, Any]:
             raise Unprocessable("metadata_missing", field=f"{where}.{missing}", name=missing)
         raise Unprocessable("metadata_invalid", field=where, reason=error.message[:300])
     if metadata["output"] == "probability" and not 0 <= metadata.get("threshold", 0.5) <= 1:
-        raise Unprocessable("metadata_invalid", field="metadata.threshold", reason="a probability is between 0 and 1")
+        raise Unprocessable(
+            "metadata_invalid", field="metadata.threshold", reason="a probability is between 0 and 1"
+        )
     return dict(metadata)

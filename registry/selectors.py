@@ -37,7 +37,9 @@ def dataset_versions(actor: Actor) -> QuerySet[DatasetVersion]:
 def dataset_version(actor: Actor, reference: str) -> DatasetVersion:
     """By `name@n`."""
     name, _, n = reference.rpartition("@")
-    wanted = dataset_versions(actor).filter(dataset__name=name, n=int(n) if n.isdecimal() and len(n) < 10 else -1)
+    wanted = dataset_versions(actor).filter(
+        dataset__name=name, n=int(n) if n.isdecimal() and len(n) < 10 else -1
+    )
     return found(wanted, "dataset version", reference)
 
 

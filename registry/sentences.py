@@ -3,11 +3,19 @@
 from django.utils.translation import gettext_lazy as _
 
 SENTENCES = {
-    "name_invalid": _("The name {name} is not accepted: lower case letters, digits, dot, underscore and hyphen, at most 200."),
-    "digest_mismatch": _("The bytes that arrived have the digest {found}, not the announced {expected}. Send the file again."),
+    "name_invalid": _(
+        "The name {name} is not accepted: lower case letters, digits, dot, underscore and hyphen, at most 200."
+    ),
+    "digest_mismatch": _(
+        "The bytes that arrived have the digest {found}, not the announced {expected}. Send the file again."
+    ),
     "column_not_in_data": _("The column {column} is not in {dataset}. It has: {known}."),
-    "same_content_other_declaration": _("The same content is registered as {version}, with other sensitive columns declared."),
-    "sensitive_column_not_declared": _("{dataset} declares {column} as sensitive: say in metadata.sensitive how the model uses it."),
+    "same_content_other_declaration": _(
+        "The same content is registered as {version}, with other sensitive columns declared."
+    ),
+    "sensitive_column_not_declared": _(
+        "{dataset} declares {column} as sensitive: say in metadata.sensitive how the model uses it."
+    ),
     "dataset_version_unknown": _("There is no dataset version {reference}. Register it first."),
     "dataset_format_unknown": _("The data format {format} is not known. Known: {known}."),
     "parquet_expected": _("This is no Parquet file: it does not begin with PAR1."),

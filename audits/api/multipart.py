@@ -15,8 +15,6 @@ from audits.actors import Actor
 from audits.errors import BadRequest
 
 
-
-
 @dataclass(frozen=True)
 class Received:
     stored: blobs.Stored

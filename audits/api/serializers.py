@@ -35,7 +35,9 @@ class EventOut(serializers.ModelSerializer[Event]):
         }
 
     def get_reason(self, event: Event) -> dict[str, Any] | None:
-        return messages.as_json(Message(event.reason["code"], event.reason["params"])) if event.reason else None
+        return (
+            messages.as_json(Message(event.reason["code"], event.reason["params"])) if event.reason else None
+        )
 
     def get_sentence(self, event: Event) -> str:
         names = self.context.get("names", {})

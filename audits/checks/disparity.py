@@ -145,7 +145,12 @@ def from_counts(groups: Sequence[str], counts: Counts, min_group: int = 1, fewes
 
 
 def disparity(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, groups: Sequence[str], *, min_group: int = 1, fewest: int = 2
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    groups: Sequence[str],
+    *,
+    min_group: int = 1,
+    fewest: int = 2,
 ) -> Disparity:
     """Straight from rows: truth and decision as booleans (favourable or not), one group name per row."""
     truth = np.asarray(y_true, dtype=bool)

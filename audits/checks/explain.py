@@ -108,9 +108,7 @@ def explain(
     notes: list[Message] = []
     worst = 0.0
     for route in choose(predictor, seed):
-        rows, behind = rows_within(
-            route, min(max_rows, len(evaluation)), min(background_rows, len(training))
-        )
+        rows, behind = rows_within(route, min(max_rows, len(evaluation)), min(background_rows, len(training)))
         background = _sample(training, behind, seed, "background")
         explained = _sample(evaluation, rows, seed, "explained")
         found = route.explain(background, explained)
@@ -191,7 +189,12 @@ def _importance(explanation: Explanation, features: tuple[str, ...], seed: int) 
     means = np.abs(phi).mean(axis=0)
     total = float(means.sum())
     rows = [
-        (name, float(means[place]), float(phi[:, place].mean()), float(means[place]) / total if total else None)
+        (
+            name,
+            float(means[place]),
+            float(phi[:, place].mean()),
+            float(means[place]) / total if total else None,
+        )
         for place, name in enumerate(features)
     ]
     rows.sort(key=lambda row: (-row[1], row[0]))
@@ -208,9 +211,7 @@ def _importance(explanation: Explanation, features: tuple[str, ...], seed: int) 
     return Table("shap_importance", ("feature", "mean_abs", "mean_signed", "share"), tuple(rows), params)
 
 
-def _by_group(
-    explanation: Explanation, features: tuple[str, ...], groupings: dict[str, Any]
-) -> Table:
+def _by_group(explanation: Explanation, features: tuple[str, ...], groupings: dict[str, Any]) -> Table:
     magnitude = np.abs(explanation.found.phi)
     # evaluation frames come with a plain 0..n-1 index, which sampling keeps
     chosen = explanation.explained.index.to_numpy()
@@ -228,7 +229,9 @@ def _by_group(
 def _points(explanation: Explanation, features: tuple[str, ...]) -> Table:
     """A beeswarm's dots: the rank of the value within the explained rows, never the value itself."""
     phi = explanation.found.phi
-    top = sorted(range(len(features)), key=lambda place: (-float(np.abs(phi[:, place]).mean()), features[place]))
+    top = sorted(
+        range(len(features)), key=lambda place: (-float(np.abs(phi[:, place]).mean()), features[place])
+    )
     shown = np.unique(np.linspace(0, len(phi) - 1, min(POINTS, len(phi))).round().astype(int))
     rows: list[tuple[Any, ...]] = []
     for place in top[:POINT_FEATURES]:

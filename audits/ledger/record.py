@@ -101,7 +101,9 @@ def record(
             subject_seq=head.seq + 1,
             outcome=outcome,
             reason=asdict(reason) if reason else None,
-            texts={name: text_commitment(bytes.fromhex(salt), text) for name, (text, salt) in written.items()},
+            texts={
+                name: text_commitment(bytes.fromhex(salt), text) for name, (text, salt) in written.items()
+            },
             policy=dict(policy) if policy else None,
             evidence=[dict(item) for item in evidence],
             before=before,

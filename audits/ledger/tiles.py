@@ -202,7 +202,7 @@ def write_export(
     vkey: str,
     events: Iterable[tuple[bytes, Disclosure | None]],
     scope: Mapping[str, Any] | None,
-    filter: Mapping[str, Any] | None,  # noqa: A002 - the name it has in export.json
+    filter: Mapping[str, Any] | None,
     stated: Mapping[str, Any],
     choose: Callable[[int, Disclosure], Show] | None = None,
     progress: Callable[[int], None] | None = None,

@@ -37,20 +37,26 @@ class CheckRun(models.Model):
     input_digest = models.CharField(max_length=80)
     confinement_level = models.SmallIntegerField(default=1)  # the least the policy asks for
     state = models.CharField(max_length=20, choices=CheckRunState.choices, default=CheckRunState.QUEUED)
-    fence = models.IntegerField(default=0)  # goes up with each claim: a worker that lost its lease cannot write
+    fence = models.IntegerField(
+        default=0
+    )  # goes up with each claim: a worker that lost its lease cannot write
     lease_until = models.DateTimeField(null=True)
     sent_at = models.DateTimeField(null=True)
     attempts = models.SmallIntegerField(default=0)
     result = models.JSONField(null=True)  # CheckResult as JSON
     result_digest = models.CharField(max_length=80, blank=True)
-    run_environment = models.JSONField(default=dict)  # libraries, confinement, seconds, memory: not in the digest
+    run_environment = models.JSONField(
+        default=dict
+    )  # libraries, confinement, seconds, memory: not in the digest
     queued_at = models.DateTimeField(auto_now_add=True)
     finished_at = models.DateTimeField(null=True)
 
     class Meta:
         db_table = "audits_check_run"
         constraints = [
-            models.CheckConstraint(condition=models.Q(state__in=CheckRunState.values), name="check_run_state"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=CheckRunState.values), name="check_run_state"
+            ),
             models.CheckConstraint(
                 condition=models.Q(state__in=["queued", "running"]) | models.Q(result__isnull=False),
                 name="check_run_finished_has_result",
@@ -72,7 +78,9 @@ class CheckRun(models.Model):
 
     @property
     def ref(self) -> SubjectRef:
-        return SubjectRef("check_run", self.id, f"{self.check_slug} · {self.subject_label}", self.result_digest)
+        return SubjectRef(
+            "check_run", self.id, f"{self.check_slug} · {self.subject_label}", self.result_digest
+        )
 
     @property
     def finished(self) -> bool:

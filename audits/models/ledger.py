@@ -68,7 +68,9 @@ class Event(models.Model):
     class Meta:
         db_table = "audits_event"
         constraints = [
-            models.UniqueConstraint(fields=["subject_kind", "subject_id", "subject_seq"], name="event_subject_seq"),
+            models.UniqueConstraint(
+                fields=["subject_kind", "subject_id", "subject_seq"], name="event_subject_seq"
+            ),
             models.CheckConstraint(condition=models.Q(outcome__in=Outcome.values), name="event_outcome"),
         ]
         indexes = [models.Index(fields=["workspace", "-at", "-id"], name="event_workspace_at")]

@@ -135,7 +135,10 @@ def complete_check_run(
         verb="check_run.completed",
         subject=run.ref,
         reason=result.error,
-        evidence=[{"kind": "check_input", "digest": run.input_digest}, {"kind": "result", "digest": run.result_digest}],
+        evidence=[
+            {"kind": "check_input", "digest": run.input_digest},
+            {"kind": "result", "digest": run.result_digest},
+        ],
         after=run.result_digest,
         detail={
             "check": run.check_slug,

@@ -49,12 +49,16 @@ def _computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
             try:
                 handle = stack.enter_context(blobs.opened(run.workspace_id, material["digest"]))
             except (OSError, ValueError):
-                return failed_result("material_unreadable", role=material["role"], digest=material["digest"]), {}
+                return failed_result(
+                    "material_unreadable", role=material["role"], digest=material["digest"]
+                ), {}
             files[material["role"]] = handle.fileno()
         outcome = zygote().run(
             run.input,
             files,
-            limits=Limits(wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY),
+            limits=Limits(
+                wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
+            ),
             required_level=run.confinement_level,
         )
     environment: dict[str, object] = {
@@ -96,7 +100,9 @@ def _result_from(data: dict[str, object]) -> CheckResult:
         return value
 
     metrics = tuple(
-        Metric(**{**item, "undefined": message(item.get("undefined")), "interval": _pair(item.get("interval"))})  # type: ignore[arg-type]
+        Metric(
+            **{**item, "undefined": message(item.get("undefined")), "interval": _pair(item.get("interval"))}
+        )  # type: ignore[arg-type]
         for item in rows("metrics")
     )
     tables = tuple(

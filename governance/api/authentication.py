@@ -22,7 +22,9 @@ class TokenAuthentication(BaseAuthentication):
         try:
             token = authenticate(text.strip())
         except TokenRejected as rejected:
-            raise AuthenticationFailed(messages.render(Message(rejected.code)), code=rejected.code) from rejected
+            raise AuthenticationFailed(
+                messages.render(Message(rejected.code)), code=rejected.code
+            ) from rejected
         return actor_of_token(token), token.id
 
     def authenticate_header(self, request: Request) -> str:

@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rest_framework.permissions import BasePermission
-from rest_framework.request import Request
-from rest_framework.views import APIView
 
 from audits.actors import Actor
+
+if TYPE_CHECKING:  # DRF loads this module while it loads its views
+    from rest_framework.request import Request
+    from rest_framework.views import APIView
 
 
 class Authenticated(BasePermission):

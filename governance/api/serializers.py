@@ -29,7 +29,18 @@ class NewPolicy(serializers.Serializer[None]):
 class PolicyOut(serializers.ModelSerializer[PolicyVersion]):
     class Meta:
         model = PolicyVersion
-        fields = ["id", "name", "n", "digest", "environment", "risk_tiers", "use_case", "current", "text", "created_at"]
+        fields = [
+            "id",
+            "name",
+            "n",
+            "digest",
+            "environment",
+            "risk_tiers",
+            "use_case",
+            "current",
+            "text",
+            "created_at",
+        ]
 
 
 class NewPromotion(serializers.Serializer[None]):
@@ -40,7 +51,9 @@ class NewPromotion(serializers.Serializer[None]):
 class NewDecision(serializers.Serializer[None]):
     verdict = serializers.ChoiceField(choices=DecisionVerdict.choices)
     reason = serializers.CharField(max_length=4000)
-    dossier_digest = serializers.CharField(max_length=80, help_text="of the dossier you read: 409 if it has changed")
+    dossier_digest = serializers.CharField(
+        max_length=80, help_text="of the dossier you read: 409 if it has changed"
+    )
 
 
 class Withdrawal(serializers.Serializer[None]):
@@ -57,7 +70,9 @@ class RequirementOut(serializers.Serializer[None]):
     value = serializers.FloatField(allow_null=True)
     interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     n = serializers.IntegerField(allow_null=True)
-    verdict = serializers.ChoiceField(choices=["passed", "failed", "inconclusive", "errored", "stale", "pending"])
+    verdict = serializers.ChoiceField(
+        choices=["passed", "failed", "inconclusive", "errored", "stale", "pending"]
+    )
     reason = ReasonOut()
 
 

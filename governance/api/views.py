@@ -55,7 +55,8 @@ class Me(View):
 
 class UseCases(View):
     @extend_schema(
-        request=shapes.NewUseCase, responses={200: shapes.UseCaseOut, 201: shapes.UseCaseOut, **problems(403, 409, 422)}
+        request=shapes.NewUseCase,
+        responses={200: shapes.UseCaseOut, 201: shapes.UseCaseOut, **problems(403, 409, 422)},
     )
     def post(self, request: Request) -> Response:
         result = policies.register_use_case(command=self.command(), **_given(shapes.NewUseCase, request))
@@ -74,7 +75,8 @@ class UseCaseDetail(View):
 
 class Policies(View):
     @extend_schema(
-        request=shapes.NewPolicy, responses={200: shapes.PolicyOut, 201: shapes.PolicyOut, **problems(403, 409, 422)}
+        request=shapes.NewPolicy,
+        responses={200: shapes.PolicyOut, 201: shapes.PolicyOut, **problems(403, 409, 422)},
     )
     def post(self, request: Request) -> Response:
         result = policies.apply_policy(command=self.command(), **_given(shapes.NewPolicy, request))
@@ -147,7 +149,13 @@ class PromotionDetail(View):
 
 def _progress(data: dict[str, Any]) -> tuple[Any, ...]:
     approvals = tuple((row["role"], row["given"]) for row in data["approvals"])
-    return data["state"], data["effective"], data["attestation"] is not None, data["dossier_digest"], approvals
+    return (
+        data["state"],
+        data["effective"],
+        data["attestation"] is not None,
+        data["dossier_digest"],
+        approvals,
+    )
 
 
 def _moving(data: dict[str, Any]) -> bool:
@@ -158,7 +166,9 @@ def _moving(data: dict[str, Any]) -> bool:
 
 
 class Decisions(View):
-    @extend_schema(request=shapes.NewDecision, responses={201: shapes.DecisionOut, **problems(403, 404, 409, 422)})
+    @extend_schema(
+        request=shapes.NewDecision, responses={201: shapes.DecisionOut, **problems(403, 404, 409, 422)}
+    )
     def post(self, request: Request, promotion_id: UUID) -> Response:
         selectors.promotion(self.actor, promotion_id)
         given = _given(shapes.NewDecision, request)
@@ -173,7 +183,9 @@ class Decisions(View):
 
 
 class Withdrawals(View):
-    @extend_schema(request=shapes.Withdrawal, responses={200: shapes.PromotionOut, **problems(403, 404, 409, 422)})
+    @extend_schema(
+        request=shapes.Withdrawal, responses={200: shapes.PromotionOut, **problems(403, 404, 409, 422)}
+    )
     def post(self, request: Request, promotion_id: UUID) -> Response:
         selectors.promotion(self.actor, promotion_id)
         given = _given(shapes.Withdrawal, request)

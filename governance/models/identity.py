@@ -66,7 +66,8 @@ class RoleBinding(Governed):
         db_table = "governance_role_binding"
         constraints = [
             models.CheckConstraint(
-                condition=Q(person__isnull=True, token__isnull=False) | Q(person__isnull=False, token__isnull=True),
+                condition=Q(person__isnull=True, token__isnull=False)
+                | Q(person__isnull=False, token__isnull=True),
                 name="role_binding_one_principal",
             ),
             models.UniqueConstraint(

@@ -26,7 +26,9 @@ class UseCase(Governed):
         db_table = "governance_use_case"
         constraints = [
             models.UniqueConstraint(fields=["workspace", "name"], name="use_case_name"),
-            models.CheckConstraint(condition=models.Q(risk_tier__in=RiskTier.values), name="use_case_risk_tier"),
+            models.CheckConstraint(
+                condition=models.Q(risk_tier__in=RiskTier.values), name="use_case_risk_tier"
+            ),
         ]
 
     def __str__(self) -> str:
@@ -66,7 +68,9 @@ class PolicyVersion(Governed):
     digest = models.CharField(max_length=80)
     environment = models.CharField(max_length=60)
     risk_tiers = models.JSONField()  # the tiers it applies to
-    use_case = models.CharField(max_length=200, blank=True)  # if set, only this one, and before any tier's policy
+    use_case = models.CharField(
+        max_length=200, blank=True
+    )  # if set, only this one, and before any tier's policy
     current = models.BooleanField(default=True)
     applied_by = models.UUIDField()
 

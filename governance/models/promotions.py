@@ -22,7 +22,9 @@ class Promotion(Governed):
     requester_id = models.UUIDField(null=True)  # the person behind
     correlation_id = models.UUIDField()
     outcome = models.JSONField(null=True)  # why it was refused: {code, params}
-    dossier_digest = models.CharField(max_length=80, blank=True)  # as last computed, when every check had finished
+    dossier_digest = models.CharField(
+        max_length=80, blank=True
+    )  # as last computed, when every check had finished
     requirements = models.JSONField(default=list)  # the verdict, line by line, as last computed
     settled_at = models.DateTimeField(null=True)
 
@@ -59,7 +61,9 @@ class PromotionCheck(models.Model):
     class Meta:
         db_table = "governance_promotion_check"
         ordering = ["position"]
-        constraints = [models.UniqueConstraint(fields=["promotion", "position"], name="promotion_check_position")]
+        constraints = [
+            models.UniqueConstraint(fields=["promotion", "position"], name="promotion_check_position")
+        ]
 
 
 class Exclusion(models.Model):
@@ -89,7 +93,9 @@ class Decision(Governed):
     class Meta:
         db_table = "governance_decision"
         constraints = [
-            models.UniqueConstraint(fields=["promotion", "person_id", "dossier_digest"], name="decision_once"),
+            models.UniqueConstraint(
+                fields=["promotion", "person_id", "dossier_digest"], name="decision_once"
+            ),
             models.CheckConstraint(condition=Q(verdict__in=DecisionVerdict.values), name="decision_verdict"),
         ]
 
@@ -116,7 +122,9 @@ class Placement(Governed):
                 name="placement_one_live_exclusive",
             ),
             models.UniqueConstraint(
-                fields=["version", "environment"], condition=Q(state="live"), name="placement_one_live_version"
+                fields=["version", "environment"],
+                condition=Q(state="live"),
+                name="placement_one_live_version",
             ),
         ]
 

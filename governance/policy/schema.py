@@ -78,7 +78,10 @@ SCHEMA: dict[str, Any] = {
                 "type": "object",
                 "additionalProperties": False,
                 "required": ["role", "count"],
-                "properties": {"role": {"enum": DECIDING}, "count": {"type": "integer", "minimum": 1, "maximum": 20}},
+                "properties": {
+                    "role": {"enum": DECIDING},
+                    "count": {"type": "integer", "minimum": 1, "maximum": 20},
+                },
             },
         },
         "separation_of_duties": {
@@ -118,8 +121,12 @@ def parse(text: str) -> dict[str, Any]:
     try:
         body = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise Unprocessable("policy_not_yaml", field="text", reason=" ".join(str(error).split())[:400]) from error
-    errors = sorted(_VALIDATOR.iter_errors(body), key=lambda found: [str(part) for part in found.absolute_path])
+        raise Unprocessable(
+            "policy_not_yaml", field="text", reason=" ".join(str(error).split())[:400]
+        ) from error
+    errors = sorted(
+        _VALIDATOR.iter_errors(body), key=lambda found: [str(part) for part in found.absolute_path]
+    )
     if errors:
         where = ".".join(map(str, errors[0].absolute_path)) or "policy"
         raise Unprocessable("policy_invalid", field=where, where=where, reason=errors[0].message[:300])
@@ -138,7 +145,10 @@ def _check_entry(position: int, entry: dict[str, Any]) -> None:
     where = f"checks.{position}"
     for error in Draft202012Validator(definition.parameters).iter_errors(entry.get("parameters", {})):
         raise Unprocessable(
-            "policy_invalid", field=f"{where}.parameters", where=f"{where}.parameters", reason=error.message[:300]
+            "policy_invalid",
+            field=f"{where}.parameters",
+            where=f"{where}.parameters",
+            reason=error.message[:300],
         )
     for requirement in entry["require"]:
         if requirement["metric"] not in definition.metrics:

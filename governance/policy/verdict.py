@@ -46,7 +46,9 @@ class RequirementVerdict:
         return asdict(self)
 
 
-def judge(policy: Mapping[str, Any], evidence: Sequence[Evidence], *, not_before: datetime) -> list[RequirementVerdict]:
+def judge(
+    policy: Mapping[str, Any], evidence: Sequence[Evidence], *, not_before: datetime
+) -> list[RequirementVerdict]:
     """Every requirement of the policy, in its order. `not_before`: older evidence is stale."""
     lines: list[RequirementVerdict] = []
     for entry, found in zip(policy["checks"], evidence, strict=True):
@@ -73,7 +75,9 @@ def _blanket(found: Evidence, not_before: datetime) -> tuple[Verdict, Message] |
         error = found.result.get("error") or {"code": "check_crashed", "params": {}}
         return "errored", Message(error["code"], error["params"])
     if found.finished_at is None or found.finished_at < not_before:
-        return "stale", Message("evidence_stale", {"since": found.finished_at.isoformat() if found.finished_at else ""})
+        return "stale", Message(
+            "evidence_stale", {"since": found.finished_at.isoformat() if found.finished_at else ""}
+        )
     return None
 
 
@@ -94,7 +98,15 @@ def _judge_requirement(
     if requirement["metric"] == "forbidden_attribute_flips":
         return lines  # nothing is declared forbidden: nothing to ask
     if not metrics:
-        lines.append(_line(entry, requirement, None, "errored", Message("metric_absent", {"metric": requirement["metric"]})))
+        lines.append(
+            _line(
+                entry,
+                requirement,
+                None,
+                "errored",
+                Message("metric_absent", {"metric": requirement["metric"]}),
+            )
+        )
     elif any(metric["attribute"] for metric in metrics):
         lines += [
             _line(
@@ -110,7 +122,10 @@ def _judge_requirement(
 
 
 def _concerns(
-    metric: Mapping[str, Any], requirement: Mapping[str, Any], wanted: list[str] | None, semantics: Mapping[str, Any]
+    metric: Mapping[str, Any],
+    requirement: Mapping[str, Any],
+    wanted: list[str] | None,
+    semantics: Mapping[str, Any],
 ) -> bool:
     attribute = metric["attribute"]
     if attribute is None:
@@ -134,7 +149,9 @@ def _judge_metric(
     about = {"metric": metric["metric"], "value": value, "limit": limit}
     if value is None:
         undefined = metric["undefined"]
-        return _line(entry, requirement, metric, "inconclusive", Message(undefined["code"], undefined["params"]))
+        return _line(
+            entry, requirement, metric, "inconclusive", Message(undefined["code"], undefined["params"])
+        )
     if not meets(value):
         return _line(entry, requirement, metric, "failed", Message(f"limit_missed_{op}", about))
     if requirement.get("bound", "conservative") == "conservative" and interval is not None:

@@ -35,12 +35,16 @@ def bootstrap_workspace(
             Environment.objects.create(
                 workspace=workspace, name=environment, position=position, exclusive=exclusive
             )
-        applied = [_apply(command, workspace, path.read_text())[0] for path in sorted(POLICIES.glob("*.yaml"))]
+        applied = [
+            _apply(command, workspace, path.read_text())[0] for path in sorted(POLICIES.glob("*.yaml"))
+        ]
         record(
             command,
             verb="workspace.bootstrapped",
             subject=workspace.ref,
-            after=digest_of({"environments": ENVIRONMENTS, "policies": [policy.digest for policy in applied]}),
+            after=digest_of(
+                {"environments": ENVIRONMENTS, "policies": [policy.digest for policy in applied]}
+            ),
         )
     if administrator is not None:
         _bind(command, workspace, "administrator", administrator, None)

@@ -45,7 +45,9 @@ def issue_token(
     require(command, "token.issue", workspace.ref)
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
-        raise Unprocessable("scope_unknown", subject=workspace.ref, field="scopes", unknown=unknown, known=list(SCOPES))
+        raise Unprocessable(
+            "scope_unknown", subject=workspace.ref, field="scopes", unknown=unknown, known=list(SCOPES)
+        )
     if not timedelta(0) < lifetime <= MAX_LIFETIME:
         raise Unprocessable("token_lifetime", subject=workspace.ref, field="expires", days=MAX_LIFETIME.days)
     text, public_id, secret_hash = tokens.new_token()

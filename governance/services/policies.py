@@ -23,7 +23,11 @@ def register_use_case(*, command: Command, name: str, purpose: str, risk_tier: s
     checked_name(name, workspace.ref)
     if risk_tier not in RiskTier.values:
         raise Unprocessable(
-            "risk_tier_unknown", subject=workspace.ref, field="risk_tier", tier=risk_tier, known=list(RiskTier.values)
+            "risk_tier_unknown",
+            subject=workspace.ref,
+            field="risk_tier",
+            tier=risk_tier,
+            known=list(RiskTier.values),
         )
     if not purpose.strip():
         raise Unprocessable("purpose_missing", subject=workspace.ref, field="purpose")
@@ -70,7 +74,9 @@ def _apply(command: Command, workspace: Workspace, text: str) -> tuple[PolicyVer
         refusal.subject = workspace.ref
         raise
     name, digest = body["policy"], digest_of(body)
-    current = PolicyVersion.objects.select_for_update().filter(workspace=workspace, name=name, current=True).first()
+    current = (
+        PolicyVersion.objects.select_for_update().filter(workspace=workspace, name=name, current=True).first()
+    )
     if current is not None and current.digest == digest:
         return current, False
     if current is not None:
@@ -105,7 +111,9 @@ def policy_for(use_case: UseCase, environment: Environment) -> PolicyVersion | N
         workspace_id=use_case.workspace_id, environment=environment.name, current=True
     ).order_by("name")
     own = [policy for policy in candidates if policy.use_case == use_case.name]
-    by_tier = [policy for policy in candidates if not policy.use_case and use_case.risk_tier in policy.risk_tiers]
+    by_tier = [
+        policy for policy in candidates if not policy.use_case and use_case.risk_tier in policy.risk_tiers
+    ]
     matching = own or by_tier
     if len(matching) > 1:
         raise Unprocessable(

@@ -16,6 +16,7 @@ from audits.checks.contract import Message
 from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
+from audits.states import IllegalTransition, step
 from governance import selectors
 from governance.authority import roles_of_person
 from governance.dossier import Dossier, approvals_given, assess
@@ -32,7 +33,6 @@ from governance.states import (
     PlacementState,
     PromotionState,
 )
-from audits.states import IllegalTransition, step
 from registry.models import ModelVersion
 from registry.selectors import model_version_by_id
 from registry.states import VersionState
@@ -118,7 +118,9 @@ def _next_environment(version: ModelVersion, to: str) -> Environment:
     if stands >= 0:
         before = Placement.objects.filter(version=version, environment__position=stands).order_by("-id")[0]
         if not selectors.effect_of(before).effective:
-            raise Conflict("preceding_not_effective", subject=version.ref, environment=before.environment.name)
+            raise Conflict(
+                "preceding_not_effective", subject=version.ref, environment=before.environment.name
+            )
     return wanted
 
 
@@ -139,12 +141,18 @@ def decide(
     person = command.actor.person
     if person is None or command.actor.kind != "person":
         raise Forbidden("not_permitted", subject=promotion.ref, action="promotion.decide")
-    duties = list(Exclusion.objects.filter(promotion=promotion, person_id=person).values_list("duty", flat=True))
+    duties = list(
+        Exclusion.objects.filter(promotion=promotion, person_id=person).values_list("duty", flat=True)
+    )
     if duties:
         raise Forbidden("separation_of_duties", subject=promotion.ref, duties=sorted(duties))
     if verdict not in DecisionVerdict.values:
         raise Unprocessable(
-            "verdict_unknown", subject=promotion.ref, field="verdict", verdict=verdict, known=DecisionVerdict.values
+            "verdict_unknown",
+            subject=promotion.ref,
+            field="verdict",
+            verdict=verdict,
+            known=DecisionVerdict.values,
         )
     if not reason.strip() or len(reason) > REASON_LIMIT:
         raise Unprocessable("reason_missing", subject=promotion.ref, field="reason", limit=REASON_LIMIT)
@@ -152,7 +160,9 @@ def decide(
         raise Conflict("promotion_not_awaiting", subject=promotion.ref, state=promotion.state)
     dossier = assess(promotion, timezone.now())
     if dossier_digest != dossier.digest:
-        raise Conflict("dossier_changed", subject=promotion.ref, seen=dossier_digest[:80], current=dossier.digest)
+        raise Conflict(
+            "dossier_changed", subject=promotion.ref, seen=dossier_digest[:80], current=dossier.digest
+        )
     if Decision.objects.filter(promotion=promotion, person_id=person, dossier_digest=dossier.digest).exists():
         raise Conflict("already_decided", subject=promotion.ref)
     role = quorum.slot_for(
@@ -295,7 +305,9 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
     environment = promotion.environment
     predecessors = list(
         Placement.objects.select_for_update()
-        .filter(model=promotion.version.model, environment=environment, state=PlacementState.LIVE, exclusive=True)
+        .filter(
+            model=promotion.version.model, environment=environment, state=PlacementState.LIVE, exclusive=True
+        )
         .order_by("id")
     )
     for predecessor in predecessors:
@@ -334,4 +346,6 @@ def _evidence(dossier: Dossier) -> list[dict[str, str]]:
 
 
 def _state_digest(promotion: Promotion) -> str:
-    return digest_of({"state": promotion.state, "dossier": promotion.dossier_digest, "outcome": promotion.outcome})
+    return digest_of(
+        {"state": promotion.state, "dossier": promotion.dossier_digest, "outcome": promotion.outcome}
+    )

@@ -15,7 +15,9 @@ class NewNamed(serializers.Serializer[None]):
 
 
 class DatasetOut(serializers.ModelSerializer[Dataset]):
-    latest = serializers.IntegerField(source="last_n", help_text="number of the newest version, 0 if there is none")
+    latest = serializers.IntegerField(
+        source="last_n", help_text="number of the newest version, 0 if there is none"
+    )
 
     class Meta:
         model = Dataset
@@ -36,7 +38,8 @@ class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
 class DatasetUpload(serializers.Serializer[None]):
     file = serializers.FileField()
     metadata = serializers.JSONField(
-        required=False, help_text='{"format": "csv"|"parquet", "digest": "sha256:…", "sensitive": {column: {"bins": […]}}}'
+        required=False,
+        help_text='{"format": "csv"|"parquet", "digest": "sha256:…", "sensitive": {column: {"bins": […]}}}',
     )
 
 
@@ -66,7 +69,9 @@ class ModelVersionOut(serializers.ModelSerializer[ModelVersion]):
 
 class ModelUpload(serializers.Serializer[None]):
     artifact = serializers.FileField()
-    metadata = serializers.JSONField(help_text="see docs/metadata.md; `digest` may announce the artefact's digest")
+    metadata = serializers.JSONField(
+        help_text="see docs/metadata.md; `digest` may announce the artefact's digest"
+    )
 
 
 class LineageStored(serializers.ModelSerializer[LineageEvent]):

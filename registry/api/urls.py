@@ -12,5 +12,7 @@ urlpatterns = [
     path("models/<str:name>/versions", views.ModelVersions.as_view()),
     path("models/<str:name>/versions/<int:n>", views.ModelVersionDetail.as_view()),
     path("lineage", views.Lineage.as_view()),
-    path("lineage/", views.Lineage.as_view()),  # clients of OpenLineage append it; a redirect would lose the event
+    path(
+        "lineage/", views.Lineage.as_view()
+    ),  # clients of OpenLineage append it; a redirect would lose the event
 ]

@@ -29,7 +29,10 @@ def _status(created: bool) -> int:
 
 
 class Datasets(View):
-    @extend_schema(request=shapes.NewNamed, responses={200: shapes.DatasetOut, 201: shapes.DatasetOut, **problems(403, 409, 422)})
+    @extend_schema(
+        request=shapes.NewNamed,
+        responses={200: shapes.DatasetOut, 201: shapes.DatasetOut, **problems(403, 409, 422)},
+    )
     def post(self, request: Request) -> Response:
         given = shapes.NewNamed(data=request.data)
         given.is_valid(raise_exception=True)
@@ -52,7 +55,11 @@ class DatasetVersions(View):
 
     @extend_schema(
         request={"multipart/form-data": shapes.DatasetUpload},
-        responses={200: shapes.DatasetVersionOut, 201: shapes.DatasetVersionOut, **problems(400, 403, 404, 409, 413, 415, 422)},
+        responses={
+            200: shapes.DatasetVersionOut,
+            201: shapes.DatasetVersionOut,
+            **problems(400, 403, 404, 409, 413, 415, 422),
+        },
     )
     def post(self, request: Request, name: str) -> Response:
         selectors.dataset(self.actor, name)
@@ -73,7 +80,9 @@ class DatasetVersions(View):
     @extend_schema(responses={200: shapes.DatasetVersionOut(many=True), **problems(404)})
     def get(self, request: Request, name: str) -> Response:
         dataset = selectors.dataset(self.actor, name)
-        return paged(self, selectors.dataset_versions(self.actor).filter(dataset=dataset), shapes.DatasetVersionOut)
+        return paged(
+            self, selectors.dataset_versions(self.actor).filter(dataset=dataset), shapes.DatasetVersionOut
+        )
 
 
 def _dataset_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -102,7 +111,10 @@ class DatasetVersionDetail(View):
 
 
 class Models(View):
-    @extend_schema(request=shapes.NewNamed, responses={200: shapes.ModelOut, 201: shapes.ModelOut, **problems(403, 409, 422)})
+    @extend_schema(
+        request=shapes.NewNamed,
+        responses={200: shapes.ModelOut, 201: shapes.ModelOut, **problems(403, 409, 422)},
+    )
     def post(self, request: Request) -> Response:
         given = shapes.NewNamed(data=request.data)
         given.is_valid(raise_exception=True)
@@ -125,7 +137,11 @@ class ModelVersions(View):
 
     @extend_schema(
         request={"multipart/form-data": shapes.ModelUpload},
-        responses={200: shapes.ModelVersionOut, 201: shapes.ModelVersionOut, **problems(400, 403, 404, 409, 413, 415, 422)},
+        responses={
+            200: shapes.ModelVersionOut,
+            201: shapes.ModelVersionOut,
+            **problems(400, 403, 404, 409, 413, 415, 422),
+        },
     )
     def post(self, request: Request, name: str) -> Response:
         selectors.model(self.actor, name)
@@ -144,7 +160,9 @@ class ModelVersions(View):
     @extend_schema(responses={200: shapes.ModelVersionOut(many=True), **problems(404)})
     def get(self, request: Request, name: str) -> Response:
         model = selectors.model(self.actor, name)
-        versions = selectors.model_versions(self.actor).filter(model=model).prefetch_related("training__dataset")
+        versions = (
+            selectors.model_versions(self.actor).filter(model=model).prefetch_related("training__dataset")
+        )
         return paged(self, versions, shapes.ModelVersionOut)
 
 

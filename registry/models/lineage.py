@@ -38,7 +38,9 @@ class LineageNode(models.Model):
     class Meta:
         db_table = "registry_lineage_node"
         constraints = [
-            models.UniqueConstraint(fields=["workspace", "kind", "namespace", "name"], name="lineage_node_key"),
+            models.UniqueConstraint(
+                fields=["workspace", "kind", "namespace", "name"], name="lineage_node_key"
+            ),
         ]
 
     @property
@@ -57,10 +59,16 @@ class LineageEdge(models.Model):
     class Meta:
         db_table = "registry_lineage_edge"
         constraints = [
-            models.UniqueConstraint(fields=["source", "target"], condition=Q(valid_to=None), name="lineage_edge_open"),
+            models.UniqueConstraint(
+                fields=["source", "target"], condition=Q(valid_to=None), name="lineage_edge_open"
+            ),
             models.CheckConstraint(condition=~Q(source=models.F("target")), name="lineage_edge_no_loop"),
         ]
         indexes = [
-            models.Index(fields=["source"], include=["target", "valid_from", "valid_to"], name="lineage_edge_down"),
-            models.Index(fields=["target"], include=["source", "valid_from", "valid_to"], name="lineage_edge_up"),
+            models.Index(
+                fields=["source"], include=["target", "valid_from", "valid_to"], name="lineage_edge_down"
+            ),
+            models.Index(
+                fields=["target"], include=["source", "valid_from", "valid_to"], name="lineage_edge_up"
+            ),
         ]

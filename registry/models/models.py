@@ -49,7 +49,9 @@ class ModelVersion(Governed):
         constraints = [
             models.UniqueConstraint(fields=["model", "n"], name="model_version_n"),
             models.UniqueConstraint(fields=["model", "manifest_digest"], name="model_version_manifest"),
-            models.CheckConstraint(condition=models.Q(state__in=VersionState.values), name="model_version_state"),
+            models.CheckConstraint(
+                condition=models.Q(state__in=VersionState.values), name="model_version_state"
+            ),
         ]
 
     def __str__(self) -> str:

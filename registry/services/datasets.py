@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from typing import Any
 
-
 from audits import blobs
 from audits.actors import Command
 from audits.canonical import digest_of
@@ -61,13 +60,22 @@ def register_dataset_version(
     require(command, "dataset_version.register", dataset.ref)
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
-            "digest_mismatch", subject=dataset.ref, field="digest", expected=expected_digest, found=stored.digest
+            "digest_mismatch",
+            subject=dataset.ref,
+            field="digest",
+            expected=expected_digest,
+            found=stored.digest,
         )
     names = [column["name"] for column in profile.columns]
     for column in sensitive:
         if names and column not in names:
             raise Unprocessable(
-                "column_not_in_data", subject=dataset.ref, field="sensitive", column=column, dataset=name, known=names
+                "column_not_in_data",
+                subject=dataset.ref,
+                field="sensitive",
+                column=column,
+                dataset=name,
+                known=names,
             )
     existing = DatasetVersion.objects.filter(dataset=dataset, digest=stored.digest).first()
     if existing is not None:

@@ -19,7 +19,9 @@ OWN_NAMESPACE = "crivo"
 
 
 def node(workspace_id: Any, kind: str, namespace: str, name: str) -> LineageNode:
-    row, _ = LineageNode.objects.get_or_create(workspace_id=workspace_id, kind=kind, namespace=namespace, name=name)
+    row, _ = LineageNode.objects.get_or_create(
+        workspace_id=workspace_id, kind=kind, namespace=namespace, name=name
+    )
     return row
 
 
@@ -61,7 +63,9 @@ def record_lineage(*, command: Command, event: Any) -> Result[LineageEvent]:
         findings=findings + late,
     )
     _project(row)
-    record(command, verb="lineage.recorded", subject=row.ref, after=digest, detail={"findings": findings + late})
+    record(
+        command, verb="lineage.recorded", subject=row.ref, after=digest, detail={"findings": findings + late}
+    )
     return Result(row)
 
 
@@ -101,7 +105,9 @@ def _project(row: LineageEvent) -> None:
         for dataset in named if isinstance(named, list) else []:
             if not isinstance(dataset, dict) or not dataset.get("name"):
                 continue
-            other = node(row.workspace_id, "dataset", _text(dataset, "namespace", 400), _text(dataset, "name", 1000))
+            other = node(
+                row.workspace_id, "dataset", _text(dataset, "namespace", 400), _text(dataset, "name", 1000)
+            )
             source, target = (other, job_node) if side == "inputs" else (job_node, other)
             link(source, target, row.event_time)
 

@@ -28,7 +28,10 @@ def register_model(*, command: Command, name: str, description: str = "") -> Res
     if existing is not None:
         return Result(existing, created=False)
     model = Model.objects.create(
-        workspace=workspace, name=name, description=description, owner_id=command.actor.person or command.actor.id
+        workspace=workspace,
+        name=name,
+        description=description,
+        owner_id=command.actor.person or command.actor.id,
     )
     record(command, verb="model.registered", subject=model.ref, after=digest_of({"name": name}))
     return Result(model)
@@ -53,7 +56,11 @@ def register_model_version(
     require(command, "model_version.register", model.ref)
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
-            "digest_mismatch", subject=model.ref, field="digest", expected=expected_digest, found=stored.digest
+            "digest_mismatch",
+            subject=model.ref,
+            field="digest",
+            expected=expected_digest,
+            found=stored.digest,
         )
     try:
         declared = validated(metadata)
@@ -62,7 +69,9 @@ def register_model_version(
         _check_columns(declared, [*training, evaluation])
         if not directory().use_case_exists(command.actor.workspace, declared["use_case"]):
             raise Unprocessable("use_case_unknown", field="metadata.use_case", name=declared["use_case"])
-        author = directory().person_named(declared["author"]) if "author" in declared else command.actor.person
+        author = (
+            directory().person_named(declared["author"]) if "author" in declared else command.actor.person
+        )
         if author is None:
             raise Unprocessable("author_unknown", field="metadata.author", name=declared.get("author", ""))
     except Unprocessable as refusal:
@@ -104,7 +113,11 @@ def register_model_version(
             {"kind": "artifact", "digest": stored.digest},
             *({"kind": "dataset", "digest": row.digest} for row in [*training, evaluation]),
         ],
-        detail={"author": str(author), "use_case": declared["use_case"], "code_commit": declared["code_commit"]},
+        detail={
+            "author": str(author),
+            "use_case": declared["use_case"],
+            "code_commit": declared["code_commit"],
+        },
     )
     return Result(version)
 
@@ -125,18 +138,27 @@ def _check_columns(declared: dict[str, Any], versions: list[DatasetVersion]) -> 
         for field, column in named:
             if version.columns and column not in version.column_names:
                 raise Unprocessable(
-                    "column_not_in_data", field=field, column=column, dataset=version.label, known=version.column_names
+                    "column_not_in_data",
+                    field=field,
+                    column=column,
+                    dataset=version.label,
+                    known=version.column_names,
                 )
         for column, declaration in version.sensitive.items():
             if column not in declared["sensitive"]:
                 raise Unprocessable(
-                    "sensitive_column_not_declared", field="metadata.sensitive", column=column, dataset=version.label
+                    "sensitive_column_not_declared",
+                    field="metadata.sensitive",
+                    column=column,
+                    dataset=version.label,
                 )
             if declaration.get("bins"):
                 declared["sensitive"][column].setdefault("bins", declaration["bins"])
 
 
-def _link_to_datasets(version: ModelVersion, training: list[DatasetVersion], evaluation: DatasetVersion) -> None:
+def _link_to_datasets(
+    version: ModelVersion, training: list[DatasetVersion], evaluation: DatasetVersion
+) -> None:
     node = node_of_version(version)
     for row in {row.id: row for row in [*training, evaluation]}.values():
         link(node_of_version(row), node, version.created_at)

@@ -5,14 +5,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from audits.checks import disparity as module
-from audits.checks.disparity import bootstrap, disparity, from_counts, minimum_n, rate, selection_chi_square
+from audits.checks.disparity import disparity, rate, selection_chi_square
 from audits.checks.intervals import wilson
 from tests.checks.shared import golden, table
 
@@ -82,7 +79,9 @@ def check_groups(found: module.Disparity, expected: dict[str, Any]) -> int:
     assert {tuple(group.split("×")) for group in found.groups} == set(names)
     for place, group in enumerate(found.groups):
         cell = expected["groups"][names[tuple(group.split("×"))]]
-        assert [int(value) for value in found.counts[place]] == [cell[key] for key in ("tp", "fp", "fn", "tn")]
+        assert [int(value) for value in found.counts[place]] == [
+            cell[key] for key in ("tp", "fp", "fn", "tn")
+        ]
         for theirs, ours in RATE_NAMES.items():
             assert same(float(rate(found.counts, ours)[place]), cell[theirs]), (group, ours)
             compared += 1
