@@ -6,6 +6,7 @@ commits (`django_db(transaction=True)`) is cleaned up behind it through the migr
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -66,7 +67,8 @@ def _as_migrator(statement: str) -> None:
 
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: Any, worker_id: str) -> Iterator[None]:
-    name = "test_crivo" if worker_id == "master" else f"test_crivo_{worker_id}"
+    base = os.environ.get("CRIVO_TEST_DB", "test_crivo")
+    name = base if worker_id == "master" else f"{base}_{worker_id}"
     migrator, service = connections["migrator"], connections["default"]
     with django_db_blocker.unblock():
         _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
