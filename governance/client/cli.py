@@ -1,4 +1,4 @@
-"""The command `crivo`. Exit codes: 0 yes or done, 1 refused, 2 called wrongly, 3 unreachable or broken, 4 still pending."""
+"""The command `crivo`; EPILOG has its exit codes."""
 
 from __future__ import annotations
 

@@ -82,7 +82,13 @@ class UseCase:
 
     @classmethod
     def read(cls, data: Any, created: bool) -> UseCase:
-        return cls(*(member(data, name, str) for name in ("name", "purpose", "risk_tier")), created, data)
+        return cls(
+            member(data, "name", str),
+            member(data, "purpose", str),
+            member(data, "risk_tier", str),
+            created,
+            data,
+        )
 
 
 @dataclass(frozen=True)
@@ -248,9 +254,11 @@ class Promotion:
     @classmethod
     def read(cls, data: Any) -> Promotion:
         return cls(
-            *(member(data, name, str) for name in ("id", "model")),
+            member(data, "id", str),
+            member(data, "model", str),
             member(data, "n", int),
-            *(member(data, name, str) for name in ("to", "state")),
+            member(data, "to", str),
+            member(data, "state", str),
             member(data, "effective", bool),
             optional(data, "effective_at", str),
             member(data, "dossier_digest", str),

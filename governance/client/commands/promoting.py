@@ -165,7 +165,8 @@ def decide_command(context: Context) -> int:
     decision = crivo.decide(promotion.id, options.verdict, reason=options.reason, dossier_digest=pinned)
     console.document(decision.raw)
     console.say(
-        f"\nRecorded: {plain(decision.verdict.replace('_', ' '))} as {plain(decision.role)}, on the dossier {plain(pinned)}"
+        f"\nRecorded: {plain(decision.verdict.replace('_', ' '))} as {plain(decision.role)}, "
+        f"on the dossier {plain(pinned)}"
     )
     state, _ = STATES.get(decision.promotion.state, (decision.promotion.state, ""))
     console.say(f"{plain(promotion.reference)} to {plain(promotion.to)}: {plain(state)}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from itertools import pairwise
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +37,7 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         "--sensitive", default="", metavar="COLUMN,…", help="sensitive columns, e.g. sex,age"
     )
     register.add_argument(
-        "--bins", action="append", default=[], metavar="COLUMN=EDGE,…", help="groups of a numeric column, e.g. age=50,65"
+        "--bins", action="append", default=[], metavar="COLUMN=EDGE,…", help="groups of a number, e.g. age=50,65"
     )  # fmt: skip
     register.add_argument("--format", choices=["csv", "parquet"], help="default: what the file name says")
     register.set_defaults(command=register_dataset)
@@ -98,7 +100,8 @@ def sensitive_of(columns: str, bins: list[str]) -> dict[str, dict[str, Any]]:
             numbers = [float(edge) for edge in edges.split(",")]
         except ValueError:
             numbers = []
-        if not numbers or not all(low < high for low, high in zip(numbers, numbers[1:], strict=False)):
+        ascending = all(low < high for low, high in pairwise(numbers))
+        if not numbers or not ascending or not all(map(isfinite, numbers)):
             raise Usage(f"--bins {text!r}: the edges are ascending numbers.", code="bins_malformed")
         declared[column]["bins"] = [int(edge) if edge.is_integer() else edge for edge in numbers]
     return declared
