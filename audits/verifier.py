@@ -297,10 +297,10 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 def verify_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> bool:
     """RFC 9162 §2.1.4.2: whether tree 1 is a prefix of tree 2. An empty tree 1 proves nothing: False."""
-    if not 0 < size1 <= size2 or not _all_hashes(root1, root2, *proof):
-        return False
-    if size1 == size2:
+    if 0 < size1 == size2:
         return not proof and root1 == root2
+    if not 0 < size1 < size2 or not _all_hashes(root1, root2, *proof):
+        return False
     path = list(proof)
     if size1 & (size1 - 1) == 0:
         path.insert(0, root1)

@@ -4,9 +4,9 @@
     rest      everything else; what is personal only as a salted commitment (LGPD Art. 18, GDPR Art. 17)
     envelope  the leaf: pseudonyms, number and previous entry of the subject, salted digests of head and rest
 
-The forms are fixed by the stand-alone verifier; here they are built, and refused where they could not be verified.
-A salt has 16 random bytes. Head and rest take a new one per event, a text one per text; a subject and a workspace
-keep one for life, because their pseudonym must be the same in every entry.
+The forms are fixed by the stand-alone verifier; here they are built, and refused where they could not be
+verified. A salt has 16 random bytes. Head and rest take a new one per event, a text one per text; a subject
+and a workspace keep one for life, because their pseudonym must be the same in every entry.
 """
 
 from __future__ import annotations
@@ -53,7 +53,8 @@ __all__ = [
 ]
 
 _VERB = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-# The manifest, tiles and punctuation of a line take little; a rest of this size leaves a line readable by all.
+# The manifest, tiles and punctuation of a line take little; a rest of this size leaves a line readable by
+# all.
 _MAX_REST = MAX_LINE // 2
 
 
@@ -67,7 +68,9 @@ class Actor:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the event is about. `label` must not be personal (use a text for those); `digest` is `sha256:<hex>`."""
+    """What the event is about. `label` must not be personal (use a text for those); `digest` is
+    `sha256:<hex>`.
+    """
 
     kind: str
     id: str
@@ -102,11 +105,12 @@ class Evidence:
 
 @dataclass(frozen=True)
 class EventFields:
-    """One event. `at` is aware; `previous` is the digest (64 hex) of the subject's previous entry, None for number 1.
+    """One event. `at` is aware; `previous` is the digest (64 hex) of the subject's previous entry, None for
+    number 1.
 
-    `texts` are personal or typed by people, by name (`reason`, `comment`, `subject_label` …): the rest only holds
-    commitments to them. `before`/`after` are digests of the subject's governed state, `detail` any JSON that is not
-    personal. Numbers in it follow RFC 8785: integers up to 2^53-1, finite floats.
+    `texts` are personal or typed by people, by name (`reason`, `comment`, `subject_label` …): the rest only
+    holds commitments to them. `before`/`after` are digests of the subject's governed state, `detail` any JSON
+    that is not personal. Numbers in it follow RFC 8785: integers up to 2^53-1, finite floats.
     """
 
     event_id: UUID
@@ -216,7 +220,9 @@ def build_head(fields: EventFields) -> bytes:
 
 
 def build_rest(fields: EventFields, salts: Salts) -> bytes:
-    """Canonical rest. ValueError where the texts and their salts are not the same names, or it would not fit a line."""
+    """Canonical rest. ValueError where the texts and their salts are not the same names, or it would not fit
+    a line.
+    """
     if set(fields.texts) != set(salts.texts):
         raise ValueError("every text needs its salt, and every salt its text")
     reason, policy = fields.reason, fields.policy
@@ -243,7 +249,9 @@ def build_rest(fields: EventFields, salts: Salts) -> bytes:
 
 
 def build(fields: EventFields, salts: Salts) -> Body:
-    """Head, rest and envelope of an event. Raises ValueError (CanonicalError included) for what cannot be verified."""
+    """Head, rest and envelope of an event. Raises ValueError (CanonicalError included) for what cannot be
+    verified.
+    """
     head, rest = build_head(fields), build_rest(fields, salts)
     envelope = canonical(
         {
