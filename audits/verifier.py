@@ -169,8 +169,12 @@ def _strict_integer(digits: str) -> int | float:
     return value if abs(value) <= _SAFE_INTEGER else float(digits)
 
 
-def _leave_fast_path(_: str) -> Any:
-    raise _SlowPath
+def _fast_float(digits: str) -> float:
+    """Without an exponent and a final .0, Python's shortest digits are ECMAScript's."""
+    value = float(digits)
+    if repr(value) != digits or "e" in digits or digits.endswith(".0"):
+        raise _SlowPath
+    return value
 
 
 def _refuse_constant(name: str) -> Any:
@@ -184,9 +188,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-_FAST = json.JSONDecoder(
-    parse_float=_leave_fast_path, parse_int=_fast_integer, parse_constant=_refuse_constant
-)
+_FAST = json.JSONDecoder(parse_float=_fast_float, parse_int=_fast_integer, parse_constant=_refuse_constant)
 _STRICT = json.JSONDecoder(
     parse_int=_strict_integer, parse_constant=_refuse_constant, object_pairs_hook=_unique
 )
@@ -196,14 +198,16 @@ _fast_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(
 def _canonical_at(text: str, start: int) -> tuple[Any, int]:
     """The value that begins at `start` and where it ends; CanonicalError unless that stretch is canonical.
 
-    The C encoder agrees with RFC 8785 as long as there is no float, no integer of more than 15 digits and no
-    character beyond the BMP (RFC 8785 sorts names by UTF-16 units, Python by code points); else ours decides.
+    The C encoder agrees with RFC 8785 as long as there is no float with an exponent, no integer of more than
+    15 digits and no character beyond the BMP (RFC 8785 sorts names by UTF-16 units, Python by code points);
+    else ours decides.
     """
     try:
         try:
             value, end = _FAST.raw_decode(text, start)
             stretch = text[start:end]
-            if (stretch.isascii() or max(stretch) <= "\uffff") and _fast_encode(value) == stretch:
+            shallow = stretch.count("{") + stretch.count("[") <= _MAX_DEPTH
+            if shallow and (stretch.isascii() or max(stretch) <= "\uffff") and _fast_encode(value) == stretch:
                 stretch.encode()
                 return value, end
         except _SlowPath:
@@ -584,7 +588,10 @@ def salted(salt: bytes, data: bytes) -> bytes:
 
 def pseudonym(salt: bytes, kind: str, identifier: str) -> bytes:
     """SHA-256(salt ‖ canonical JSON [kind, id]); a workspace is of the kind "workspace"."""
-    return salted(salt, canonical([kind, identifier]))
+    try:
+        return salted(salt, f"[{_encode_string(kind)},{_encode_string(identifier)}]".encode())
+    except UnicodeEncodeError as error:
+        raise CanonicalError("a lone surrogate is not text") from error
 
 
 class Envelope(NamedTuple):

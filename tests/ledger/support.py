@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -24,6 +24,7 @@ from audits.ledger.body import (
     build,
     entry_digest,
 )
+from audits.ledger.canonical import canonical
 from audits.ledger.note import Checkpoint, SignerKey, sign_checkpoint
 from audits.ledger.tiles import Disclosure, write_export
 from audits.ledger.tree import leaf_hash, root_from_leaves
@@ -147,10 +148,17 @@ def check(folder: Path, previous: bytes | None = None) -> Report:
     return verify_export(folder, VKEY, previous)
 
 
-def rewrite_lines(folder: Path, change: Any) -> None:
+def rewrite_lines(folder: Path, change: Callable[[list[bytes]], list[bytes]]) -> None:
     """Replace events.jsonl by `change(list of its lines)`."""
     path = folder / "events.jsonl"
     path.write_bytes(b"".join(change(path.read_bytes().splitlines(keepends=True))))
+
+
+def change_json(folder: Path, change: Callable[[dict[str, Any]], None]) -> None:
+    path = folder / "export.json"
+    value = json.loads(path.read_text())
+    change(value)
+    path.write_bytes(canonical(value) + b"\n")
 
 
 def workspace_scope(index: int) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Building an event's head, rest and envelope: exact bytes, and everything that could not be verified refused."""
+"""Building an event's head, rest and envelope: exact bytes; what could not be verified is refused."""
 
 from __future__ import annotations
 
@@ -33,7 +33,9 @@ from audits.ledger.body import (
 )
 from audits.verifier import CanonicalError, parse_envelope, parse_head
 
-SALTS = Salts(subject=b"s" * 16, workspace=b"w" * 16, head=b"h" * 16, rest=b"r" * 16, texts={"reason": b"t" * 16})
+SALTS = Salts(
+    subject=b"s" * 16, workspace=b"w" * 16, head=b"h" * 16, rest=b"r" * 16, texts={"reason": b"t" * 16}
+)
 FIELDS = EventFields(
     event_id=UUID("01900000-0000-7000-8000-000000000001"),
     workspace="default",
@@ -185,17 +187,17 @@ def test_kind_and_id_cannot_be_shifted_into_each_other(a: tuple[str, str], b: tu
     assert same is (a == b)
 
 
-TIMES = st.datetimes(min_value=datetime(1, 1, 3), max_value=datetime(9999, 12, 29), timezones=st.timezones())  # noqa: DTZ001
+TIMES = st.datetimes(timezones=st.just(UTC))
 
 
 @settings(max_examples=100, deadline=None)
 @given(TIMES, TIMES)
 def test_times_sort_as_text(a: datetime, b: datetime) -> None:
-    a, b = a.astimezone(UTC), b.astimezone(UTC)
     assert (timestamp(a) < timestamp(b)) is (a < b)
     assert len(timestamp(a)) == 27
     assert datetime.fromisoformat(timestamp(a)) == a
-    assert timestamp(a.astimezone(timezone(timedelta(hours=-3)))) == timestamp(a)
+    if 1 < a.year < 9999:
+        assert timestamp(a.astimezone(timezone(timedelta(hours=-3)))) == timestamp(a)
 
 
 @pytest.mark.parametrize(

@@ -69,7 +69,19 @@ def test_the_numbers_of_rfc_8785(bits: str, text: str) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [math.nan, math.inf, -math.inf, SAFE + 1, -SAFE - 1, "\ud800", {"\udfff": 1}, {1: 2}, {"a": {2}}, b"a", object()],
+    [
+        math.nan,
+        math.inf,
+        -math.inf,
+        SAFE + 1,
+        -SAFE - 1,
+        "\ud800",
+        {"\udfff": 1},
+        {1: 2},
+        {"a": {2}},
+        b"a",
+        object(),
+    ],
 )
 def test_values_without_a_canonical_form(value: Any) -> None:
     with pytest.raises(CanonicalError):

@@ -156,7 +156,15 @@ def test_a_coordinate_with_leading_zeros_keeps_its_32_bytes() -> None:
 
 @pytest.mark.parametrize(
     "change",
-    [{"kty": "RSA"}, {"crv": "P-384"}, {"x": "AA"}, {"x": "A" * 43}, {"y": 5}, {"kid": "other"}, {"x": "!" * 43}],
+    [
+        {"kty": "RSA"},
+        {"crv": "P-384"},
+        {"x": "AA"},
+        {"x": "A" * 43},
+        {"y": 5},
+        {"kid": "other"},
+        {"x": "!" * 43},
+    ],
 )
 def test_bad_jwks(change: dict[str, Any]) -> None:
     with pytest.raises(DsseError):

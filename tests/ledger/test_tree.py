@@ -188,7 +188,10 @@ def test_proofs_read_few_nodes() -> None:
         return sha256(f"{level},{position}".encode()).digest()
 
     size = 2**40 - 1
-    for make in (lambda: inclusion_proof(2**39 + 5, size, node), lambda: consistency_proof(12345, size, node)):
+    for make in (
+        lambda: inclusion_proof(2**39 + 5, size, node),
+        lambda: consistency_proof(12345, size, node),
+    ):
         reads = 0
         make()
         assert reads <= 2 * 40
