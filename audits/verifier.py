@@ -1345,14 +1345,19 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
         )
     earlier = None if previous is None else _checkpoint(previous, key, report, "the earlier checkpoint")
     walk = _Walk(folder, checkpoint, manifest, report)
-    with folder.open("events.jsonl") as handle:
-        try:
+    try:
+        with folder.open("events.jsonl") as handle:
             root = walk.run(_Lines(handle, report), earlier)
-        except _BrokenBundle as error:
-            report.problem("bundle_malformed", f"{error}; everything from here on is unchecked", error.index)
-            return report
-        except OSError as error:
-            raise UnreadableError(f"events.jsonl cannot be read: {error.strerror}") from error
+    except _BrokenBundle as error:
+        report.problem("bundle_malformed", f"{error}; everything from here on is unchecked", error.index)
+        return report
+    except (UnreadableError, OSError) as error:
+        if report.verified:
+            raise UnreadableError(str(error)) from error
+        # Something is already known to be wrong, a forged size for instance: that must not become
+        # "unreadable".
+        report.problem("unreadable", f"{error}; everything from here on is unchecked")
+        return report
     if root != checkpoint.root:
         report.problem(
             "root_differs",

@@ -203,6 +203,16 @@ def test_huge_claims_end_at_once(export: Path) -> None:
             check(export)
 
 
+def test_a_forged_size_is_tampering_and_not_only_unreadable(export: Path) -> None:
+    path = export / "checkpoint"
+    path.write_bytes(path.read_bytes().replace(b"\n12\n", b"\n99\n"))
+    report = check(export)
+    assert codes(report) == ["signature", "unreadable"]
+    assert report.problems[1].sentence.startswith(
+        "tile/entries/000.p/99 is missing; the export is not whole;"
+    )
+
+
 def test_bundle_lengths_that_lie(export: Path) -> None:
     path = export / "tile/entries/000.p/12"
     good = path.read_bytes()
