@@ -113,7 +113,13 @@ def explain(
         )
         background = _sample(training, behind, seed, "background")
         explained = _sample(evaluation, rows, seed, "explained")
-        found = route.explain(background, explained)
+        try:
+            found = route.explain(background, explained)
+        except (CheckError, MemoryError):
+            raise
+        except Exception as error:  # an explainer that does not know this model; the last route knows every model
+            notes.append(Message("route_failed", {"route": route.name, "problem": type(error).__name__}))
+            continue
         if found is None:
             notes.append(Message("route_not_attributable", {"route": route.name}))
             continue
