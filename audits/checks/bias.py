@@ -143,7 +143,9 @@ def _level(inputs: CheckInput) -> float:
 
 def _limit(name: str, inputs: CheckInput) -> float:
     told = inputs.parameters.get("limits") or {}
-    return float(told[name]) if name in told else LIMITS["_ratio" if name.endswith("_ratio") else "_difference"]
+    return (
+        float(told[name]) if name in told else LIMITS["_ratio" if name.endswith("_ratio") else "_difference"]
+    )
 
 
 def _aggregate_metrics(attribute: str, found: Disparity, inputs: CheckInput) -> Iterator[Metric]:
@@ -183,7 +185,9 @@ def _why_undefined(attribute: str, name: str, found: Disparity) -> Message:
     able = min(len(found.compared) - len(found.without(part)) for part in RESTS_ON[name])
     if able < 2:
         code = "fewer_than_two_groups"
-        return Message(code, {"attribute": attribute, "groups": able, "excluded": int((~found.included).sum())})
+        return Message(
+            code, {"attribute": attribute, "groups": able, "excluded": int((~found.included).sum())}
+        )
     return Message("ratio_of_zeros", {"attribute": attribute, "metric": name})
 
 

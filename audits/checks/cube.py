@@ -64,9 +64,7 @@ class Cube:
         return Cube(self.attributes, levels, self.classes, cells, counts)
 
 
-def count(
-    columns: Mapping[str, Grouping], truth: Codes, predicted: Codes, classes: tuple[str, ...]
-) -> Cube:
+def count(columns: Mapping[str, Grouping], truth: Codes, predicted: Codes, classes: tuple[str, ...]) -> Cube:
     """One pass over the columns: each a code per row (no -1), truth and prediction as positions in `classes`."""
     codes = [grouping[0] for grouping in columns.values()] + [truth, predicted]
     sizes = [len(grouping[1]) for grouping in columns.values()] + [len(classes)] * 2

@@ -37,7 +37,8 @@ CHUNK_CELLS = 4_000_000
 
 
 def _sum(counts: npt.NDArray[np.int64], cells: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    return counts[..., list(cells)].sum(axis=-1)
+    total: npt.NDArray[np.int64] = counts[..., list(cells)].sum(axis=-1)
+    return total
 
 
 def _divide(top: npt.NDArray[np.int64], bottom: npt.NDArray[np.int64]) -> Floats:
@@ -145,7 +146,12 @@ def from_counts(groups: Sequence[str], counts: Counts, min_group: int = 1, fewes
 
 
 def disparity(
-    y_true: npt.ArrayLike, y_pred: npt.ArrayLike, groups: Sequence[str], *, min_group: int = 1, fewest: int = 2
+    y_true: npt.ArrayLike,
+    y_pred: npt.ArrayLike,
+    groups: Sequence[str],
+    *,
+    min_group: int = 1,
+    fewest: int = 2,
 ) -> Disparity:
     """Straight from rows: truth and decision as booleans (favourable or not), one group name per row."""
     truth = np.asarray(y_true, dtype=bool)

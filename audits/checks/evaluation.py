@@ -11,7 +11,6 @@ import numpy.typing as npt
 import pandas as pd
 
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
-from audits.checks.intervals import wilson
 from audits.checks.labels import Codes, canonical_column, listed
 from audits.checks.materials import Materials
 from audits.checks.predictor import Predictor
@@ -308,4 +307,8 @@ def _claims(
         nothing = Metric("claimed_metric_gap", None, undefined=Message("nothing_claimed"))
         return claimed, nothing, tuple(notes)
     n = next(iter(figures.values())).n
-    return claimed, Metric("claimed_metric_gap", max(gaps), n=n, denominators={"claims": len(gaps)}), tuple(notes)
+    return (
+        claimed,
+        Metric("claimed_metric_gap", max(gaps), n=n, denominators={"claims": len(gaps)}),
+        tuple(notes),
+    )

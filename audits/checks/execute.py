@@ -20,7 +20,8 @@ def execute(check_input: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str
     """
     try:
         result = _run(CheckInput.from_json(check_input), files)
-        return plain(result.to_json())
+        answer: dict[str, Any] = plain(result.to_json())
+        return answer
     except CheckError as error:
         return _errored(error.message)
     except MemoryError:

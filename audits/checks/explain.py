@@ -76,7 +76,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             _share(
                 "sensitive_attribution_share",
                 phi,
-                lambda means, place=features.index(name): means[..., place],
+                _column(features.index(name)),
                 inputs.seed,
                 attribute=name,
             )
@@ -108,17 +108,17 @@ def explain(
     notes: list[Message] = []
     worst = 0.0
     for route in choose(predictor, seed):
-        rows, behind = rows_within(
-            route, min(max_rows, len(evaluation)), min(background_rows, len(training))
-        )
+        rows, behind = rows_within(route, min(max_rows, len(evaluation)), min(background_rows, len(training)))
         background = _sample(training, behind, seed, "background")
         explained = _sample(evaluation, rows, seed, "explained")
         try:
             found = route.explain(background, explained)
         except (CheckError, MemoryError):
             raise
-        except Exception as error:  # an explainer that does not know this model; the last route knows every model
-            notes.append(Message("route_failed", {"route": route.name, "problem": type(error).__name__}))
+        except (
+            Exception
+        ) as error:  # an explainer that does not know this model; the last route knows every model
+            notes.append(Message("route_failed", {"route": route.name, "problem": type(failure).__name__}))
             continue
         if found is None:
             notes.append(Message("route_not_attributable", {"route": route.name}))
@@ -156,6 +156,10 @@ def digest(frame: pd.DataFrame, columns: tuple[str, ...]) -> str:
     """sha256 of the rows as CSV with shortest exact numbers: the same rows, the same digest, on any machine."""
     text = frame[list(columns)].to_csv(index=False, lineterminator="\n")
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _column(place: int) -> Callable[[Floats], Any]:
+    return lambda means: means[..., place]
 
 
 def _share(
@@ -197,7 +201,12 @@ def _importance(explanation: Explanation, features: tuple[str, ...], seed: int) 
     means = np.abs(phi).mean(axis=0)
     total = float(means.sum())
     rows = [
-        (name, float(means[place]), float(phi[:, place].mean()), float(means[place]) / total if total else None)
+        (
+            name,
+            float(means[place]),
+            float(phi[:, place].mean()),
+            float(means[place]) / total if total else None,
+        )
         for place, name in enumerate(features)
     ]
     rows.sort(key=lambda row: (-row[1], row[0]))
@@ -214,9 +223,7 @@ def _importance(explanation: Explanation, features: tuple[str, ...], seed: int) 
     return Table("shap_importance", ("feature", "mean_abs", "mean_signed", "share"), tuple(rows), params)
 
 
-def _by_group(
-    explanation: Explanation, features: tuple[str, ...], groupings: dict[str, Any]
-) -> Table:
+def _by_group(explanation: Explanation, features: tuple[str, ...], groupings: dict[str, Any]) -> Table:
     magnitude = np.abs(explanation.found.phi)
     # evaluation frames come with a plain 0..n-1 index, which sampling keeps
     chosen = explanation.explained.index.to_numpy()
@@ -234,7 +241,9 @@ def _by_group(
 def _points(explanation: Explanation, features: tuple[str, ...]) -> Table:
     """A beeswarm's dots: the rank of the value within the explained rows, never the value itself."""
     phi = explanation.found.phi
-    top = sorted(range(len(features)), key=lambda place: (-float(np.abs(phi[:, place]).mean()), features[place]))
+    top = sorted(
+        range(len(features)), key=lambda place: (-float(np.abs(phi[:, place]).mean()), features[place])
+    )
     shown = np.unique(np.linspace(0, len(phi) - 1, min(POINTS, len(phi))).round().astype(int))
     rows: list[tuple[Any, ...]] = []
     for place in top[:POINT_FEATURES]:

@@ -89,6 +89,7 @@ def listed(names: Iterable[Any]) -> str:
     """At most five names, each cut short, for a sentence."""
     items = [str(name) for name in names]
     shown = ", ".join(
-        name if len(name) <= SHOWN_CHARACTERS else name[: SHOWN_CHARACTERS - 1] + "…" for name in items[:SHOWN]
+        name if len(name) <= SHOWN_CHARACTERS else name[: SHOWN_CHARACTERS - 1] + "…"
+        for name in items[:SHOWN]
     )
     return shown if len(items) <= SHOWN else f"{shown} … ({len(items)})"

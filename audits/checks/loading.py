@@ -17,7 +17,9 @@ from audits.checks.labels import listed
 
 OWN_PACKAGES = ("sklearn.", "numpy.", "scipy.")
 # Own packages hold more than model parts: helpers that open files, compile or load libraries stay outside.
-_NEVER = re.compile(r"(^|\.)(_?testing\w*|tests?|conftest|f2py|ctypeslib|distutils|datasets|externals|utils\._testing)(\.|$)")
+_NEVER = re.compile(
+    r"(^|\.)(_?testing\w*|tests?|conftest|f2py|ctypeslib|distutils|datasets|externals|utils\._testing)(\.|$)"
+)
 _CLASS_NAME = re.compile(r"_?[A-Z]\w*|dtype")
 # In a pickle the version follows its key after a few opcode bytes; in skops' schema after some JSON.
 _VERSION = re.compile(rb"_sklearn_version.{1,200}?(\d+\.\d+(?:\.\w+)+)", re.DOTALL)
@@ -56,7 +58,9 @@ def load_model(file: BinaryIO, format_: str) -> LoadedModel:
             # hostile files raise what they like; the text may quote data, so only the class is kept
             other = _foreign_version(content, caught)
             if other is not None:
-                raise CheckError("model_version_mismatch", written_with=other, read_with=own_version()) from None
+                raise CheckError(
+                    "model_version_mismatch", written_with=other, read_with=own_version()
+                ) from None
             raise CheckError("model_unreadable", format=format_, problem=type(error).__name__) from None
     if not callable(getattr(estimator, "predict", None)):
         raise CheckError("model_not_an_estimator", type=type(estimator).__name__)

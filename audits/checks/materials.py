@@ -89,7 +89,7 @@ class Materials:
             raise CheckError("target_not_numeric", role=role, column=target)
         if bool(column.isna().any()):
             raise CheckError("target_missing_values", role=role, column=target, rows=int(column.isna().sum()))
-        values = column.to_numpy(dtype=np.float64)
+        values: npt.NDArray[np.float64] = column.to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             raise CheckError("column_not_finite", column=target)
         return values

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from audits.checks.contract import Message
 
-MESSAGES: dict[str, str] = {
+TEMPLATES: dict[str, str] = {
     # running
     "check_unknown": "There is no check named {check}. Correct the policy.",
     "check_version_unknown": "Check {check} was asked for in version {asked}, but version {installed} is installed."
@@ -136,7 +136,7 @@ MESSAGES: dict[str, str] = {
 
 def english(message: Message) -> str:
     """The sentence in English. A code this version does not know is shown as it is, never lost."""
-    template = MESSAGES.get(message.code)
+    template = TEMPLATES.get(message.code)
     if template is None:
         return message.code
     try:

@@ -124,7 +124,9 @@ class Predictor:
             expected = f"({len(frame)}, {len(self.classes)})"
             raise CheckError("prediction_shape", expected=expected, found=str(found.shape))
         if (found < -1e-9).any() or (found > 1 + 1e-9).any():
-            raise CheckError("probability_out_of_range", rows=int(((found < 0) | (found > 1)).any(axis=1).sum()))
+            raise CheckError(
+                "probability_out_of_range", rows=int(((found < 0) | (found > 1)).any(axis=1).sum())
+            )
         return found
 
     def scores(self, frame: pd.DataFrame) -> Floats | None:

@@ -53,7 +53,9 @@ def _measures(frame: pd.DataFrame, role: str) -> list[Metric]:
     return [
         metric("rows", float(rows)),
         metric("missing_ratio", int(missing.sum()) / cells, missing=int(missing.sum()), cells=cells),
-        metric("missing_ratio_worst_column", int(missing.max()) / rows, missing=int(missing.max()), rows=rows),
+        metric(
+            "missing_ratio_worst_column", int(missing.max()) / rows, missing=int(missing.max()), rows=rows
+        ),
         metric("duplicate_ratio", duplicates / rows, duplicates=duplicates, rows=rows),
         metric("constant_columns", float(len(constant)), columns=frame.shape[1]),
         metric("infinite_cells", float(infinite), cells=cells),
@@ -76,7 +78,9 @@ def _minority(materials: Materials, role: str) -> Metric:
     name, target = "minority_class_ratio", materials.semantics.target
 
     def undefined(code: str, **params: Any) -> Metric:
-        return Metric(name, None, group=role, undefined=Message(code, {"role": role, "column": target, **params}))
+        return Metric(
+            name, None, group=role, undefined=Message(code, {"role": role, "column": target, **params})
+        )
 
     column = materials.column(role, target, "target")
     if materials.semantics.task == "regression":

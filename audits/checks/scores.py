@@ -55,9 +55,7 @@ def f1s(table: Counts) -> Floats:
     return _ratio(2 * hits, table.sum(axis=-1) + table.sum(axis=-2))
 
 
-def confusion_figures(
-    table: Counts, positive: int | None, *, seed: int, level: float
-) -> dict[str, Figure]:
+def confusion_figures(table: Counts, positive: int | None, *, seed: int, level: float) -> dict[str, Figure]:
     """accuracy, balanced_accuracy, precision, recall, f1 of a confusion table (truth, prediction).
 
     precision, recall and f1 are the positive class's, or the mean over classes where `positive` is None (multi-class).

@@ -66,7 +66,9 @@ def exact(output: Output, background: pd.DataFrame, explained: pd.DataFrame) -> 
     size = background.shape[1]
     masks = (np.arange(2**size)[:, None] >> np.arange(size)) & 1 == 1
     sizes = masks.sum(axis=1)
-    weight = np.array([math.factorial(k) * math.factorial(size - k - 1) / math.factorial(size) for k in range(size)])
+    weight = np.array(
+        [math.factorial(k) * math.factorial(size - k - 1) / math.factorial(size) for k in range(size)]
+    )
     without = [np.flatnonzero(~masks[:, place]) for place in range(size)]
     coalitions = Coalitions(output, background, explained)
     phi = np.zeros((len(explained), size))

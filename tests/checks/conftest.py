@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from audits.checks.contract import Message
-from audits.checks.messages import MESSAGES
+from audits.checks.messages import TEMPLATES
 
 
 @pytest.fixture(autouse=True, scope="module")
@@ -21,7 +21,7 @@ def _every_message_renders(request: pytest.FixtureRequest) -> Iterator[None]:
 
     def checked(self: Message, code: str, params: dict[str, Any] | None = None) -> None:
         original(self, code, {} if params is None else params)
-        MESSAGES[code].format_map(self.params)
+        TEMPLATES[code].format_map(self.params)
 
     patch = pytest.MonkeyPatch()
     patch.setattr(Message, "__init__", checked)

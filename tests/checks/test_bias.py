@@ -83,7 +83,9 @@ class TestFlips:
         other = evaluation.assign(sex=3 - evaluation["sex"])
         expected = int((cast.predicted(model, evaluation) != cast.predicted(model, other)).sum())
         assert expected > 0
-        declared = cast.semantics(sensitive={"sex": {"use": "forbidden"}, "age": {"use": "monitored", "bins": [50]}})
+        declared = cast.semantics(
+            sensitive={"sex": {"use": "forbidden"}, "age": {"use": "monitored", "bins": [50]}}
+        )
         result = cast.run(CHECK, model=model, evaluation=evaluation, declared=declared)
         assert cast.metric(result, "forbidden_attribute_flips", "sex")["value"] == expected
         assert cast.metric(result, "forbidden_attribute_flips")["value"] == expected
@@ -154,7 +156,9 @@ class TestBadData:
         assert (error["code"], error["params"]["count"]) == ("too_many_groups", len(many))
 
     def test_regression_is_not_answered(self) -> None:
-        assert errored(declared=cast.semantics(task="regression", output="value"))["code"] == "task_unsupported"
+        assert (
+            errored(declared=cast.semantics(task="regression", output="value"))["code"] == "task_unsupported"
+        )
 
     def test_one_class_only_leaves_odds_undefined_and_parity_stated(self) -> None:
         training, evaluation = cast.diabetes()

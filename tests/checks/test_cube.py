@@ -16,9 +16,7 @@ from audits.checks.cube import Cube, count
 from audits.checks.labels import canonical_column
 
 CLASSES = ("no", "maybe", "yes")
-ROW = st.tuples(
-    st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 2), st.integers(0, 2)
-)
+ROW = st.tuples(st.sampled_from("ab"), st.sampled_from("xyz"), st.integers(0, 2), st.integers(0, 2))
 ROWS = st.lists(ROW, min_size=1, max_size=80)
 
 

@@ -82,7 +82,9 @@ def check_groups(found: module.Disparity, expected: dict[str, Any]) -> int:
     assert {tuple(group.split("×")) for group in found.groups} == set(names)
     for place, group in enumerate(found.groups):
         cell = expected["groups"][names[tuple(group.split("×"))]]
-        assert [int(value) for value in found.counts[place]] == [cell[key] for key in ("tp", "fp", "fn", "tn")]
+        assert [int(value) for value in found.counts[place]] == [
+            cell[key] for key in ("tp", "fp", "fn", "tn")
+        ]
         for theirs, ours in RATE_NAMES.items():
             assert same(float(rate(found.counts, ours)[place]), cell[theirs]), (group, ours)
             compared += 1
@@ -130,7 +132,9 @@ class TestUndefined:
     def test_one_group_has_no_disparity_to_state(self) -> None:
         found = from_table((30, 10, 10, 30))
         assert set(found.aggregates.values()) == {None}
-        assert set(bootstrap(found.compared, seed=1, context="a", replicates=100, level=0.95).values()) == {None}
+        assert set(bootstrap(found.compared, seed=1, context="a", replicates=100, level=0.95).values()) == {
+            None
+        }
 
     def test_a_ratio_of_zeros_is_undefined(self) -> None:
         found = from_table((0, 0, 10, 30), (0, 0, 20, 30))
@@ -230,7 +234,9 @@ def test_the_order_of_rows_changes_nothing(rows: Any, random: Any) -> None:
 def test_names_of_groups_change_nothing(rows: Any, names: Any) -> None:
     renamed = dict(zip("abc", names, strict=True))
     first = disparity(*zip(*rows, strict=True))
-    second = disparity(*zip(*[(truth, decided, renamed[group]) for truth, decided, group in rows], strict=True))
+    second = disparity(
+        *zip(*[(truth, decided, renamed[group]) for truth, decided, group in rows], strict=True)
+    )
     assert first.aggregates == second.aggregates
 
 

@@ -77,7 +77,9 @@ class TestBinary:
     def test_favourable_and_positive_may_differ_without_moving_accuracy(self) -> None:
         first = run()
         other = run(declared=cast.semantics(positive_label=0, favourable_label=1))
-        assert cast.metric(first, "accuracy")["value"] == pytest.approx(cast.metric(other, "accuracy")["value"])
+        assert cast.metric(first, "accuracy")["value"] == pytest.approx(
+            cast.metric(other, "accuracy")["value"]
+        )
         assert cast.metric(first, "roc_auc")["value"] == pytest.approx(cast.metric(other, "roc_auc")["value"])
         assert cast.metric(first, "recall")["value"] != cast.metric(other, "recall")["value"]
 
@@ -94,7 +96,9 @@ class TestBinary:
 class TestClaims:
     def test_the_largest_gap_counts_and_each_is_noted(self) -> None:
         accuracy = 127 / 177
-        result = run(declared=cast.semantics(claimed_metrics={"accuracy": accuracy + 0.05, "auc": 0.9, "mcc": 1}))
+        result = run(
+            declared=cast.semantics(claimed_metrics={"accuracy": accuracy + 0.05, "auc": 0.9, "mcc": 1})
+        )
         found = cast.metric(result, "claimed_metric_gap")
         ours = cast.metric(result, "roc_auc")["value"]
         assert found["value"] == pytest.approx(0.9 - ours, abs=1e-12)
@@ -134,11 +138,15 @@ class TestOverlap:
         evaluation["patient"] = [f"p{place + 200}" for place in range(len(evaluation))]
         what = {"training": training, "evaluation": evaluation}
         training_only = training.drop(columns="patient")
-        result = run(model=cast.logistic(training_only), declared=cast.semantics(entity_key="patient"), **what)
+        result = run(
+            model=cast.logistic(training_only), declared=cast.semantics(entity_key="patient"), **what
+        )
         assert cast.metric(result, "row_overlap")["value"] == 0
         assert cast.metric(result, "entity_overlap")["value"] == (len(training) - 200) / 177
         evaluation.loc[0, "patient"] = None
-        error = run(model=cast.logistic(training_only), declared=cast.semantics(entity_key="patient"), **what)["error"]
+        error = run(
+            model=cast.logistic(training_only), declared=cast.semantics(entity_key="patient"), **what
+        )["error"]
         assert error == {"code": "entity_key_missing", "params": {"role": "evaluation", "column": "patient"}}
 
     def test_row_keys_look_through_storage(self) -> None:

@@ -92,7 +92,13 @@ def golden_model(name: str, figures: dict[str, Any], frame: pd.DataFrame) -> Any
     return model
 
 
-GOLDEN = ("logistic_margin", "logistic_probability", "decision_tree", "random_forest", "gradient_boosting_margin")
+GOLDEN = (
+    "logistic_margin",
+    "logistic_probability",
+    "decision_tree",
+    "random_forest",
+    "gradient_boosting_margin",
+)
 
 
 @pytest.mark.parametrize("dataset", ["adult", "german"])
@@ -187,7 +193,9 @@ class TestRoutes:
         assert found.route.name == "exact"
         assert [note.code for note in found.notes] == ["route_not_attributable"]
         slow = shapley.exact(
-            lambda frame: model.predict_proba(frame)[:, 1], found.background[few[:3]], found.explained[few[:3]]
+            lambda frame: model.predict_proba(frame)[:, 1],
+            found.background[few[:3]],
+            found.explained[few[:3]],
         )
         assert np.allclose(found.found.phi, slow.phi)
 
@@ -218,7 +226,9 @@ class TestRoutes:
         assert (found.route.name, found.route.output_space) == ("exact", "probability")
         assert found.error < 1e-9
 
-    @pytest.mark.parametrize("model", [HistGradientBoostingClassifier(max_iter=30), RandomForestClassifier(20)])
+    @pytest.mark.parametrize(
+        "model", [HistGradientBoostingClassifier(max_iter=30), RandomForestClassifier(20)]
+    )
     def test_values_right_at_a_threshold_take_the_branch_the_model_takes(self, model: Any) -> None:
         """Measurements with one decimal: thresholds at 27.2 in double precision, compared in single by the explainer."""
         training, evaluation = cast.diabetes()
@@ -272,7 +282,9 @@ class TestRoutes:
 
         class Linear(LogisticRegression):  # type: ignore[misc]
             def predict_proba(self, data: Any) -> Any:
-                return super().predict_proba(data) ** 2 / (super().predict_proba(data) ** 2).sum(axis=1, keepdims=True)
+                return super().predict_proba(data) ** 2 / (super().predict_proba(data) ** 2).sum(
+                    axis=1, keepdims=True
+                )
 
         Linear.__name__ = "LogisticRegression"
         model = Linear().fit(training[few], training["progression"])
@@ -297,7 +309,9 @@ class TestRoutes:
         assert found.route.name == "exact"
         assert [note.code for note in found.notes] == ["route_not_additive"]
         monkeypatch.setattr(routes, "_any_model", lambda predictor, seed: lying(predictor, model))
-        result = cast.run(CHECK, model=model, training=training, evaluation=evaluation, parameters={"max_rows": 20})
+        result = cast.run(
+            CHECK, model=model, training=training, evaluation=evaluation, parameters={"max_rows": 20}
+        )
         assert result["error"]["code"] == "not_additive"
 
 
@@ -330,7 +344,9 @@ class TestCheck:
         total = cast.metric(result, "sensitive_attribution_share")
         assert total["value"] == pytest.approx(share["sex"] + share["age"], abs=1e-12)
         assert total["interval"][0] < total["value"] < total["interval"][1]
-        assert cast.metric(result, "sensitive_attribution_share", "sex")["value"] == pytest.approx(share["sex"])
+        assert cast.metric(result, "sensitive_attribution_share", "sex")["value"] == pytest.approx(
+            share["sex"]
+        )
         assert cast.metric(result, "top_feature_share")["value"] == importance["share"][0]
         assert cast.metric(result, "additivity_error")["value"] < 1e-12
         params = next(table["params"] for table in result["tables"] if table["id"] == "shap_importance")
@@ -345,7 +361,9 @@ class TestCheck:
         groups = cast.table(result, "shap_by_group")
         assert set(groups["group"]) == {"1", "2", "<50", "50-64", "≥65"}
         assert groups.columns.tolist() == ["attribute", "group", "feature", "mean_abs"]
-        by_hand = groups[(groups["attribute"] == "sex") & (groups["feature"] == "bmi")].set_index("group")["mean_abs"]
+        by_hand = groups[(groups["attribute"] == "sex") & (groups["feature"] == "bmi")].set_index("group")[
+            "mean_abs"
+        ]
         whole = importance.set_index("feature").loc["bmi", "mean_abs"]
         assert (by_hand["1"] * 93 + by_hand["2"] * 84) / 177 == pytest.approx(whole, abs=1e-12)
 
@@ -372,7 +390,9 @@ class TestCheck:
     def test_a_constant_model_has_no_shares(self) -> None:
         training, evaluation = cast.diabetes()
         model = LinearRegression().fit(training.drop(columns="progression") * 0, training["progression"])
-        declared = cast.semantics(task="regression", output="value", positive_label=None, favourable_label=None)
+        declared = cast.semantics(
+            task="regression", output="value", positive_label=None, favourable_label=None
+        )
         result = cast.run(CHECK, model=model, training=training, evaluation=evaluation, declared=declared)
         found = cast.metric(result, "top_feature_share")
         assert (found["value"], found["undefined"]["code"]) == (None, "model_ignores_inputs")

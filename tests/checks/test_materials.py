@@ -194,7 +194,9 @@ class TestModelFiles:
 
 
 class TestLabels:
-    @pytest.mark.parametrize("label", [1, 1.0, "1", " 1 ", "1.0", True, np.int64(1), np.float32(1), np.True_, "true"])
+    @pytest.mark.parametrize(
+        "label", [1, 1.0, "1", " 1 ", "1.0", True, np.int64(1), np.float32(1), np.True_, "true"]
+    )
     def test_one_is_one(self, label: Any) -> None:
         assert canonical(label) == "1"
 
@@ -204,7 +206,14 @@ class TestLabels:
 
     @pytest.mark.parametrize(
         ("label", "text"),
-        [("1_000", "1_000"), ("inf", "inf"), ("nan", "nan"), (0.5, "0.5"), (".5", "0.5"), ("9007199254740993",) * 2],
+        [
+            ("1_000", "1_000"),
+            ("inf", "inf"),
+            ("nan", "nan"),
+            (0.5, "0.5"),
+            (".5", "0.5"),
+            ("9007199254740993",) * 2,
+        ],
     )
     def test_what_is_not_quite_a_number_stays_itself(self, label: Any, text: str) -> None:
         assert canonical(label) == text
@@ -282,7 +291,11 @@ class TestPredictor:
         evaluation.loc[0, "bmi"] = np.nan
         with pytest.raises(CheckError) as caught:
             found.decisions(evaluation)
-        assert caught.value.message.params == {"method": "predict_proba", "problem": "ValueError", "columns": "bmi"}
+        assert caught.value.message.params == {
+            "method": "predict_proba",
+            "problem": "ValueError",
+            "columns": "bmi",
+        }
         texts = evaluation.assign(bmi="Maria da Silva")
         with pytest.raises(CheckError) as caught:
             found.decisions(texts)

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from audits.checks.contract import Message
-from audits.checks.messages import MESSAGES, english
+from audits.checks.messages import TEMPLATES, english
 
 FOLDER = Path(__file__).parents[2] / "audits" / "checks"
 
@@ -27,7 +27,7 @@ def written() -> Iterator[tuple[str, ast.Call, str]]:
 def test_every_code_has_a_sentence() -> None:
     codes = {code for code, _, _ in written()}
     assert len(codes) > 60
-    assert codes <= set(MESSAGES)
+    assert codes <= set(TEMPLATES)
 
 
 def test_every_sentence_is_about_a_code_somebody_emits() -> None:
@@ -38,14 +38,14 @@ def test_every_sentence_is_about_a_code_somebody_emits() -> None:
         for node in ast.walk(ast.parse(path.read_text()))
         if isinstance(node, ast.Constant) and isinstance(node.value, str)
     }
-    assert set(MESSAGES) <= literals
+    assert set(TEMPLATES) <= literals
 
 
 def test_errors_give_their_sentence_what_it_needs() -> None:
     for code, node, name in written():
         if isinstance(node.func, ast.Name) and node.func.id == "CheckError" and code != "check_crashed":
             given = {keyword.arg: "x" for keyword in node.keywords if keyword.arg}
-            assert MESSAGES[code].format_map(given), (name, code)
+            assert TEMPLATES[code].format_map(given), (name, code)
 
 
 def test_an_unknown_code_is_shown_and_not_lost() -> None:

@@ -14,7 +14,9 @@ CHECK = "data.quality"
 
 
 def run(training: pd.DataFrame, evaluation: pd.DataFrame | None = None, **what: Any) -> dict[str, Any]:
-    return cast.run(CHECK, training=training, evaluation=training if evaluation is None else evaluation, **what)
+    return cast.run(
+        CHECK, training=training, evaluation=training if evaluation is None else evaluation, **what
+    )
 
 
 FRAME = pd.DataFrame(
@@ -44,8 +46,13 @@ class TestFigures:
         assert value("infinite_cells") == 0
         assert value("minority_class_ratio") == 0.4
         assert cast.metric(result, "schema_mismatches")["value"] == 0
-        assert {"code": "columns_all_missing", "params": {"role": "training", "columns": "nothing"}} in result["notes"]
-        assert {"code": "columns_constant", "params": {"role": "training", "columns": "site"}} in result["notes"]
+        assert {
+            "code": "columns_all_missing",
+            "params": {"role": "training", "columns": "nothing"},
+        } in result["notes"]
+        assert {"code": "columns_constant", "params": {"role": "training", "columns": "site"}} in result[
+            "notes"
+        ]
 
     def test_the_range_of_a_sensitive_column_is_not_told(self) -> None:
         columns = cast.table(run(FRAME), "columns").set_index(["dataset", "column"])
@@ -59,7 +66,9 @@ class TestFigures:
     def test_infinite_cells_are_counted_and_named(self) -> None:
         result = run(FRAME.assign(bmi=[1.0, np.inf, -np.inf, 2.0, 3.0]))
         assert cast.metric(result, "infinite_cells", group="training")["value"] == 2
-        assert {"code": "columns_infinite", "params": {"role": "training", "columns": "bmi"}} in result["notes"]
+        assert {"code": "columns_infinite", "params": {"role": "training", "columns": "bmi"}} in result[
+            "notes"
+        ]
         row = cast.table(result, "columns").query("column == 'bmi'").iloc[0]
         assert (row["minimum"], row["maximum"]) == (1.0, 3.0)
 
@@ -95,4 +104,7 @@ class TestUndefined:
 
     def test_a_missing_target_is_an_error(self) -> None:
         result = run(FRAME.drop(columns="progression"))
-        assert result["error"] == {"code": "target_missing", "params": {"role": "training", "column": "progression"}}
+        assert result["error"] == {
+            "code": "target_missing",
+            "params": {"role": "training", "column": "progression"},
+        }
