@@ -25,7 +25,7 @@ def execute(check_input: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str
     except CheckError as error:
         return _errored(error.message)
     except MemoryError:
-        return _errored(Message("out_of_memory"))
+        return _errored(Message("check_out_of_memory"))
     except (Exception, SystemExit) as error:
         return _errored(Message("check_crashed", {"exception": type(error).__name__, "where": _where(error)}))
 

@@ -13,7 +13,7 @@ TEMPLATES: dict[str, str] = {
     "check_version_unknown": "Check {check} was asked for in version {asked}, but version {installed} is installed."
     " Ask for the run again.",
     "check_crashed": "The check stopped with {exception} in {where}. No figure was kept; report this as a defect.",
-    "out_of_memory": "The check needed more memory than it is allowed. Use fewer rows, or raise the limit.",
+    "check_out_of_memory": "The check needed more memory than it is allowed. Use fewer rows, or raise the limit.",
     "parameters_invalid": "The check's parameter {field} is not valid: {problem}. Correct the policy.",
     "result_not_json": "The check produced a value that cannot be kept ({type} at {path}). No figure was kept; report"
     " this as a defect.",

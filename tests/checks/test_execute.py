@@ -76,7 +76,7 @@ def test_a_file_that_is_not_there_is_named() -> None:
     [
         (ValueError("could not convert string to float: 'Maria da Silva'"), "check_crashed"),
         (SystemExit(0), "check_crashed"),
-        (MemoryError(), "out_of_memory"),
+        (MemoryError(), "check_out_of_memory"),
         (CheckError("data_empty", role="training"), "data_empty"),
         (CheckError("column_not_finite", column=np.int64(1)), "result_not_json"),
     ],

@@ -1,0 +1,1 @@
+"""The audit package over HTTP."""

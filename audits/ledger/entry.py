@@ -1,0 +1,44 @@
+"""From the row of an event to its ledger entry: columns are the truth, head, rest and envelope are computed."""
+
+from __future__ import annotations
+
+from audits.ledger import body
+from audits.models import Event
+
+
+def fields_of(event: Event) -> body.EventFields:
+    reason, policy = event.reason, event.policy
+    return body.EventFields(
+        event_id=event.id,
+        workspace=str(event.workspace_id),
+        actor=body.Actor(event.actor_kind, str(event.actor_id)),  # type: ignore[arg-type]
+        verb=event.verb,
+        subject=body.Subject(
+            event.subject_kind, str(event.subject_id), event.subject_label, event.subject_digest or None
+        ),
+        subject_seq=event.subject_seq,
+        previous=event.previous or None,
+        at=event.at,
+        outcome=event.outcome,  # type: ignore[arg-type]
+        on_behalf_of=body.Actor("person", str(event.on_behalf_of)) if event.on_behalf_of else None,
+        request_id=str(event.request_id),
+        correlation_id=str(event.correlation_id),
+        reason=body.Reason(reason["code"], reason["params"]) if reason else None,
+        commitments=event.texts,
+        policy=body.Policy(policy["id"], policy["version"], policy["digest"]) if policy else None,
+        evidence=tuple(body.Evidence(item["kind"], item["digest"]) for item in event.evidence),
+        before=event.before or None,
+        after=event.after or None,
+        detail=event.detail,
+    )
+
+
+def body_of(event: Event, workspace_salt: str) -> body.Body:
+    """Canonical head, rest and envelope. ValueError if the row is not one that `record` could have written."""
+    salts = body.Salts(
+        subject=bytes.fromhex(event.subject_salt),
+        workspace=bytes.fromhex(workspace_salt),
+        head=bytes.fromhex(event.head_salt),
+        rest=bytes.fromhex(event.rest_salt),
+    )
+    return body.build(fields_of(event), salts)

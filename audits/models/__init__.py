@@ -1,0 +1,28 @@
+from audits.models.evidence import Blob, CheckRun
+from audits.models.idempotency import IdempotencyRecord
+from audits.models.ledger import (
+    Checkpoint,
+    Event,
+    EventText,
+    Leaf,
+    LogState,
+    Node,
+    Quarantine,
+    SubjectHead,
+)
+from audits.models.workspace import Workspace
+
+__all__ = [
+    "Blob",
+    "CheckRun",
+    "Checkpoint",
+    "Event",
+    "EventText",
+    "IdempotencyRecord",
+    "Leaf",
+    "LogState",
+    "Node",
+    "Quarantine",
+    "SubjectHead",
+    "Workspace",
+]

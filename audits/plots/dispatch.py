@@ -1,0 +1,210 @@
+"""From the stored tables of a check result to the figures of a page."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from audits.plots import beeswarm, by_group, importance, rates, scores, svg
+from audits.plots.rates import Reason
+from audits.plots.reader import Labels, NumberFormat, Reader, Row, english, plain_number
+
+
+@dataclass(frozen=True)
+class Plot:
+    """One figure. `id` is the table's, `title_msgid` untranslated, `svg` safe to inline, `caption` plain
+    text."""
+
+    id: str
+    title_msgid: str
+    svg: str
+    caption: str
+
+
+@dataclass(frozen=True)
+class _Request:
+    rows: list[Row]
+    reader: Reader
+    prefix: str
+    params: Mapping[str, object]
+    limit: float | None
+    sensitive: Collection[str]
+    reason: Reason | None
+
+
+def gettext_noop(message: str) -> str:
+    """Marks a sentence for extraction where it cannot be translated yet."""
+    return message
+
+
+def plots_for(
+    tables: Iterable[Mapping[str, object]],
+    *,
+    labels: Labels = english,
+    number: NumberFormat = plain_number,
+    prefix: str = "plot",
+    limit: float | None = None,
+    sensitive: Collection[str] = frozenset(),
+    reason: Reason | None = None,
+) -> list[Plot]:
+    """The figures of `tables` ({id, columns, rows, params} as in `contract.Table`), in their order.
+
+    Tables of an unknown id, without rows or without anything to draw give none. `prefix` must be unique on
+    the page; each figure gets its own below it. `limit` (least ratio to the highest rate) and `sensitive`
+    (column names) may also come with a table's params, as `ratio_limit` and `sensitive`; the arguments win.
+    `labels` is gettext, `number` takes (value, decimals), `reason` renders the `excluded` cell of a group.
+    """
+    reader = Reader(labels, number)
+    plots: list[Plot] = []
+    for index, table in enumerate(tables):
+        name = table.get("id")
+        entry = _PLOTS.get(name) if isinstance(name, str) else None
+        if entry is None:
+            continue
+        title, draw, caption = entry
+        params = table.get("params")
+        params = params if isinstance(params, Mapping) else {}
+        request = _Request(
+            rows=_rows(table),
+            reader=reader,
+            prefix=f"{prefix}-{index}-{str(name).replace('_', '-')}",
+            params=params,
+            limit=limit if limit is not None else svg.finite(params.get("ratio_limit")),
+            sensitive=sensitive or _names(params.get("sensitive")),
+            reason=reason,
+        )
+        drawn = draw(request)
+        if drawn:
+            plots.append(Plot(str(name), title, drawn, caption(request)))
+    return plots
+
+
+def _rows(table: Mapping[str, object]) -> list[Row]:
+    """Rows by column name, so that a column more or another order changes nothing."""
+    rows, columns = table.get("rows"), table.get("columns")
+    if not isinstance(rows, Sequence) or isinstance(rows, str | bytes):
+        return []
+    if not isinstance(columns, Sequence) or isinstance(columns, str | bytes):
+        return list(rows)
+    named: list[Row] = []
+    for row in rows:
+        if isinstance(row, Sequence) and not isinstance(row, str | bytes):
+            named.append(dict(zip(map(str, columns), row, strict=False)))
+        elif isinstance(row, Mapping):
+            named.append(row)
+    return named
+
+
+def _names(value: object) -> Collection[str]:
+    if isinstance(value, Mapping | list | tuple | set | frozenset):
+        return frozenset(map(str, value))
+    return frozenset()
+
+
+def _groups(request: _Request) -> str:
+    reader = request.reader
+    return rates.group_rates_plot(
+        request.rows,
+        request.limit,
+        labels=reader.gettext,
+        number=reader.number,
+        prefix=request.prefix,
+        reason=request.reason,
+    )
+
+
+def _groups_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    caption = _("Share of each group that gets the favourable decision, with its interval.")
+    if request.limit is not None and 0 < request.limit <= 1:
+        caption += " " + _("Shaded: from %(limit)s × the highest rate of the attribute up to that rate.") % {
+            "limit": request.reader.rate(request.limit)
+        }
+    return caption
+
+
+def _importance(request: _Request) -> str:
+    reader = request.reader
+    return importance.importance_plot(
+        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
+    )
+
+
+def _importance_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _with_space(
+        request, _("How much each column moves the output on average, and its share of all of it.")
+    )
+
+
+def _points(request: _Request) -> str:
+    reader = request.reader
+    return beeswarm.beeswarm_plot(
+        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
+    )
+
+
+def _points_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    caption = _(
+        "One point per explained row: right of the line the column raises the output, left it lowers it."
+    )
+    return _with_space(request, caption)
+
+
+def _by_group(request: _Request) -> str:
+    reader = request.reader
+    return by_group.importance_by_group_plot(
+        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
+    )
+
+
+def _by_group_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _with_space(
+        request,
+        _("How much each column moves the output in each group: marks far apart mean it weighs differently."),
+    )
+
+
+def _with_space(request: _Request, caption: str) -> str:
+    """φ means nothing without the space it is measured in."""
+    _ = request.reader.gettext
+    spaces = {"margin": _("φ is in log-odds (margin)."), "probability": _("φ is in probability.")}
+    space = spaces.get(str(request.params.get("output_space", "")))
+    return f"{caption} {space}" if space else caption
+
+
+def _calibration(request: _Request) -> str:
+    reader = request.reader
+    return scores.calibration_plot(
+        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
+    )
+
+
+def _calibration_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _("Points on the dashed line: the score comes true as often as it says. Grey bars: rows per bin.")
+
+
+def _confusion(request: _Request) -> str:
+    reader = request.reader
+    return scores.confusion_plot(
+        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
+    )
+
+
+def _confusion_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _("How many rows of each true class were given each prediction.")
+
+
+_Entry = tuple[str, Callable[[_Request], str], Callable[[_Request], str]]
+_PLOTS: dict[str, _Entry] = {
+    "groups": (gettext_noop("Selection rate per group"), _groups, _groups_caption),
+    "shap_importance": (gettext_noop("Importance of each column"), _importance, _importance_caption),
+    "shap_points": (gettext_noop("Contribution of each column, row by row"), _points, _points_caption),
+    "shap_by_group": (gettext_noop("Importance of each column per group"), _by_group, _by_group_caption),
+    "calibration": (gettext_noop("Reliability of the scores"), _calibration, _calibration_caption),
+    "confusion": (gettext_noop("Truth and prediction"), _confusion, _confusion_caption),
+}

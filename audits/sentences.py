@@ -1,0 +1,61 @@
+"""Every message code and every verb of this package, as sentences. Never remove one: old events still say it."""
+
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+from audits.checks.messages import TEMPLATES
+
+SENTENCES: dict[str, str | Promise] = {
+    **TEMPLATES,
+    # the door
+    "not_permitted": _(
+        "You may not do this here: none of your roles (and, with a token, its scopes) permits {action}."
+    ),
+    "request_in_flight": _("The same request is being worked on right now. Ask again in a moment."),
+    "idempotency_key_reused": _("This Idempotency-Key was already used with another body. Use a new key."),
+    "idempotency_key_invalid": _("An Idempotency-Key has 1 to 200 printable characters."),
+    "ledger_unavailable": _("The audit event could not be written, so nothing was done. Try again."),
+    "database_unavailable": _("The database did not answer, so nothing was done. Try again."),
+    "internal_error": _(
+        "Something went wrong on our side. The log of the server has it under the X-Request-Id of this answer."
+    ),
+    # requests
+    "not_found": _("There is no {kind} {name}, or you may not see it."),
+    "malformed": _("The request cannot be read: {reason}"),
+    "invalid": _("The request is not valid: {reason}"),
+    "not_authenticated": _("Say who you are: Authorization: Bearer crv_… ({reason})"),
+    "method_not_allowed": _("This address does not answer to that method. {reason}"),
+    "not_acceptable": _("The answer cannot be given in the wanted form. {reason}"),
+    "unsupported_media_type": _("This kind of body is not understood here. {reason}"),
+    "throttled": _("Too many requests. {reason}"),
+    "error": _("{reason}"),
+    "query_parameter_unknown": _("The query parameter {name} is not known here. Known: {known}."),
+    "wait_invalid": _("wait is a number of seconds; up to {limit} are waited for."),
+    "upload_too_large": _("The upload is over the limit of {cap} bytes. Nothing of it was kept."),
+    "upload_missing": _("A file is expected in the multipart part {part}."),
+    "upload_metadata_invalid": _("The part metadata is expected to be a JSON object: {reason}"),
+    # check runs
+    "check_pending": _("The check has not finished."),
+    "check_run_taken_over": _("Another worker has taken this check over."),
+    "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
+    "check_result_malformed": _("The confined process handed back something that is no result (at: {where})."),
+    "material_unreadable": _(
+        "The {role} ({digest}) cannot be read from the store, or its bytes have changed."
+    ),
+    # confinement
+    "killed_by_signal": _("The confined process was killed by {signal}."),
+    "out_of_memory": _("The check needed more memory than the {limit} bytes it may use."),
+    "timeout": _("The check took longer than {seconds} seconds and was ended."),
+    "output_too_large": _("The check handed back more than {limit} bytes."),
+    "garbled_output": _("The confined process handed back something unreadable."),
+    "confinement_unavailable": _(
+        "This machine cannot confine the check as the policy demands: {missing} is missing."
+    ),
+    "zygote_failed": _("The process that confines checks could not be started: {reason}"),
+}
+
+VERBS = {
+    "check_run.completed": _("{actor} completed the check {subject}"),
+    "audit.exported": _("{actor} exported the trail ({subject})"),
+    "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
+}

@@ -1,0 +1,176 @@
+"""The life of a check run: queued with its request, claimed by one worker, finished once.
+
+Claiming and leases are bookkeeping of the queue, not governed changes: they leave no event. Finishing does.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from audits import dispatch
+from audits.actors import Actor, Command, SubjectRef
+from audits.canonical import digest_of
+from audits.checks.catalogue import CATALOGUE
+from audits.checks.contract import CheckInput, CheckResult, Material, Message
+from audits.door import Result, service
+from audits.errors import Conflict
+from audits.ledger.record import lock, record
+from audits.models import CheckRun
+from audits.states import CHECK_RUN, CheckRunState, step
+
+LEASE = timedelta(minutes=15)  # longer than the longest check: see settings.CRIVO_CHECK_SECONDS
+MAX_ATTEMPTS = 3
+RESEND_AFTER = timedelta(seconds=20)
+RUN_TASK = "audits.tasks.run_check"
+
+
+def obtain_run(
+    actor: Actor,
+    *,
+    subject: SubjectRef,
+    slug: str,
+    parameters: dict[str, Any],
+    seed: int,
+    semantics: dict[str, Any],
+    materials: tuple[Material, ...],
+    confinement_level: int,
+    fresh_since: datetime,
+) -> CheckRun:
+    """The run that answers this question: one that did, on the very same input and recently enough, or a new one.
+
+    Part of the transaction of a service. Errored runs are never used again.
+    """
+    definition = CATALOGUE[slug]
+    check_input = CheckInput(
+        check=slug,
+        version=definition.version,
+        parameters=parameters,
+        seed=seed,
+        semantics=semantics,
+        materials=tuple(material for material in materials if material.role in definition.reads),
+    )
+    as_json = check_input.to_json()
+    digest = digest_of(as_json)
+    same = CheckRun.objects.filter(
+        workspace_id=actor.workspace,
+        input_digest=digest,
+        subject_kind=subject.kind,
+        subject_id=subject.id,
+        confinement_level__gte=confinement_level,
+    )
+    earlier = (
+        same.filter(Q(state=CheckRunState.COMPLETED, finished_at__gte=fresh_since) | Q(state__in=OPEN))
+        .order_by("-queued_at")
+        .first()
+    )
+    if earlier is not None:
+        return earlier
+    run = CheckRun.objects.create(
+        workspace_id=actor.workspace,
+        subject_kind=subject.kind,
+        subject_id=subject.id,
+        subject_label=subject.label,
+        subject_digest=subject.digest,
+        check_slug=slug,
+        check_version=definition.version,
+        input=as_json,
+        input_digest=digest,
+        confinement_level=confinement_level,
+        sent_at=timezone.now(),
+    )
+    transaction.on_commit(partial(dispatch.send, RUN_TASK, str(run.id)), robust=True)
+    return run
+
+
+OPEN = (CheckRunState.QUEUED, CheckRunState.RUNNING)
+
+
+def claim(run_id: UUID) -> CheckRun | None:
+    """Take the run for this worker, or None: it is finished, or another worker holds an unexpired lease.
+
+    One guarded UPDATE decides, so a message delivered twice is a no-op.
+    """
+    now = timezone.now()
+    step(CHECK_RUN, CheckRunState.QUEUED, CheckRunState.RUNNING)
+    taken = (
+        CheckRun.objects.filter(id=run_id)
+        .filter(Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now))
+        .update(
+            state=CheckRunState.RUNNING,
+            lease_until=now + LEASE,
+            fence=F("fence") + 1,
+            attempts=F("attempts") + 1,
+        )
+    )
+    return CheckRun.objects.get(id=run_id) if taken else None
+
+
+@service("check_run.completed")
+def complete_check_run(
+    *, command: Command, run_id: UUID, fence: int, result: CheckResult, run_environment: dict[str, Any]
+) -> Result[CheckRun]:
+    """Write the outcome, once. 409 if another worker has taken the run over meanwhile (`fence` is behind)."""
+    run = CheckRun.objects.select_for_update().get(id=run_id)
+    lock(run.workspace_id, run.ref)
+    if run.fence != fence or run.finished:
+        raise Conflict("check_run_taken_over", run=str(run.id))
+    wanted = CheckRunState.COMPLETED if result.outcome == "completed" else CheckRunState.ERRORED
+    run.state = step(CHECK_RUN, run.state, wanted)
+    run.result = result.to_json()
+    run.result_digest = digest_of(run.result)
+    run.run_environment = run_environment
+    run.finished_at = timezone.now()
+    run.lease_until = None
+    run.save()
+    record(
+        command,
+        verb="check_run.completed",
+        subject=run.ref,
+        reason=result.error,
+        evidence=[
+            {"kind": "check_input", "digest": run.input_digest},
+            {"kind": "result", "digest": run.result_digest},
+        ],
+        after=run.result_digest,
+        detail={
+            "check": run.check_slug,
+            "version": run.check_version,
+            "outcome": result.outcome,
+            "subject": {"kind": run.subject_kind, "id": str(run.subject_id), "digest": run.subject_digest},
+        },
+    )
+    return Result(run, created=False)
+
+
+def failed_result(code: str, **params: Any) -> CheckResult:
+    return CheckResult(outcome="errored", error=Message(code, params))
+
+
+def resend_waiting() -> list[UUID]:
+    """Runs whose message or worker was lost, sent again with back-off. Returns their ids."""
+    now = timezone.now()
+    waiting = CheckRun.objects.filter(
+        Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now)
+    )
+    sent = []
+    for run in waiting.order_by("queued_at")[:500]:
+        patience = RESEND_AFTER * 2 ** min(run.attempts, 6)
+        if run.sent_at is not None and run.sent_at > now - patience:
+            continue
+        CheckRun.objects.filter(id=run.id, sent_at=run.sent_at).update(sent_at=now)
+        if dispatch.send(RUN_TASK, str(run.id)):
+            sent.append(run.id)
+    return sent
+
+
+def message_of(result: dict[str, Any]) -> dict[str, Any] | None:
+    error = result.get("error")
+    return asdict(Message(**error)) if error else None

@@ -1,0 +1,86 @@
+"""Run one check: claim it, let the confined child compute it, write down what came out. Called by the worker only."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from functools import cache
+from uuid import UUID
+
+from django.conf import settings
+
+from audits import blobs
+from audits.actors import Command, system_actor
+from audits.checks.contract import CheckResult, Message
+from audits.checks.results import MalformedResult, parse_result
+from audits.confine import Limits, Zygote
+from audits.errors import Conflict
+from audits.models import CheckRun
+from audits.services.check_runs import MAX_ATTEMPTS, claim, complete_check_run, failed_result
+
+
+@cache
+def zygote() -> Zygote:
+    """One per worker process, started with its first check."""
+    return Zygote()
+
+
+def run_check(run_id: UUID) -> CheckRun | None:
+    """The finished run, or None if it was not ours to run."""
+    run = claim(run_id)
+    if run is None:
+        return None
+    command = Command(system_actor("worker", run.workspace_id))
+    if run.attempts > MAX_ATTEMPTS:
+        # The workers that took it before died over it: a fourth would, too.
+        environment: dict[str, object] = {}
+        result = failed_result("check_killed_workers", attempts=run.attempts - 1)
+    else:
+        result, environment = _computed(run)
+    try:
+        return complete_check_run(
+            command=command, run_id=run.id, fence=run.fence, result=result, run_environment=environment
+        ).value
+    except Conflict:
+        return None
+
+
+def _computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
+    with ExitStack() as stack:
+        files = {}
+        for material in run.input["materials"]:
+            try:
+                handle = stack.enter_context(blobs.opened(run.workspace_id, material["digest"]))
+            except (OSError, ValueError):
+                return failed_result(
+                    "material_unreadable", role=material["role"], digest=material["digest"]
+                ), {}
+            files[material["role"]] = handle.fileno()
+        outcome = zygote().run(
+            run.input,
+            files,
+            limits=Limits(
+                wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
+            ),
+            required_level=run.confinement_level,
+        )
+    environment: dict[str, object] = {
+        "seconds": round(outcome.seconds, 3),
+        "max_rss_bytes": outcome.max_rss_bytes,
+        "libraries": outcome.libraries,
+        "confinement": (
+            {"level": outcome.confinement.level, "mechanisms": list(outcome.confinement.mechanisms)}
+            if outcome.confinement
+            else None
+        ),
+    }
+    if outcome.result is None:
+        error = outcome.error or Message("check_crashed")
+        return CheckResult(outcome="errored", error=Message(error.code, dict(error.params))), environment
+    return _parsed(outcome.result), environment
+
+
+def _parsed(data: dict[str, object]) -> CheckResult:
+    try:
+        return parse_result(data)
+    except MalformedResult as error:
+        return failed_result("check_result_malformed", where=str(error)[:200])

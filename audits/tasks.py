@@ -1,0 +1,29 @@
+"""Celery tasks: an id in, a service called."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import shared_task
+from django.db import OperationalError
+
+from audits import blobs
+from audits.services import check_runs
+
+
+@shared_task(autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5)
+def run_check(run_id: str) -> None:
+    # Imported here: only the worker's own process starts a zygote; whoever sends the task must not.
+    from audits.services.execution import run_check as execute
+
+    execute(UUID(run_id))
+
+
+@shared_task
+def resend_waiting() -> None:
+    check_runs.resend_waiting()
+
+
+@shared_task
+def collect_orphans() -> None:
+    blobs.collect_orphans()

@@ -1,0 +1,149 @@
+"""Shapes of the API: what goes in, what comes out."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+from audits.api.schema import ReasonOut
+from governance.models import PolicyVersion, UseCase
+from governance.models.policies import RiskTier
+from governance.states import DecisionVerdict, PromotionState
+
+
+class NewUseCase(serializers.Serializer[None]):
+    name = serializers.CharField(max_length=200)
+    purpose = serializers.CharField(max_length=10_000)
+    risk_tier = serializers.ChoiceField(choices=RiskTier.choices)
+
+
+class UseCaseOut(serializers.ModelSerializer[UseCase]):
+    class Meta:
+        model = UseCase
+        fields = ["id", "name", "purpose", "risk_tier", "created_at"]
+
+
+class NewPolicy(serializers.Serializer[None]):
+    text = serializers.CharField(max_length=70_000, trim_whitespace=False, help_text="the policy file, YAML")
+
+
+class PolicyOut(serializers.ModelSerializer[PolicyVersion]):
+    class Meta:
+        model = PolicyVersion
+        fields = [
+            "id",
+            "name",
+            "n",
+            "digest",
+            "environment",
+            "risk_tiers",
+            "use_case",
+            "current",
+            "text",
+            "created_at",
+        ]
+
+
+class NewPromotion(serializers.Serializer[None]):
+    to = serializers.CharField(max_length=60)
+    reason = serializers.CharField(max_length=4000)
+
+
+class NewDecision(serializers.Serializer[None]):
+    verdict = serializers.ChoiceField(choices=DecisionVerdict.choices)
+    reason = serializers.CharField(max_length=4000)
+    dossier_digest = serializers.CharField(
+        max_length=80, help_text="of the dossier you read: 409 if it has changed"
+    )
+
+
+class Withdrawal(serializers.Serializer[None]):
+    reason = serializers.CharField(max_length=4000)
+
+
+class RequirementOut(serializers.Serializer[None]):
+    check = serializers.CharField()
+    metric = serializers.CharField()
+    attribute = serializers.CharField(allow_null=True)
+    op = serializers.ChoiceField(choices=["min", "max"])
+    limit = serializers.FloatField()
+    bound = serializers.CharField()
+    value = serializers.FloatField(allow_null=True)
+    interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
+    n = serializers.IntegerField(allow_null=True)
+    verdict = serializers.ChoiceField(
+        choices=["passed", "failed", "inconclusive", "errored", "stale", "pending"]
+    )
+    reason = ReasonOut()
+
+
+class ApprovalOut(serializers.Serializer[None]):
+    role = serializers.CharField()
+    needed = serializers.IntegerField()
+    given = serializers.IntegerField()
+
+
+class PinnedPolicy(serializers.Serializer[None]):
+    id = serializers.CharField()
+    version = serializers.IntegerField()
+    digest = serializers.CharField()
+
+
+class CheckLink(serializers.Serializer[None]):
+    id = serializers.UUIDField()
+    check = serializers.CharField()
+    state = serializers.CharField()
+    result_digest = serializers.CharField(allow_blank=True)
+
+
+class PromotionOut(serializers.Serializer[dict[str, Any]]):
+    id = serializers.UUIDField()
+    model = serializers.CharField()
+    n = serializers.IntegerField()
+    to = serializers.CharField()
+    state = serializers.ChoiceField(choices=PromotionState.choices)
+    effective = serializers.BooleanField()
+    effective_at = serializers.DateTimeField(allow_null=True)
+    dossier_digest = serializers.CharField(allow_blank=True)
+    policy = PinnedPolicy()
+    requirements = RequirementOut(many=True)
+    approvals = ApprovalOut(many=True)
+    reasons = ReasonOut(many=True, help_text="why it was refused; empty otherwise")
+    checks = CheckLink(many=True)
+    attestation = serializers.CharField(allow_null=True, help_text="where the signed statement is")
+    receipt = serializers.CharField(allow_null=True, help_text="where the inclusion proof is")
+    created_at = serializers.DateTimeField()
+
+
+class DecisionOut(serializers.Serializer[dict[str, Any]]):
+    id = serializers.UUIDField()
+    verdict = serializers.CharField()
+    role = serializers.CharField()
+    promotion = PromotionOut()
+
+
+class GatePlacement(serializers.Serializer[None]):
+    model = serializers.CharField()
+    n = serializers.IntegerField()
+    state = serializers.CharField()
+    effective_at = serializers.DateTimeField(allow_null=True)
+    promotion = serializers.UUIDField()
+
+
+class GateOut(serializers.Serializer[None]):
+    allowed = serializers.BooleanField()
+    digest = serializers.CharField()
+    environment = serializers.CharField()
+    reasons = ReasonOut(many=True)
+    placements = GatePlacement(many=True)
+    attestation = serializers.CharField(allow_null=True)
+    receipt = serializers.CharField(allow_null=True)
+
+
+class MeOut(serializers.Serializer[None]):
+    kind = serializers.CharField()
+    id = serializers.UUIDField()
+    workspace = serializers.CharField()
+    roles = serializers.ListField(child=serializers.CharField())
+    scopes = serializers.ListField(child=serializers.CharField(), allow_null=True)

@@ -1,0 +1,83 @@
+"""Turn promotions and gate answers into what the API says of them."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.utils import timezone
+
+from audits import messages
+from audits.checks.contract import Message
+from governance import gate, selectors
+from governance.dossier import approvals_given, assess
+from governance.models import Promotion
+from governance.policy import quorum
+from governance.states import OPEN_PROMOTION
+
+
+def _reason(data: dict[str, Any]) -> dict[str, Any]:
+    return messages.as_json(Message(data["code"], data.get("params") or {}))
+
+
+def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
+    """The verdict of an open promotion is taken as of now; a settled one says what it was settled on."""
+    effect = selectors.effect_of(getattr(row, "placement", None))
+    if row.state in OPEN_PROMOTION:
+        dossier = assess(row, now or timezone.now())
+        requirements, digest = [line.to_json() for line in dossier.lines], dossier.digest
+    else:
+        requirements, digest = row.requirements, row.dossier_digest
+    outcome = row.outcome or {}
+    reasons = [_reason(outcome), *map(_reason, outcome.get("reasons", []))] if outcome else []
+    base = f"/api/v1/promotions/{row.id}"
+    return {
+        "id": row.id,
+        "model": row.version.model.name,
+        "n": row.version.n,
+        "to": row.environment.name,
+        "state": row.state,
+        "effective": effect.effective,
+        "effective_at": effect.at,
+        "dossier_digest": digest,
+        "policy": row.policy.pinned,
+        "requirements": [{**line, "reason": _reason(line["reason"])} for line in requirements],
+        "approvals": quorum.tally(row.policy.body, approvals_given(row, digest)),
+        "reasons": reasons,
+        "checks": [
+            {
+                "id": check.run.id,
+                "check": check.run.check_slug,
+                "state": check.run.state,
+                "result_digest": check.run.result_digest,
+            }
+            for check in row.checks.select_related("run")
+        ],
+        "attestation": f"{base}/attestation" if hasattr(row, "attestation") else None,
+        "receipt": f"{base}/receipt" if effect.effective else None,
+        "created_at": row.created_at,
+    }
+
+
+def gate_answer(digest: str, environment: str, answer: gate.Answer) -> dict[str, Any]:
+    proof: UUID | None = answer.standings[0].placement.promotion_id if answer.allowed else None
+    base = f"/api/v1/promotions/{proof}"
+    return {
+        "allowed": answer.allowed,
+        "digest": digest,
+        "environment": environment,
+        "reasons": [messages.as_json(reason) for reason in answer.reasons],
+        "placements": [
+            {
+                "model": standing.placement.version.model.name,
+                "n": standing.placement.version.n,
+                "state": standing.placement.state,
+                "effective_at": standing.effective_at,
+                "promotion": standing.placement.promotion_id,
+            }
+            for standing in answer.standings
+        ],
+        "attestation": f"{base}/attestation" if proof else None,
+        "receipt": f"{base}/receipt" if proof else None,
+    }

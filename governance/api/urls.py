@@ -1,0 +1,18 @@
+from django.urls import path
+
+from governance.api import views
+
+urlpatterns = [
+    path("me", views.Me.as_view()),
+    path("use-cases", views.UseCases.as_view()),
+    path("use-cases/<str:name>", views.UseCaseDetail.as_view()),
+    path("policies", views.Policies.as_view()),
+    path("models/<str:name>/versions/<int:n>/promotions", views.VersionPromotions.as_view()),
+    path("promotions", views.Promotions.as_view()),
+    path("promotions/<uuid:promotion_id>", views.PromotionDetail.as_view()),
+    path("promotions/<uuid:promotion_id>/decisions", views.Decisions.as_view()),
+    path("promotions/<uuid:promotion_id>/withdrawal", views.Withdrawals.as_view()),
+    path("promotions/<uuid:promotion_id>/attestation", views.AttestationDetail.as_view()),
+    path("promotions/<uuid:promotion_id>/receipt", views.ReceiptDetail.as_view()),
+    path("gate", views.Gate.as_view()),
+]

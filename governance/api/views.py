@@ -1,0 +1,254 @@
+"""Governance over HTTP. Views read the request, call one service or selector, and shape the answer."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from uuid import UUID
+
+from django.http import HttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+from audits.actors import authoriser
+from audits.api.base import View, etag_of, paged, wait_for, wait_seconds
+from audits.api.schema import problems
+from audits.errors import BadRequest, Forbidden, NotFound
+from audits.ledger.receipts import receipt_for
+from audits.models import Workspace
+from governance import gate, selectors
+from governance.api import serializers as shapes
+from governance.api.shapes import gate_answer, promotion
+from governance.authority import roles_of
+from governance.models import Promotion
+from governance.services import policies, promotions
+from governance.states import PromotionState
+from registry.selectors import model_version
+
+DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
+WAIT = OpenApiParameter("wait", float, description="seconds to wait for a change (long poll), at most 30")
+
+
+def _given(shape: type[Serializer[Any]], request: Request) -> dict[str, Any]:
+    given = shape(data=request.data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+class Me(View):
+    @extend_schema(responses={200: shapes.MeOut, **problems()})
+    def get(self, request: Request) -> Response:
+        actor = self.actor
+        return Response(
+            {
+                "kind": actor.kind,
+                "id": actor.id,
+                "workspace": Workspace.objects.get(id=actor.workspace).name,
+                "roles": sorted(roles_of(actor)),
+                "scopes": None if actor.scopes is None else sorted(actor.scopes),
+            }
+        )
+
+
+class UseCases(View):
+    @extend_schema(
+        request=shapes.NewUseCase,
+        responses={200: shapes.UseCaseOut, 201: shapes.UseCaseOut, **problems(403, 409, 422)},
+    )
+    def post(self, request: Request) -> Response:
+        result = policies.register_use_case(command=self.command(), **_given(shapes.NewUseCase, request))
+        return Response(shapes.UseCaseOut(result.value).data, status=201 if result.created else 200)
+
+    @extend_schema(responses={200: shapes.UseCaseOut(many=True), **problems(403)})
+    def get(self, request: Request) -> Response:
+        return paged(self, selectors.use_cases(self.actor), shapes.UseCaseOut)
+
+
+class UseCaseDetail(View):
+    @extend_schema(responses={200: shapes.UseCaseOut, **problems(404)})
+    def get(self, request: Request, name: str) -> Response:
+        return Response(shapes.UseCaseOut(selectors.use_case(self.actor, name)).data)
+
+
+class Policies(View):
+    @extend_schema(
+        request=shapes.NewPolicy,
+        responses={200: shapes.PolicyOut, 201: shapes.PolicyOut, **problems(403, 409, 422)},
+    )
+    def post(self, request: Request) -> Response:
+        result = policies.apply_policy(command=self.command(), **_given(shapes.NewPolicy, request))
+        return Response(shapes.PolicyOut(result.value).data, status=201 if result.created else 200)
+
+    @extend_schema(responses={200: shapes.PolicyOut(many=True), **problems(403)})
+    def get(self, request: Request) -> Response:
+        return paged(self, selectors.policies(self.actor).filter(current=True), shapes.PolicyOut)
+
+
+class VersionPromotions(View):
+    @extend_schema(
+        request=shapes.NewPromotion, responses={201: shapes.PromotionOut, **problems(403, 404, 409, 422)}
+    )
+    def post(self, request: Request, name: str, n: int) -> Response:
+        version = model_version(self.actor, name, n)
+        given = _given(shapes.NewPromotion, request)
+        result = promotions.request_promotion(command=self.command(), version_id=version.id, **given)
+        row = selectors.promotion(self.actor, result.value.id)
+        response = Response(promotion(row), status=201)
+        response["Location"] = f"/api/v1/promotions/{row.id}"
+        return response
+
+
+class Promotions(View):
+    query = ("state", "model")
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("state", str, enum=list(PromotionState.values)),
+            OpenApiParameter("model", str),
+        ],
+        responses={200: shapes.PromotionOut(many=True), **problems(400)},
+    )
+    def get(self, request: Request) -> Response:
+        rows = selectors.promotions(self.actor)
+        if state := request.query_params.get("state"):
+            if state not in PromotionState.values:
+                raise BadRequest("invalid", field="state", reason=state[:50])
+            rows = rows.filter(state=state)
+        if model := request.query_params.get("model"):
+            rows = rows.filter(version__model__name=model)
+        return paged(self, rows, _PromotionShape)
+
+
+class _PromotionShape(shapes.PromotionOut):
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return super().to_representation(promotion(instance))
+
+
+class PromotionDetail(View):
+    query = ("wait",)
+
+    @extend_schema(parameters=[WAIT], responses={200: shapes.PromotionOut, 304: None, **problems(404)})
+    def get(self, request: Request, promotion_id: UUID) -> Response:
+        """With `wait`, the answer comes when something changes: checks finished, decided, effective."""
+
+        def read() -> dict[str, Any]:
+            return promotion(selectors.promotion(self.actor, promotion_id))
+
+        first = read()
+        seen = _progress(first)
+        data = first
+        if (seconds := wait_seconds(request)) and _moving(first):
+            data = wait_for(read, lambda now: _progress(now) != seen, seconds)
+        response = Response(shapes.PromotionOut(data).data)
+        response["ETag"] = etag_of(repr(_progress(data)))
+        return response
+
+
+def _progress(data: dict[str, Any]) -> tuple[Any, ...]:
+    approvals = tuple((row["role"], row["given"]) for row in data["approvals"])
+    return (
+        data["state"],
+        data["effective"],
+        data["attestation"] is not None,
+        data["dossier_digest"],
+        approvals,
+    )
+
+
+def _moving(data: dict[str, Any]) -> bool:
+    """Whether anything can still happen to it by itself or by people."""
+    if data["state"] == PromotionState.GRANTED:
+        return not data["effective"] or data["attestation"] is None
+    return data["state"] in (PromotionState.CHECKING, PromotionState.AWAITING_APPROVAL)
+
+
+class Decisions(View):
+    @extend_schema(
+        request=shapes.NewDecision, responses={201: shapes.DecisionOut, **problems(403, 404, 409, 422)}
+    )
+    def post(self, request: Request, promotion_id: UUID) -> Response:
+        selectors.promotion(self.actor, promotion_id)
+        given = _given(shapes.NewDecision, request)
+        decision = promotions.decide(command=self.command(), promotion_id=promotion_id, **given).value
+        data = {
+            "id": decision.id,
+            "verdict": decision.verdict,
+            "role": decision.role,
+            "promotion": promotion(selectors.promotion(self.actor, promotion_id)),
+        }
+        return Response(shapes.DecisionOut(data).data, status=201)
+
+
+class Withdrawals(View):
+    @extend_schema(
+        request=shapes.Withdrawal, responses={200: shapes.PromotionOut, **problems(403, 404, 409, 422)}
+    )
+    def post(self, request: Request, promotion_id: UUID) -> Response:
+        selectors.promotion(self.actor, promotion_id)
+        given = _given(shapes.Withdrawal, request)
+        promotions.withdraw_promotion(command=self.command(), promotion_id=promotion_id, **given)
+        return Response(promotion(selectors.promotion(self.actor, promotion_id)))
+
+
+def _proved(view: View, promotion_id: UUID) -> Promotion:
+    """For whoever may ask the gate: a deploy job fetches the proof with the same token."""
+    if not authoriser().may(view.actor, "gate.read"):
+        raise NotFound("not_found", kind="promotion", name=str(promotion_id))
+    row = Promotion.objects.filter(workspace_id=view.actor.workspace, id=promotion_id).first()
+    if row is None:
+        raise NotFound("not_found", kind="promotion", name=str(promotion_id))
+    return row
+
+
+class AttestationDetail(View):
+    @extend_schema(
+        responses={(200, "application/vnd.in-toto+json"): OpenApiTypes.STR, **problems(404)},
+        description="The DSSE envelope, one line of an *.intoto.jsonl file.",
+    )
+    def get(self, request: Request, promotion_id: UUID) -> HttpResponse:
+        row = _proved(self, promotion_id)
+        if not hasattr(row, "attestation"):
+            raise NotFound("attestation_pending")
+        return HttpResponse(row.attestation.envelope + "\n", content_type="application/vnd.in-toto+json")
+
+
+class ReceiptDetail(View):
+    @extend_schema(
+        responses={(200, "text/plain"): OpenApiTypes.STR, **problems(404)},
+        description="Proof (C2SP tlog-proof) that the granting event is in the log.",
+    )
+    def get(self, request: Request, promotion_id: UUID) -> HttpResponse:
+        row = _proved(self, promotion_id)
+        receipt = receipt_for(row.placement.granted_event) if hasattr(row, "placement") else None
+        if receipt is None:
+            raise NotFound("attestation_pending")
+        return HttpResponse(receipt, content_type="text/plain; charset=utf-8")
+
+
+class Gate(View):
+    query = ("digest", "environment", "model")
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("digest", str, required=True, description="of the artefact, sha256:…"),
+            OpenApiParameter("environment", str, required=True),
+            OpenApiParameter("model", str, description="if the artefact is registered for several models"),
+        ],
+        responses={200: shapes.GateOut, **problems(400, 403)},
+        description="May this artefact run there, now? 200 for every well-formed question; default is no.",
+    )
+    def get(self, request: Request) -> Response:
+        if not authoriser().may(self.actor, "gate.read"):
+            raise Forbidden("not_permitted", action="gate.read")
+        for name in ("digest", "environment"):
+            if not request.query_params.get(name):
+                raise BadRequest("parameter_missing", field=name, name=name)
+        digest = request.query_params["digest"]
+        if not DIGEST.fullmatch(digest):
+            raise BadRequest("digest_malformed", field="digest")
+        environment = request.query_params["environment"]
+        answer = gate.ask(self.actor.workspace, digest, environment, request.query_params.get("model", ""))
+        return Response(gate_answer(digest, environment, answer))

@@ -1,0 +1,7 @@
+from __future__ import annotations
+
+from unfold.sites import UnfoldAdminSite
+
+
+class ConsoleSite(UnfoldAdminSite):
+    pass

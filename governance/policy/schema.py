@@ -1,0 +1,173 @@
+"""A policy file: YAML in, validated JSON and its digest out. Nothing in it is code."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+
+import yaml
+from jsonschema import Draft202012Validator
+
+from audits.canonical import digest_of
+from audits.checks.catalogue import CATALOGUE
+from audits.errors import Unprocessable
+from audits.models.workspace import NAME
+from governance.models.policies import RiskTier
+from governance.roles import ROLES
+
+MAX_BYTES = 64 * 1024
+DURATION = r"^[1-9][0-9]{0,4}[dh]$"
+DECIDING = [slug for slug, role in ROLES.items() if role.decides]
+TIERS = list(RiskTier.values)
+
+SCHEMA: dict[str, Any] = {
+    "$schema": "https://json-schema.org/draft/2020-12/schema",
+    "title": "Policy",
+    "type": "object",
+    "additionalProperties": False,
+    "required": ["policy", "applies_to", "checks", "approvals"],
+    "properties": {
+        "policy": {"type": "string", "pattern": rf"^{NAME}$", "maxLength": 200},
+        "applies_to": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["environment"],
+            "properties": {
+                "environment": {"type": "string", "pattern": rf"^{NAME}$"},
+                "risk_tier": {
+                    "oneOf": [{"enum": TIERS}, {"type": "array", "items": {"enum": TIERS}, "minItems": 1}]
+                },
+                "use_case": {"type": "string", "pattern": rf"^{NAME}$"},
+            },
+            "anyOf": [{"required": ["risk_tier"]}, {"required": ["use_case"]}],
+        },
+        "checks": {
+            "type": "array",
+            "maxItems": 50,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["check", "require"],
+                "properties": {
+                    "check": {"enum": list(CATALOGUE)},
+                    "parameters": {"type": "object"},
+                    "require": {
+                        "type": "array",
+                        "items": {
+                            "type": "object",
+                            "additionalProperties": False,
+                            "required": ["metric"],
+                            "properties": {
+                                "metric": {"type": "string"},
+                                "attributes": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+                                "min": {"type": "number"},
+                                "max": {"type": "number"},
+                                "bound": {"enum": ["conservative", "point"]},
+                            },
+                            "oneOf": [{"required": ["min"]}, {"required": ["max"]}],
+                        },
+                    },
+                },
+            },
+        },
+        "approvals": {
+            "type": "array",
+            "maxItems": 10,
+            "items": {
+                "type": "object",
+                "additionalProperties": False,
+                "required": ["role", "count"],
+                "properties": {
+                    "role": {"enum": DECIDING},
+                    "count": {"type": "integer", "minimum": 1, "maximum": 20},
+                },
+            },
+        },
+        "separation_of_duties": {
+            "type": "array",
+            "items": {"enum": ["requester", "author", "trainer", "dataset_owner"]},
+            "uniqueItems": True,
+        },
+        "evidence_max_age": {"type": "string", "pattern": DURATION},
+        "artifact_formats": {"type": "array", "items": {"type": "string"}, "minItems": 1},
+        "confinement_level": {"enum": [1, 2]},
+    },
+}
+
+_VALIDATOR = Draft202012Validator(SCHEMA)
+
+
+class _Loader(yaml.SafeLoader):
+    """Safe, and stricter: no aliases (a few lines of them expand to gigabytes), no key twice, dates stay text."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("anchors and aliases are not accepted in a policy")
+        return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if not isinstance(key, str) or keys.count(key) > 1:
+                raise yaml.YAMLError(f"key {key!r} is not text, or stands there twice")
+        return super().construct_mapping(node, deep)
+
+
+def parse(text: str) -> dict[str, Any]:
+    """The policy as validated JSON with every default filled in. Unprocessable says what is wrong, and where."""
+    if len(text.encode()) > MAX_BYTES:
+        raise Unprocessable("policy_too_large", field="text", limit=MAX_BYTES)
+    try:
+        body = yaml.load(text, Loader=_Loader)  # noqa: S506 - a SafeLoader
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise Unprocessable(
+            "policy_not_yaml", field="text", reason=" ".join(str(error).split())[:400]
+        ) from error
+    errors = sorted(
+        _VALIDATOR.iter_errors(body), key=lambda found: [str(part) for part in found.absolute_path]
+    )
+    if errors:
+        where = ".".join(map(str, errors[0].absolute_path)) or "policy"
+        raise Unprocessable("policy_invalid", field=where, where=where, reason=errors[0].message[:300])
+    for position, entry in enumerate(body["checks"]):
+        _check_entry(position, entry)
+    body.setdefault("separation_of_duties", ["requester", "author", "trainer", "dataset_owner"])
+    body.setdefault("evidence_max_age", "30d")
+    body.setdefault("artifact_formats", ["skops"])
+    body.setdefault("confinement_level", 1)
+    digest_of(body)  # what canonical JSON cannot say (NaN, infinity) is not a policy
+    return dict(body)
+
+
+def _check_entry(position: int, entry: dict[str, Any]) -> None:
+    definition = CATALOGUE[entry["check"]]
+    where = f"checks.{position}"
+    for error in Draft202012Validator(definition.parameters).iter_errors(entry.get("parameters", {})):
+        raise Unprocessable(
+            "policy_invalid",
+            field=f"{where}.parameters",
+            where=f"{where}.parameters",
+            reason=error.message[:300],
+        )
+    for requirement in entry["require"]:
+        if requirement["metric"] not in definition.metrics:
+            raise Unprocessable(
+                "policy_metric_unknown",
+                field=f"{where}.require",
+                metric=requirement["metric"],
+                check=entry["check"],
+                known=list(definition.metrics),
+            )
+
+
+def duration(text: str) -> timedelta:
+    match = re.fullmatch(r"(\d+)([dh])", text)
+    if match is None:
+        raise ValueError(f"not a duration: {text!r}")
+    return timedelta(**{{"d": "days", "h": "hours"}[match[2]]: int(match[1])})
+
+
+def tiers_of(body: dict[str, Any]) -> list[str]:
+    tier = body["applies_to"].get("risk_tier", [])
+    return [tier] if isinstance(tier, str) else list(tier)

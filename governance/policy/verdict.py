@@ -1,0 +1,191 @@
+"""From results to verdicts: pure. Absent, stale, errored and undefined are never *passed*.
+
+A requirement holds for every attribute it is about. With `bound: conservative` the worse end of the confidence interval
+must meet the limit; where only the point value does, the sample cannot decide: inconclusive.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any, Literal
+
+from audits.checks.contract import Message
+
+Verdict = Literal["passed", "failed", "inconclusive", "errored", "stale", "pending"]
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """The run that answers one `checks` entry, by value. `result` is None until it has finished."""
+
+    result: Mapping[str, Any] | None
+    result_digest: str
+    finished_at: datetime | None
+    semantics: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class RequirementVerdict:
+    """One line of the dossier: what was asked, what was found, and why that is enough or not."""
+
+    check: str
+    metric: str
+    attribute: str | None
+    op: Literal["min", "max"]
+    limit: float
+    bound: str
+    value: float | None
+    interval: tuple[float, float] | None
+    n: int | None
+    verdict: Verdict
+    reason: Message
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def judge(
+    policy: Mapping[str, Any], evidence: Sequence[Evidence], *, not_before: datetime
+) -> list[RequirementVerdict]:
+    """Every requirement of the policy, in its order. `not_before`: older evidence is stale."""
+    lines: list[RequirementVerdict] = []
+    for entry, found in zip(policy["checks"], evidence, strict=True):
+        blanket = _blanket(found, not_before)
+        for requirement in entry["require"] or [{"metric": "", "min": 0}]:
+            if blanket is not None:
+                lines.append(_line(entry, requirement, None, *blanket))
+            elif not requirement["metric"]:
+                continue  # a check without requirements only has to finish
+            else:
+                lines += _judge_requirement(entry, requirement, found)
+    return lines
+
+
+def passed(lines: Sequence[RequirementVerdict]) -> bool:
+    return all(line.verdict == "passed" for line in lines)
+
+
+def _blanket(found: Evidence, not_before: datetime) -> tuple[Verdict, Message] | None:
+    """A verdict on all requirements of a check at once: it has not finished, errored, or is too old."""
+    if found.result is None:
+        return "pending", Message("check_pending")
+    if found.result["outcome"] != "completed":
+        error = found.result.get("error") or {"code": "check_crashed", "params": {}}
+        return "errored", Message(error["code"], error["params"])
+    if found.finished_at is None or found.finished_at < not_before:
+        return "stale", Message(
+            "evidence_stale", {"since": found.finished_at.isoformat() if found.finished_at else ""}
+        )
+    return None
+
+
+def _judge_requirement(
+    entry: Mapping[str, Any], requirement: Mapping[str, Any], found: Evidence
+) -> list[RequirementVerdict]:
+    assert found.result is not None  # noqa: S101 - _blanket has looked
+    wanted = requirement.get("attributes") or (entry.get("parameters") or {}).get("sensitive")
+    metrics = [
+        metric
+        for metric in found.result["metrics"]
+        if metric["metric"] == requirement["metric"]
+        and metric.get("group") is None
+        and _concerns(metric, requirement, wanted, found.semantics)
+    ]
+    missing = sorted(set(wanted or []) - {metric["attribute"] for metric in metrics if metric["attribute"]})
+    lines = [_judge_metric(entry, requirement, metric) for metric in metrics]
+    if requirement["metric"] == "forbidden_attribute_flips":
+        return lines  # nothing is declared forbidden: nothing to ask
+    if not metrics:
+        lines.append(
+            _line(
+                entry,
+                requirement,
+                None,
+                "errored",
+                Message("metric_absent", {"metric": requirement["metric"]}),
+            )
+        )
+    elif any(metric["attribute"] for metric in metrics):
+        lines += [
+            _line(
+                entry,
+                requirement,
+                {"attribute": name, "value": None, "interval": None, "n": None},
+                "errored",
+                Message("metric_absent", {"metric": requirement["metric"]}),
+            )
+            for name in missing
+        ]
+    return lines
+
+
+def _concerns(
+    metric: Mapping[str, Any],
+    requirement: Mapping[str, Any],
+    wanted: list[str] | None,
+    semantics: Mapping[str, Any],
+) -> bool:
+    attribute = metric["attribute"]
+    if attribute is None:
+        return True
+    parts = attribute.split("×")
+    if requirement["metric"] == "forbidden_attribute_flips":
+        declared = semantics.get("sensitive", {})
+        return all(declared.get(part, {}).get("use") == "forbidden" for part in parts)
+    return wanted is None or set(parts) <= set(wanted)
+
+
+def _judge_metric(
+    entry: Mapping[str, Any], requirement: Mapping[str, Any], metric: Mapping[str, Any]
+) -> RequirementVerdict:
+    value, interval = metric["value"], metric["interval"]
+    op, limit = _limit(requirement)
+
+    def meets(number: float) -> bool:
+        return number >= limit if op == "min" else number <= limit
+
+    about = {"metric": metric["metric"], "value": value, "limit": limit}
+    if value is None:
+        undefined = metric["undefined"]
+        return _line(
+            entry, requirement, metric, "inconclusive", Message(undefined["code"], undefined["params"])
+        )
+    if not meets(value):
+        return _line(entry, requirement, metric, "failed", Message(f"limit_missed_{op}", about))
+    if requirement.get("bound", "conservative") == "conservative" and interval is not None:
+        worse = interval[0] if op == "min" else interval[1]
+        if not meets(worse):
+            about |= {"low": interval[0], "high": interval[1], "minimum_n": metric.get("minimum_n")}
+            return _line(entry, requirement, metric, "inconclusive", Message("sample_cannot_decide", about))
+    return _line(entry, requirement, metric, "passed", Message(f"limit_met_{op}", about))
+
+
+def _limit(requirement: Mapping[str, Any]) -> tuple[Literal["min", "max"], float]:
+    return ("min", requirement["min"]) if "min" in requirement else ("max", requirement["max"])
+
+
+def _line(
+    entry: Mapping[str, Any],
+    requirement: Mapping[str, Any],
+    metric: Mapping[str, Any] | None,
+    verdict: Verdict,
+    reason: Message,
+) -> RequirementVerdict:
+    op, limit = _limit(requirement)
+    about = metric or {}
+    interval = about.get("interval")
+    return RequirementVerdict(
+        check=entry["check"],
+        metric=requirement["metric"],
+        attribute=about.get("attribute"),
+        op=op,
+        limit=limit,
+        bound=requirement.get("bound", "conservative"),
+        value=about.get("value"),
+        interval=(interval[0], interval[1]) if interval else None,
+        n=about.get("n"),
+        verdict=verdict,
+        reason=reason,
+    )

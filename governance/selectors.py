@@ -1,0 +1,87 @@
+"""Reading governance: what the actor may see, what is effective, who is who."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db.models import Max, QuerySet
+
+from audits.actors import Actor, authoriser
+from audits.ledger.inclusion import published_at
+from governance.models import ApiToken, Environment, Placement, PolicyVersion, Promotion, UseCase, User
+from governance.states import PlacementState
+from registry.models import ModelVersion
+from registry.selectors import found
+
+
+def use_cases(actor: Actor) -> QuerySet[UseCase]:
+    return authoriser().visible(actor, UseCase.objects.all())
+
+
+def use_case(actor: Actor, name: str) -> UseCase:
+    return found(use_cases(actor).filter(name=name), "use case", name)
+
+
+def policies(actor: Actor) -> QuerySet[PolicyVersion]:
+    return authoriser().visible(actor, PolicyVersion.objects.all())
+
+
+def environments(actor: Actor) -> QuerySet[Environment]:
+    return authoriser().visible(actor, Environment.objects.all())
+
+
+def promotions(actor: Actor) -> QuerySet[Promotion]:
+    return authoriser().visible(
+        actor,
+        Promotion.objects.select_related(
+            "version__model",
+            "version__evaluation__dataset",
+            "environment",
+            "policy",
+            "placement",
+            "attestation",
+        ),
+    )
+
+
+def promotion(actor: Actor, promotion_id: UUID) -> Promotion:
+    return found(promotions(actor).filter(id=promotion_id), "promotion", str(promotion_id))
+
+
+def person_named(name: str) -> UUID | None:
+    """The id of a person by user name; what `author` in a version's metadata means."""
+    return User.objects.filter(username=name).values_list("id", flat=True).first()
+
+
+def names_of(ids: Iterable[UUID]) -> dict[UUID, str]:
+    """How people and service tokens are called, for those of `ids` that are known."""
+    wanted = set(ids)
+    names = {user.id: user.label for user in User.objects.filter(id__in=wanted)}
+    names |= {token.id: token.name for token in ApiToken.objects.filter(id__in=wanted)}
+    return names
+
+
+@dataclass(frozen=True)
+class Effect:
+    """Whether a grant is effective, and since when: derived from the ledger, never stored."""
+
+    effective: bool
+    at: datetime | None = None
+
+
+def effect_of(placement: Placement | None) -> Effect:
+    if placement is None:
+        return Effect(False)
+    at = published_at([placement.granted_event]).get(placement.granted_event)
+    return Effect(at is not None, at)
+
+
+def standing(version: ModelVersion) -> int:
+    """The position of the furthest environment the version stands in, live or superseded; -1 if in none."""
+    furthest = Placement.objects.filter(
+        version=version, state__in=[PlacementState.LIVE, PlacementState.SUPERSEDED]
+    ).aggregate(position=Max("environment__position"))["position"]
+    return -1 if furthest is None else int(furthest)

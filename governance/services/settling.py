@@ -1,0 +1,33 @@
+"""Find the promotions that a finished check lets go on. The sweep finds those whose message was lost."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from django.db.models import Exists, OuterRef, QuerySet
+
+from audits.actors import Command, system_actor
+from audits.services.check_runs import OPEN
+from governance.models import Promotion, PromotionCheck
+from governance.services.promotions import settle_promotion
+from governance.states import PromotionState
+
+
+def settle_after_check(run_id: UUID) -> None:
+    _settle(Promotion.objects.filter(checks__run_id=run_id))
+
+
+def settle_waiting() -> None:
+    _settle(Promotion.objects.all())
+
+
+def _settle(promotions: QuerySet[Promotion]) -> None:
+    unfinished = PromotionCheck.objects.filter(promotion=OuterRef("pk"), run__state__in=OPEN)
+    ready = promotions.filter(~Exists(unfinished), state=PromotionState.CHECKING)
+    for promotion in ready.order_by("id")[:500]:
+        settle_promotion(
+            command=Command(
+                system_actor("worker", promotion.workspace_id), correlation_id=promotion.correlation_id
+            ),
+            promotion_id=promotion.id,
+        )

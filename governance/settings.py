@@ -1,0 +1,207 @@
+"""The one settings file. Everything that differs between installations comes from the environment.
+
+Without DATABASE_URL, the file `.crivo/env` that script/server writes is read; a variable X may also be given as a file
+by X_FILE. docs/configuration.md lists every variable.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+from django.utils.translation import gettext_lazy as _
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+env = environ.FileAwareEnv()
+if "DATABASE_URL" not in os.environ:
+    env.read_env(os.environ.get("CRIVO_ENV_FILE", str(BASE_DIR / ".crivo" / "env")))
+
+DEBUG = env.bool("DEBUG", False)
+SECRET_KEY = env.str("SECRET_KEY", "only-for-debugging" if DEBUG else "")
+if not SECRET_KEY:
+    raise ImproperlyConfigured(
+        "SECRET_KEY is not set. Start `script/server`, which makes one, or set SECRET_KEY (or SECRET_KEY_FILE)."
+    )
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1", "[::1]"])
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
+
+DATA = Path(env.str("CRIVO_DATA", str(BASE_DIR / ".crivo")))
+
+INSTALLED_APPS = [
+    "governance.console.apps.ConsoleAdminConfig",
+    "unfold",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "drf_spectacular",
+    "audits",
+    "registry",
+    "governance",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "governance.middleware.request_identity",
+    "governance.middleware.content_security_policy",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+]
+
+ROOT_URLCONF = "governance.urls"
+WSGI_APPLICATION = "governance.wsgi.application"
+APPEND_SLASH = False  # a redirect turns a POST into a GET
+TEMPLATES: list[dict[str, Any]] = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ]
+        },
+    }
+]
+
+# Two doors to one database: `default` is the service (crivo_app, owns nothing), `migrator` changes the schema.
+DATABASES: dict[str, dict[str, Any]] = {
+    "default": env.db_url("DATABASE_URL"),
+    "migrator": env.db_url("DATABASE_MIGRATION_URL", env.str("DATABASE_URL")),
+}
+DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
+DATABASES["migrator"]["OPTIONS"] = {
+    **DATABASES["migrator"].get("OPTIONS", {}),
+    "options": f"-c role={env.str('CRIVO_OWNER_ROLE', 'crivo_owner')}",
+}
+for _database in DATABASES.values():
+    if not _database["ENGINE"].endswith("postgresql"):
+        raise ImproperlyConfigured(
+            "Crivo keeps its ledger in PostgreSQL: DATABASE_URL must begin with postgres://"
+        )
+    _database["TEST"] = {"NAME": "test_crivo", "MIGRATE": True}
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+AUTH_USER_MODEL = "governance.User"
+AUTH_PASSWORD_VALIDATORS = [
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator", "OPTIONS": {"min_length": 10}},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+]
+LOGIN_URL = "admin:login"
+
+CELERY_BROKER_URL = env.str("CELERY_BROKER_URL", "")
+CELERY_TASK_ACKS_LATE = True
+CELERY_TASK_REJECT_ON_WORKER_LOST = True
+CELERY_TASK_IGNORE_RESULT = True
+CELERY_TASK_TIME_LIMIT = 1500
+CELERY_WORKER_PREFETCH_MULTIPLIER = 1
+CELERY_WORKER_HIJACK_ROOT_LOGGER = False
+CELERY_BROKER_CONNECTION_RETRY_ON_STARTUP = True
+# A killed worker's task must come back soon, but never while a check may still run (checks.md, architecture.md).
+CELERY_BROKER_TRANSPORT_OPTIONS = (
+    {"visibility_timeout": 1600, "unacked_restore_interval": 1, "unacked_restore_throttle": 1}
+    if CELERY_BROKER_URL.startswith(("redis", "valkey"))
+    else {}
+)
+CELERY_BEAT_SCHEDULE = {
+    "resend-waiting-checks": {"task": "audits.tasks.resend_waiting", "schedule": 10.0},
+    "settle-waiting-promotions": {"task": "governance.tasks.settle_waiting", "schedule": 10.0},
+    "collect-orphans": {"task": "audits.tasks.collect_orphans", "schedule": 3600.0},
+}
+CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "celerybeat-schedule")
+CELERY_TIMEZONE = "UTC"
+
+# Crivo itself
+CRIVO_KEYS = env.str("CRIVO_KEYS", str(DATA / "keys"))
+CRIVO_PUBLISH = env.str(
+    "CRIVO_PUBLISH", str(DATA / "published")
+)  # signed checkpoints, public keys: outside the database
+CRIVO_ORIGIN = env.str("CRIVO_ORIGIN", "crivo.local/audit")  # name of this log in its checkpoints
+CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
+CRIVO_AUTHORISER = "governance.authority.Authority"
+CRIVO_DIRECTORY = "governance.directory.People"
+CRIVO_EVENT_TASKS = {"check_run.completed": ["governance.tasks.settle_after_check"]}
+CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
+CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
+CRIVO_CHECK_MEMORY = env.int("CRIVO_CHECK_MEMORY", 4 * 1024**3)  # bytes
+
+STORAGES = {
+    "default": {
+        "BACKEND": "django.core.files.storage.FileSystemStorage",
+        "OPTIONS": {"location": DATA / "files"},
+    },
+    "blobs": {
+        "BACKEND": env.str("CRIVO_BLOB_STORAGE", "django.core.files.storage.FileSystemStorage"),
+        "OPTIONS": env.json("CRIVO_BLOB_OPTIONS", {"location": str(DATA / "blobs")}),
+    },
+    "staticfiles": {"BACKEND": "whitenoise.storage.CompressedStaticFilesStorage"},
+}
+DATA_UPLOAD_MAX_MEMORY_SIZE = 8 * 1024**2  # JSON bodies; files stream to disk
+FILE_UPLOAD_HANDLERS = [
+    "audits.api.uploads.CappedUploadHandler",
+    "django.core.files.uploadhandler.TemporaryFileUploadHandler",
+]
+
+STATIC_URL = "static/"
+STATIC_ROOT = DATA / "static"
+WHITENOISE_USE_FINDERS = True
+
+LANGUAGE_CODE = "en"
+LANGUAGES = [("en", _("English")), ("pt-br", _("Brazilian Portuguese"))]
+LOCALE_PATHS = [BASE_DIR / "templates" / "locale"]
+USE_TZ = True
+TIME_ZONE = "UTC"
+
+SECURE_CONTENT_TYPE_NOSNIFF = True
+SECURE_REFERRER_POLICY = "same-origin"
+X_FRAME_OPTIONS = "DENY"
+SESSION_COOKIE_HTTPONLY = True
+SESSION_COOKIE_SAMESITE = "Lax"
+SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("CRIVO_HTTPS", False)
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["governance.api.authentication.TokenAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["governance.api.permissions.Authenticated"],
+    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+    "EXCEPTION_HANDLER": "audits.api.problems.handle",
+    "UNAUTHENTICATED_USER": None,
+}
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Crivo",
+    "DESCRIPTION": "Governance and compliance registry for machine learning.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.1",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SCHEMA_PATH_PREFIX": "/api/v1",
+    "SERVERS": [{"url": "/"}],
+}
+
+UNFOLD = {
+    "SITE_TITLE": "Crivo",
+    "SITE_HEADER": "Crivo",
+    "SITE_SYMBOL": "filter_alt",
+    "SHOW_HISTORY": False,
+    "SHOW_VIEW_ON_SITE": False,
+}
+
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": env.str("LOG_LEVEL", "INFO")},
+}

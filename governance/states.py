@@ -1,0 +1,62 @@
+"""The states of a promotion request and of a placement. *Effective* is no state: it is derived from the ledger."""
+
+from __future__ import annotations
+
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
+from audits.states import Table
+
+
+class PromotionState(models.TextChoices):
+    CHECKING = "checking", _("checking")
+    AWAITING_APPROVAL = "awaiting_approval", _("awaiting approval")
+    GRANTED = "granted", _("granted")
+    REFUSED = "refused", _("refused")
+    WITHDRAWN = "withdrawn", _("withdrawn")
+    EXPIRED = "expired", _("expired")
+
+
+PROMOTION: Table[PromotionState] = {
+    PromotionState.CHECKING: frozenset(
+        {
+            PromotionState.AWAITING_APPROVAL,
+            PromotionState.GRANTED,
+            PromotionState.REFUSED,
+            PromotionState.WITHDRAWN,
+            PromotionState.EXPIRED,
+        }
+    ),
+    PromotionState.AWAITING_APPROVAL: frozenset(
+        {PromotionState.GRANTED, PromotionState.REFUSED, PromotionState.WITHDRAWN, PromotionState.EXPIRED}
+    ),
+    PromotionState.GRANTED: frozenset(),
+    PromotionState.REFUSED: frozenset(),
+    PromotionState.WITHDRAWN: frozenset(),
+    PromotionState.EXPIRED: frozenset(),
+}
+
+OPEN_PROMOTION = (PromotionState.CHECKING, PromotionState.AWAITING_APPROVAL)
+
+
+class PlacementState(models.TextChoices):
+    LIVE = "live", _("live")
+    SUPERSEDED = "superseded", _("superseded")
+    SUSPENDED = "suspended", _("suspended")
+    WITHDRAWN = "withdrawn", _("withdrawn")
+
+
+PLACEMENT: Table[PlacementState] = {
+    PlacementState.LIVE: frozenset(
+        {PlacementState.SUPERSEDED, PlacementState.SUSPENDED, PlacementState.WITHDRAWN}
+    ),
+    PlacementState.SUPERSEDED: frozenset({PlacementState.SUSPENDED, PlacementState.WITHDRAWN}),
+    PlacementState.SUSPENDED: frozenset({PlacementState.LIVE, PlacementState.WITHDRAWN}),
+    PlacementState.WITHDRAWN: frozenset(),
+}
+
+
+class DecisionVerdict(models.TextChoices):
+    APPROVE = "approve", _("approve")
+    REJECT = "reject", _("reject")
+    REQUEST_CHANGES = "request_changes", _("request changes")

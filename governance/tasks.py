@@ -1,0 +1,20 @@
+"""Celery tasks: an id in, a service called."""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from celery import shared_task
+from django.db import OperationalError
+
+from governance.services import settling
+
+
+@shared_task(autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5)
+def settle_after_check(run_id: str) -> None:
+    settling.settle_after_check(UUID(run_id))
+
+
+@shared_task
+def settle_waiting() -> None:
+    settling.settle_waiting()

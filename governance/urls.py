@@ -1,0 +1,22 @@
+from django.contrib import admin
+from django.urls import include, path
+from django.views.generic import RedirectView
+from drf_spectacular.views import SpectacularAPIView
+
+from governance import health
+
+urlpatterns = [
+    path("", RedirectView.as_view(pattern_name="admin:inbox")),
+    path("healthz", health.alive),
+    path("readyz", health.ready),
+    path(".well-known/jwks.json", health.jwks),
+    path("api/v1/schema", SpectacularAPIView.as_view(permission_classes=[], authentication_classes=[])),
+    path("api/v1/", include("governance.api.urls")),
+    path("api/v1/", include("registry.api.urls")),
+    path("api/v1/", include("audits.api.urls")),
+    path("admin/", admin.site.urls),
+    path("i18n/", include("django.conf.urls.i18n")),
+]
+handler400 = "audits.api.problems.bad_request"
+handler404 = "audits.api.problems.not_found"
+handler500 = "audits.api.problems.server_error"

@@ -1,0 +1,96 @@
+"""Shapes of the API: what goes in, what comes out."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from registry.models import Dataset, DatasetVersion, LineageEvent, Model, ModelVersion
+
+
+class NewNamed(serializers.Serializer[None]):
+    name = serializers.CharField(max_length=200)
+    description = serializers.CharField(required=False, allow_blank=True, default="", max_length=10_000)
+
+
+class DatasetOut(serializers.ModelSerializer[Dataset]):
+    latest = serializers.IntegerField(
+        source="last_n", help_text="number of the newest version, 0 if there is none"
+    )
+
+    class Meta:
+        model = Dataset
+        fields = ["id", "name", "description", "latest", "created_at"]
+
+
+class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
+    name = serializers.CharField(source="dataset.name")
+    reference = serializers.CharField(source="label", help_text="name@n, as model versions refer to it")
+
+    class Meta:
+        model = DatasetVersion
+        fields = [
+            "id", "name", "n", "reference", "format", "digest", "size", "rows", "columns", "sensitive", "created_at",
+        ]  # fmt: skip
+
+
+class DatasetUpload(serializers.Serializer[None]):
+    file = serializers.FileField()
+    metadata = serializers.JSONField(
+        required=False,
+        help_text='{"format": "csv"|"parquet", "digest": "sha256:…", "sensitive": {column: {"bins": […]}}}',
+    )
+
+
+class ModelOut(serializers.ModelSerializer[Model]):
+    latest = serializers.IntegerField(source="last_n")
+
+    class Meta:
+        model = Model
+        fields = ["id", "name", "description", "latest", "created_at"]
+
+
+class ModelVersionOut(serializers.ModelSerializer[ModelVersion]):
+    name = serializers.CharField(source="model.name")
+    training = serializers.SerializerMethodField()
+    evaluation = serializers.CharField(source="evaluation.label")
+
+    class Meta:
+        model = ModelVersion
+        fields = [
+            "id", "name", "n", "state", "manifest_digest", "artifact_digest", "artifact_size", "metadata", "training",
+            "evaluation", "created_at",
+        ]  # fmt: skip
+
+    def get_training(self, version: ModelVersion) -> list[str]:
+        return sorted(row.label for row in version.training.all())
+
+
+class ModelUpload(serializers.Serializer[None]):
+    artifact = serializers.FileField()
+    metadata = serializers.JSONField(
+        help_text="see docs/metadata.md; `digest` may announce the artefact's digest"
+    )
+
+
+class LineageStored(serializers.ModelSerializer[LineageEvent]):
+    class Meta:
+        model = LineageEvent
+        fields = ["id", "digest", "findings"]
+
+
+class LineageNodeOut(serializers.Serializer[None]):
+    id = serializers.CharField()
+    type = serializers.CharField()
+    name = serializers.CharField()
+    depth = serializers.IntegerField()
+
+
+class LineageEdgeOut(serializers.Serializer[None]):
+    origin = serializers.CharField()
+    destination = serializers.CharField()
+
+
+class LineageGraphOut(serializers.Serializer[None]):
+    nodes = LineageNodeOut(many=True)
+    edges = LineageEdgeOut(many=True)
+    truncated = serializers.BooleanField(help_text="true: there is more than this answer shows")

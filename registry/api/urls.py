@@ -1,0 +1,18 @@
+from django.urls import path
+
+from registry.api import views
+
+urlpatterns = [
+    path("datasets", views.Datasets.as_view()),
+    path("datasets/<str:name>", views.DatasetDetail.as_view()),
+    path("datasets/<str:name>/versions", views.DatasetVersions.as_view()),
+    path("datasets/<str:name>/versions/<int:n>", views.DatasetVersionDetail.as_view()),
+    path("models", views.Models.as_view()),
+    path("models/<str:name>", views.ModelDetail.as_view()),
+    path("models/<str:name>/versions", views.ModelVersions.as_view()),
+    path("models/<str:name>/versions/<int:n>", views.ModelVersionDetail.as_view()),
+    path("lineage", views.Lineage.as_view()),
+    path(
+        "lineage/", views.Lineage.as_view()
+    ),  # clients of OpenLineage append it; a redirect would lose the event
+]

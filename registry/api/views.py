@@ -1,0 +1,230 @@
+"""The registry over HTTP. Views read the request, call one service or selector, and shape the answer."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.parsers import MultiPartParser
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audits.actors import authoriser
+from audits.api.base import View, paged
+from audits.api.multipart import receive
+from audits.api.schema import problems
+from audits.errors import BadRequest, NotFound
+from registry import lineage_graph, selectors
+from registry.api import serializers as shapes
+from registry.models import LineageNode
+from registry.services import datasets, lineage, models
+from registry.tabular import profile
+
+MAX_DEPTH = 100
+
+
+def _status(created: bool) -> int:
+    return 201 if created else 200
+
+
+class Datasets(View):
+    @extend_schema(
+        request=shapes.NewNamed,
+        responses={200: shapes.DatasetOut, 201: shapes.DatasetOut, **problems(403, 409, 422)},
+    )
+    def post(self, request: Request) -> Response:
+        given = shapes.NewNamed(data=request.data)
+        given.is_valid(raise_exception=True)
+        result = datasets.register_dataset(command=self.command(), **given.validated_data)
+        return Response(shapes.DatasetOut(result.value).data, status=_status(result.created))
+
+    @extend_schema(responses={200: shapes.DatasetOut(many=True), **problems(403)})
+    def get(self, request: Request) -> Response:
+        return paged(self, selectors.datasets(self.actor), shapes.DatasetOut)
+
+
+class DatasetDetail(View):
+    @extend_schema(responses={200: shapes.DatasetOut, **problems(404)})
+    def get(self, request: Request, name: str) -> Response:
+        return Response(shapes.DatasetOut(selectors.dataset(self.actor, name)).data)
+
+
+class DatasetVersions(View):
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        request={"multipart/form-data": shapes.DatasetUpload},
+        responses={
+            200: shapes.DatasetVersionOut,
+            201: shapes.DatasetVersionOut,
+            **problems(400, 403, 404, 409, 413, 415, 422),
+        },
+    )
+    def post(self, request: Request, name: str) -> Response:
+        selectors.dataset(self.actor, name)
+        received = receive(request, self.actor, "file")
+        given = _dataset_metadata(received.metadata)
+        seen = profile(received.file.file, given["format"])  # type: ignore[arg-type]
+        result = datasets.register_dataset_version(
+            command=self.command(body=received.body),
+            name=name,
+            stored=received.stored,
+            format=given["format"],
+            profile=seen,
+            sensitive=given["sensitive"],
+            expected_digest=given["digest"],
+        )
+        return Response(shapes.DatasetVersionOut(result.value).data, status=_status(result.created))
+
+    @extend_schema(responses={200: shapes.DatasetVersionOut(many=True), **problems(404)})
+    def get(self, request: Request, name: str) -> Response:
+        dataset = selectors.dataset(self.actor, name)
+        return paged(
+            self, selectors.dataset_versions(self.actor).filter(dataset=dataset), shapes.DatasetVersionOut
+        )
+
+
+def _dataset_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
+    given = {"format": "csv", "sensitive": {}, "digest": "", **metadata}
+    unknown = sorted(set(given) - {"format", "sensitive", "digest"})
+    if unknown:
+        raise BadRequest("invalid", field=f"metadata.{unknown[0]}", reason=f"unknown field {unknown[0]}")
+    if isinstance(given["sensitive"], list):
+        given["sensitive"] = {str(column): {} for column in given["sensitive"]}
+    well_formed = isinstance(given["sensitive"], dict) and all(
+        isinstance(declared, dict)
+        and set(declared) <= {"bins"}
+        and isinstance(bins := declared.get("bins", []), list)
+        and all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in bins)
+        for declared in given["sensitive"].values()
+    )
+    if not well_formed or not isinstance(given["digest"], str) or not isinstance(given["format"], str):
+        raise BadRequest("invalid", field="metadata", reason='sensitive is {column: {"bins": [numbers]}}')
+    return given
+
+
+class DatasetVersionDetail(View):
+    @extend_schema(responses={200: shapes.DatasetVersionOut, **problems(404)})
+    def get(self, request: Request, name: str, n: int) -> Response:
+        return Response(shapes.DatasetVersionOut(selectors.dataset_version(self.actor, f"{name}@{n}")).data)
+
+
+class Models(View):
+    @extend_schema(
+        request=shapes.NewNamed,
+        responses={200: shapes.ModelOut, 201: shapes.ModelOut, **problems(403, 409, 422)},
+    )
+    def post(self, request: Request) -> Response:
+        given = shapes.NewNamed(data=request.data)
+        given.is_valid(raise_exception=True)
+        result = models.register_model(command=self.command(), **given.validated_data)
+        return Response(shapes.ModelOut(result.value).data, status=_status(result.created))
+
+    @extend_schema(responses={200: shapes.ModelOut(many=True), **problems(403)})
+    def get(self, request: Request) -> Response:
+        return paged(self, selectors.models(self.actor), shapes.ModelOut)
+
+
+class ModelDetail(View):
+    @extend_schema(responses={200: shapes.ModelOut, **problems(404)})
+    def get(self, request: Request, name: str) -> Response:
+        return Response(shapes.ModelOut(selectors.model(self.actor, name)).data)
+
+
+class ModelVersions(View):
+    parser_classes = [MultiPartParser]
+
+    @extend_schema(
+        request={"multipart/form-data": shapes.ModelUpload},
+        responses={
+            200: shapes.ModelVersionOut,
+            201: shapes.ModelVersionOut,
+            **problems(400, 403, 404, 409, 413, 415, 422),
+        },
+    )
+    def post(self, request: Request, name: str) -> Response:
+        selectors.model(self.actor, name)
+        received = receive(request, self.actor, "artifact")
+        metadata = dict(received.metadata)
+        digest = metadata.pop("digest", "")
+        result = models.register_model_version(
+            command=self.command(body=received.body),
+            name=name,
+            stored=received.stored,
+            metadata=metadata,
+            expected_digest=str(digest),
+        )
+        return Response(shapes.ModelVersionOut(result.value).data, status=_status(result.created))
+
+    @extend_schema(responses={200: shapes.ModelVersionOut(many=True), **problems(404)})
+    def get(self, request: Request, name: str) -> Response:
+        model = selectors.model(self.actor, name)
+        versions = (
+            selectors.model_versions(self.actor).filter(model=model).prefetch_related("training__dataset")
+        )
+        return paged(self, versions, shapes.ModelVersionOut)
+
+
+class ModelVersionDetail(View):
+    @extend_schema(responses={200: shapes.ModelVersionOut, **problems(404)})
+    def get(self, request: Request, name: str, n: int) -> Response:
+        return Response(shapes.ModelVersionOut(selectors.model_version(self.actor, name, n)).data)
+
+
+class Lineage(View):
+    query = ("nodeId", "depth", "direction")
+
+    @extend_schema(
+        request=OpenApiTypes.OBJECT,
+        responses={200: shapes.LineageStored, 201: shapes.LineageStored, **problems(400, 403)},
+        description="One OpenLineage event (spec 2-0-2).",
+    )
+    def post(self, request: Request) -> Response:
+        result = lineage.record_lineage(command=self.command(), event=request.data)
+        return Response(shapes.LineageStored(result.value).data, status=_status(result.created))
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("nodeId", str, required=True, description="kind:namespace:name"),
+            OpenApiParameter("depth", int, description=f"1 to {MAX_DEPTH}, default 20"),
+            OpenApiParameter("direction", str, enum=["up", "down", "both"], description="default both"),
+        ],
+        responses={200: shapes.LineageGraphOut, **problems(400, 404)},
+    )
+    def get(self, request: Request) -> Response:
+        node_id = request.query_params.get("nodeId", "")
+        kind, _, rest = node_id.partition(":")
+        visible = authoriser().visible(self.actor, LineageNode.objects.all())
+        # A namespace may hold colons (a URL does): whichever split is a node of ours is meant.
+        splits = [(rest[:at], rest[at + 1 :]) for at, letter in enumerate(rest) if letter == ":"][:50]
+        if "\x00" in node_id:
+            raise NotFound("node_unknown", node="")
+        start = next(
+            (
+                found
+                for namespace, name in splits
+                if (found := visible.filter(kind=kind, namespace=namespace, name=name).first())
+            ),
+            None,
+        )
+        if start is None:
+            raise NotFound("node_unknown", node=node_id[:400])
+        graph = lineage_graph.walk(
+            self.actor.workspace, start, depth=_depth(request), direction=_direction(request)
+        )
+        return Response({"nodes": graph.nodes, "edges": graph.edges, "truncated": graph.truncated})
+
+
+def _depth(request: Request) -> int:
+    text = request.query_params.get("depth", "20")
+    if not text.isdecimal() or len(text) > 3 or not 1 <= int(text) <= MAX_DEPTH:
+        raise BadRequest("depth_invalid", field="depth", limit=MAX_DEPTH)
+    return int(text)
+
+
+def _direction(request: Request) -> lineage_graph.Direction:
+    direction = request.query_params.get("direction", "both")
+    if direction not in ("up", "down", "both"):
+        raise BadRequest("direction_invalid", field="direction")
+    return direction  # type: ignore[return-value]

@@ -1,0 +1,67 @@
+"""Walking the lineage graph in the database: both directions separately, to any depth, complete or said not to be."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from django.db import connection
+
+from registry.models import LineageNode
+
+CAP = 5_000
+Direction = Literal["up", "down", "both"]
+
+# UNION (not UNION ALL) drops what was reached before, so a cycle ends by itself; LIMIT cap + 1 shows a cut answer.
+_WALK = """
+WITH RECURSIVE walk(node, depth) AS (
+    SELECT %s::bigint, 0
+  UNION
+    SELECT e.{far}, walk.depth + 1 FROM walk JOIN registry_lineage_edge e ON e.{near} = walk.node
+    WHERE walk.depth < %s AND e.valid_to IS NULL
+)
+SELECT node, min(depth) FROM walk GROUP BY node ORDER BY 2, 1 LIMIT %s
+"""
+
+
+@dataclass(frozen=True)
+class Graph:
+    nodes: list[dict[str, Any]]
+    edges: list[dict[str, str]]
+    truncated: bool
+
+
+def walk(workspace: UUID, start: LineageNode, *, depth: int, direction: Direction) -> Graph:
+    """Nodes and edges within `depth` of `start`; `truncated` is True when there is more than this answer shows."""
+    ways = {"up": [("source_id", "target_id")], "down": [("target_id", "source_id")]}
+    steps = ways["up"] + ways["down"] if direction == "both" else ways[direction]
+    found: dict[int, int] = {}
+    truncated = False
+    with connection.cursor() as cursor:
+        for far, near in steps:
+            cursor.execute(_WALK.format(far=far, near=near), [start.pk, depth, CAP + 1])
+            rows = cursor.fetchall()
+            truncated = truncated or len(rows) > CAP
+            for node, distance in rows[:CAP]:
+                found[node] = min(distance, found.get(node, distance))
+        cursor.execute(
+            "SELECT source_id, target_id FROM registry_lineage_edge "
+            "WHERE source_id = ANY(%s) AND target_id = ANY(%s) AND valid_to IS NULL ORDER BY id",
+            [list(found), list(found)],
+        )
+        edges = cursor.fetchall()
+    nodes = LineageNode.objects.filter(workspace_id=workspace).in_bulk(list(found))
+    return Graph(
+        nodes=[
+            {"id": nodes[key].node_id, "type": nodes[key].kind, "name": nodes[key].name, "depth": found[key]}
+            for key in sorted(found, key=lambda key: (found[key], key))
+            if key in nodes
+        ],
+        edges=[
+            {"origin": nodes[a].node_id, "destination": nodes[b].node_id}
+            for a, b in edges
+            if {a, b} <= set(nodes)
+        ],
+        truncated=truncated,
+    )

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+from django.db import models
+
+from audits.actors import SubjectRef
+from audits.models.workspace import name_validator
+from registry.models.base import Governed
+
+
+class Dataset(Governed):
+    """A named dataset; its content lives in versions."""
+
+    name = models.CharField(max_length=200, validators=[name_validator])
+    description = models.TextField(blank=True)
+    owner_id = models.UUIDField()  # the person answering for it
+    last_n = models.IntegerField(default=0)  # counter of versions, moved under the row lock, never back
+
+    class Meta:
+        db_table = "registry_dataset"
+        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="dataset_name")]
+
+    def __str__(self) -> str:
+        return self.name
+
+    @property
+    def ref(self) -> SubjectRef:
+        return SubjectRef("dataset", self.id, self.name)
+
+
+class DatasetVersion(Governed):
+    """One content of a dataset, by digest. Who produced it is lineage, not identity."""
+
+    dataset = models.ForeignKey(Dataset, models.PROTECT, related_name="versions")
+    n = models.IntegerField()
+    kind = models.CharField(max_length=20)  # upload | uri
+    uri = models.CharField(max_length=2000, blank=True)
+    format = models.CharField(max_length=20)
+    digest = models.CharField(max_length=80)
+    size = models.BigIntegerField()
+    rows = models.BigIntegerField(null=True)
+    columns = models.JSONField(default=list)  # [{name, type}]
+    # {column: {bins?, classification}}: declared here, so that a model cannot forget them.
+    sensitive = models.JSONField(default=dict)
+    registered_by = models.UUIDField()
+
+    class Meta:
+        db_table = "registry_dataset_version"
+        constraints = [
+            models.UniqueConstraint(fields=["dataset", "n"], name="dataset_version_n"),
+            models.UniqueConstraint(fields=["dataset", "digest"], name="dataset_version_digest"),
+        ]
+
+    def __str__(self) -> str:
+        return self.label
+
+    @property
+    def label(self) -> str:
+        return f"{self.dataset.name}@{self.n}"
+
+    @property
+    def ref(self) -> SubjectRef:
+        return SubjectRef("dataset_version", self.id, self.label, self.digest)
+
+    @property
+    def column_names(self) -> list[str]:
+        return [column["name"] for column in self.columns]

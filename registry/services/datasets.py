@@ -1,0 +1,111 @@
+from __future__ import annotations
+
+from typing import Any
+
+from audits import blobs
+from audits.actors import Command
+from audits.canonical import digest_of
+from audits.door import Result, require, service
+from audits.errors import Conflict, Unprocessable
+from audits.ledger.record import lock, record
+from audits.models import Workspace
+from registry import selectors
+from registry.models import Dataset, DatasetVersion
+from registry.names import checked_name
+from registry.services.lineage import node_of_version
+from registry.tabular import Profile
+
+
+def workspace_of(command: Command) -> Workspace:
+    return Workspace.objects.get(id=command.actor.workspace)
+
+
+@service("dataset.registered")
+def register_dataset(*, command: Command, name: str, description: str = "") -> Result[Dataset]:
+    """A dataset by name. Naming one that is there returns it (created False)."""
+    workspace = workspace_of(command)
+    require(command, "dataset.register", None, remember_on=workspace.ref)
+    checked_name(name, workspace.ref)
+    lock(workspace.id, workspace.ref)
+    existing = Dataset.objects.filter(workspace=workspace, name=name).first()
+    if existing is not None:
+        return Result(existing, created=False)
+    dataset = Dataset.objects.create(
+        workspace=workspace,
+        name=name,
+        description=description,
+        owner_id=command.actor.person or command.actor.id,
+    )
+    record(command, verb="dataset.registered", subject=dataset.ref, after=digest_of({"name": name}))
+    return Result(dataset)
+
+
+@service("dataset_version.registered")
+def register_dataset_version(
+    *,
+    command: Command,
+    name: str,
+    stored: blobs.Stored,
+    format: str,
+    profile: Profile,
+    sensitive: dict[str, Any],
+    expected_digest: str = "",
+) -> Result[DatasetVersion]:
+    """A version of the dataset `name` from bytes already in the blob store. Same content, same version.
+
+    422 if the digest is not the one announced, or a sensitive column is not in the data.
+    """
+    dataset = selectors.dataset(command.actor, name)
+    lock(dataset.workspace_id, dataset.ref)
+    require(command, "dataset_version.register", dataset.ref)
+    if expected_digest and expected_digest != stored.digest:
+        raise Unprocessable(
+            "digest_mismatch",
+            subject=dataset.ref,
+            field="digest",
+            expected=expected_digest,
+            found=stored.digest,
+        )
+    names = [column["name"] for column in profile.columns]
+    for column in sensitive:
+        if names and column not in names:
+            raise Unprocessable(
+                "column_not_in_data",
+                subject=dataset.ref,
+                field="sensitive",
+                column=column,
+                dataset=name,
+                known=names,
+            )
+    existing = DatasetVersion.objects.filter(dataset=dataset, digest=stored.digest).first()
+    if existing is not None:
+        if existing.sensitive != sensitive:
+            raise Conflict("same_content_other_declaration", subject=dataset.ref, version=existing.label)
+        return Result(existing, created=False)
+    dataset = Dataset.objects.select_for_update().get(id=dataset.id)
+    dataset.last_n += 1
+    dataset.save(update_fields=["last_n"])
+    blobs.refer(dataset.workspace_id, stored)
+    version = DatasetVersion.objects.create(
+        workspace_id=dataset.workspace_id,
+        dataset=dataset,
+        n=dataset.last_n,
+        kind="upload",
+        format=format,
+        digest=stored.digest,
+        size=stored.size,
+        rows=profile.rows,
+        columns=profile.columns,
+        sensitive=sensitive,
+        registered_by=command.actor.id,
+    )
+    node_of_version(version)
+    record(
+        command,
+        verb="dataset_version.registered",
+        subject=version.ref,
+        after=digest_of({"content": version.digest, "columns": version.columns, "sensitive": sensitive}),
+        evidence=[{"kind": "dataset", "digest": version.digest}],
+        detail={"rows": profile.rows, "size": stored.size, "format": format, "sensitive": sorted(sensitive)},
+    )
+    return Result(version)

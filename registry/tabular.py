@@ -1,0 +1,102 @@
+"""Look into a CSV while it streams by, with the standard library: the web process never imports numpy or pandas.
+
+Refuses what no check could read later (empty, ragged, nameless or duplicate columns), with line and column.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from audits.errors import Unprocessable
+
+FIELD_LIMIT = 1 << 20  # characters in one cell
+MAX_COLUMNS = 10_000
+FORMATS = ("csv", "parquet")
+
+
+@dataclass(frozen=True)
+class Profile:
+    rows: int | None
+    columns: list[dict[str, str]]
+
+
+class _Kind:
+    """The narrowest type every value of a column has had so far: integer ⊂ number ⊂ text; empty cells say nothing."""
+
+    ORDER = ("empty", "integer", "number", "text")
+
+    def __init__(self) -> None:
+        self.rank = 0
+
+    def see(self, cell: str) -> None:
+        if self.rank == 3 or not (cell := cell.strip()):
+            return
+        if self.rank <= 1 and (cell.isdigit() or (cell[0] in "+-" and cell[1:].isdigit())):
+            self.rank = 1
+            return
+        try:
+            float(cell)
+        except ValueError:
+            self.rank = 3
+        else:
+            self.rank = 2
+
+    @property
+    def name(self) -> str:
+        return self.ORDER[self.rank]
+
+
+def profile(stream: BinaryIO, format_: str) -> Profile:
+    """Rows and columns of a dataset file; Unprocessable names the line and the column that is wrong."""
+    if format_ == "csv":
+        return _profile_csv(stream)
+    if format_ == "parquet":
+        if stream.read(4) != b"PAR1":
+            raise Unprocessable("parquet_expected", field="file")
+        return Profile(None, [])  # read by the worker: pyarrow does not belong in the web process
+    raise Unprocessable("dataset_format_unknown", field="format", format=format_, known=list(FORMATS))
+
+
+def _profile_csv(stream: BinaryIO) -> Profile:
+    csv.field_size_limit(FIELD_LIMIT)
+    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    try:
+        return _read(csv.reader(text, strict=True))
+    except UnicodeDecodeError as error:
+        raise Unprocessable("csv_not_utf8", field="file", position=error.start) from error
+    except csv.Error as error:
+        raise Unprocessable("csv_malformed", field="file", reason=str(error)) from error
+    finally:
+        text.detach()
+
+
+def _read(reader: Iterator[list[str]]) -> Profile:
+    header = next((row for row in reader if row), None)
+    if header is None:
+        raise Unprocessable("csv_empty", field="file")
+    names = [name.strip() for name in header]
+    if len(names) > MAX_COLUMNS:
+        raise Unprocessable("csv_too_many_columns", field="file", columns=len(names), limit=MAX_COLUMNS)
+    for position, name in enumerate(names, start=1):
+        if not name:
+            raise Unprocessable("csv_column_without_name", field="file", position=position)
+        if names.index(name) != position - 1:
+            raise Unprocessable("csv_duplicate_column", field="file", column=name)
+    kinds = [_Kind() for _ in names]
+    rows = 0
+    for row in reader:
+        if not row:
+            continue
+        if len(row) != len(names):
+            line = getattr(reader, "line_num", rows + 2)
+            raise Unprocessable("csv_ragged", field="file", line=line, found=len(row), expected=len(names))
+        for kind, cell in zip(kinds, row, strict=True):
+            kind.see(cell)
+        rows += 1
+    if rows == 0:
+        raise Unprocessable("csv_no_rows", field="file")
+    return Profile(rows, [{"name": name, "type": kind.name} for name, kind in zip(names, kinds, strict=True)])

@@ -1,0 +1,5 @@
+"""A module to preload that takes for ever."""
+
+import time
+
+time.sleep(60)

@@ -1,0 +1,5 @@
+"""A module to preload that leaves a thread behind, as libraries do."""
+
+import threading
+
+threading.Thread(target=threading.Event().wait, daemon=True).start()

@@ -1,0 +1,117 @@
+"""The ground all tests stand on: a real PostgreSQL with the real roles, and the fixed cast, made through services.
+
+The database is created and migrated as crivo_migrator; tests run as crivo_app, exactly like the service. A test that
+commits (`django_db(transaction=True)`) is cleaned up behind it through the migrator, with the triggers off.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+import pytest
+from django.conf import settings
+from django.core.management import call_command
+from django.db import connections
+from django.test import TransactionTestCase
+
+from audits import keys
+from tests.cast import Cast, make_cast
+
+SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
+
+
+@pytest.fixture(scope="session")
+def shared() -> Path:
+    """Public vectors and goldens kept beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder ../shared with public vectors and goldens is not here")
+    return SHARED
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _data_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Keys, blobs and published checkpoints of the tests live in a folder that is thrown away."""
+    folder = tmp_path_factory.mktemp("data")
+    settings.CRIVO_KEYS = str(folder / "keys")
+    settings.CRIVO_PUBLISH = str(folder / "published")
+    settings.STORAGES["blobs"]["OPTIONS"]["location"] = str(folder / "blobs")
+    for name in ("row", "pepper"):
+        keys.make_secret(name)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _no_broker() -> None:
+    """Tasks are run by the tests themselves, or by real workers that are given a broker of their own."""
+    from celery import current_app
+
+    current_app.send_task = lambda *args, **kwargs: None
+
+
+def _as_migrator(statement: str) -> None:
+    """One statement outside any transaction, as crivo_migrator itself (crivo_owner may not create databases)."""
+    parameters = connections["migrator"].get_connection_params()
+    parameters.pop("options", None)
+    parameters["dbname"] = "postgres"
+    connection = psycopg2.connect(
+        **{name: parameters[name] for name in parameters if name != "cursor_factory"}
+    )
+    connection.autocommit = True
+    with connection.cursor() as cursor:
+        cursor.execute(statement)
+    connection.close()
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_blocker: Any, worker_id: str) -> Iterator[None]:
+    base = os.environ.get("CRIVO_TEST_DB", "test_crivo")
+    name = base if worker_id == "master" else f"{base}_{worker_id}"
+    migrator, service = connections["migrator"], connections["default"]
+    with django_db_blocker.unblock():
+        _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+        _as_migrator(f"CREATE DATABASE {name} OWNER crivo_owner")
+        for connection in (migrator, service):
+            connection.close()
+            connection.settings_dict["NAME"] = name
+        call_command("migrate", database="migrator", verbosity=0)
+        migrator.close()
+    yield
+    with django_db_blocker.unblock():
+        for connection in (migrator, service):
+            connection.close()
+        _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
+
+
+KEEP = {"django_migrations", "django_content_type", "auth_permission"}
+
+
+def reset_database() -> None:
+    """Empty every table, through the role that owns them: the service itself could not."""
+    with connections["migrator"].cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = sorted({row[0] for row in cursor.fetchall()} - KEEP)
+        cursor.execute(
+            "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D'"
+        )
+        triggers = cursor.fetchall()
+        off = ";".join(f"ALTER TABLE {table} DISABLE TRIGGER {name}" for table, name in triggers)
+        on = ";".join(f"ALTER TABLE {table} ENABLE ALWAYS TRIGGER {name}" for table, name in triggers)
+        cursor.execute(f"BEGIN; {off}; TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE; {on}; COMMIT")
+
+
+TransactionTestCase._fixture_teardown = lambda self: reset_database()  # type: ignore[method-assign]
+
+
+@pytest.fixture
+def cast(db: None) -> Cast:
+    """Ana, Bruno, Bia, Clara, Davi and a pipeline token, in the workspace `default`."""
+    return make_cast()
+
+
+@pytest.fixture
+def committed_cast(transactional_db: None) -> Cast:
+    """The cast for tests that commit: refusals, concurrency, the ledger."""
+    return make_cast()
