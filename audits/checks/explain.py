@@ -115,9 +115,8 @@ def explain(
             found = route.explain(background, explained)
         except (CheckError, MemoryError):
             raise
-        except (
-            Exception
-        ) as error:  # an explainer that does not know this model; the last route knows every model
+        except Exception as failure:
+            # an explainer that does not know this model; the last route knows every model
             notes.append(Message("route_failed", {"route": route.name, "problem": type(failure).__name__}))
             continue
         if found is None:

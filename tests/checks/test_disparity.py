@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from audits.checks import disparity as module
-from audits.checks.disparity import disparity, rate, selection_chi_square
+from audits.checks.disparity import bootstrap, disparity, from_counts, minimum_n, rate, selection_chi_square
 from audits.checks.intervals import wilson
 from tests.checks.shared import golden, table
 

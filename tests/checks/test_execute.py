@@ -14,6 +14,7 @@ import pytest
 from audits.checks import bias, execute
 from audits.checks.contract import CheckError, CheckResult, Metric
 from audits.checks.execute import plain
+from audits.checks.results import parse_result
 from tests.checks import cast
 
 CHECKS = ("data.quality", "evaluation.performance", "bias.group_disparity", "explainability.shap")
@@ -32,6 +33,7 @@ def test_the_same_input_gives_the_same_bytes_and_nothing_json_cannot_say(check: 
     text = json.dumps(first, allow_nan=False, sort_keys=True)
     assert text == json.dumps(second, allow_nan=False, sort_keys=True)
     assert json.loads(text) == first
+    assert parse_result(first).to_json()["outcome"] == "completed"
 
 
 @pytest.mark.parametrize("check", CHECKS)

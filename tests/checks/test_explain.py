@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+import shap
 from sklearn.compose import make_column_transformer
 from sklearn.ensemble import (
     ExtraTreesClassifier,
@@ -225,12 +226,17 @@ class TestRoutes:
         found = explained(model, training, evaluation, max_rows=10)
         assert (found.route.name, found.route.output_space) == ("exact", "probability")
         assert found.error < 1e-9
+        columns = list(model.feature_names_in_)
+        slow = shapley.exact(model.decision_function, found.background[columns], found.explained[columns])
+        background, rows = found.background[columns].to_numpy(), found.explained[columns].to_numpy()
+        explainer = shap.TreeExplainer(model, data=background, feature_perturbation="interventional")
+        assert np.abs(explainer.shap_values(rows, check_additivity=True) - slow.phi).max() > 0.1
 
     @pytest.mark.parametrize(
         "model", [HistGradientBoostingClassifier(max_iter=30), RandomForestClassifier(20)]
     )
     def test_values_right_at_a_threshold_take_the_branch_the_model_takes(self, model: Any) -> None:
-        """Measurements with one decimal: thresholds at 27.2 in double precision, compared in single by the explainer."""
+        """Measurements with one decimal: thresholds at 27.2 in double precision, compared in single by shap."""
         training, evaluation = cast.diabetes()
         inputs = training.drop(columns="progression")
         model.fit(inputs, inputs["bmi"] * 3 + inputs["s5"] * 10 > 130)
