@@ -78,6 +78,8 @@ TEMPLATES: dict[str, str] = {
     "model_cannot_predict": "The model failed on the data ({problem} in {method}).",
     "model_rejects_missing": "The model failed on the data ({problem} in {method}), which has empty cells in"
     " {columns}. Fill them, or train a model that accepts them.",
+    "model_rejects_text": "The model failed on the data ({problem} in {method}). These inputs hold text: {columns}."
+    " If one should be a number, look for a cell that is not.",
     "model_gives_no_scores": "The model gives no probability or score (declared output: {output}), so this cannot be"
     " computed.",
     "prediction_not_finite": "The model's answer is not a finite number in {rows} rows.",

@@ -300,6 +300,8 @@ class TestPredictor:
         with pytest.raises(CheckError) as caught:
             found.decisions(texts)
         assert "Maria" not in str(caught.value)
+        assert caught.value.message.code == "model_rejects_text"
+        assert caught.value.message.params["columns"] == "bmi"
 
     @pytest.mark.parametrize("kinds", [(0, 1), ("0", "1"), (0.0, 1.0), (False, True)])
     @pytest.mark.parametrize("declared", [1, "1", 1.0, True])
