@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from audits.checks.messages import TEMPLATES
 
 SENTENCES: dict[str, str | Promise] = {
-    **TEMPLATES,
+    **{code: _(text) for code, text in TEMPLATES.items()},  # extracted from audits.checks.messages
     # the door
     "not_permitted": _(
         "You may not do this here: none of your roles (and, with a token, its scopes) permits {action}."

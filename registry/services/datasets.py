@@ -47,7 +47,7 @@ def register_dataset_version(
     name: str,
     stored: blobs.Stored,
     format: str,
-    profile: Profile,
+    profile: Profile | Unprocessable,
     sensitive: dict[str, Any],
     expected_digest: str = "",
 ) -> Result[DatasetVersion]:
@@ -66,6 +66,9 @@ def register_dataset_version(
             expected=expected_digest,
             found=stored.digest,
         )
+    if isinstance(profile, Unprocessable):
+        profile.subject = dataset.ref
+        raise profile
     names = [column["name"] for column in profile.columns]
     for column in sensitive:
         if names and column not in names:
