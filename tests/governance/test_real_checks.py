@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import io
 import pickle
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import skops.io
+from django.core.files.storage import storages
 from sklearn.datasets import load_diabetes
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import train_test_split
@@ -31,7 +33,7 @@ from tests.cast import Cast
 pytestmark = pytest.mark.django_db(transaction=True)
 
 POLICY = """
-policy: everything
+policy: study-development
 applies_to: {use_case: care, environment: development}
 checks:
   - check: data.quality
@@ -84,13 +86,14 @@ def _end_of_the_zygote() -> Iterator[None]:
     execution.zygote.cache_clear()
 
 
-def checked(cast: Cast, split: Split, artifact: bytes, **changes: object) -> Promotion:
+def checked(
+    cast: Cast,
+    split: Split,
+    artifact: bytes,
+    before_the_checks: Callable[[], None] = lambda: None,
+    **changes: object,
+) -> Promotion:
     study.use_case_with_policies(cast)
-    apply_policy(
-        command=cast.command("rita"), text=study.OPEN.format(environment="retired").replace("retired", "test")
-    )
-    development = study.OPEN.format(environment="development").replace("development}", "homologation}")
-    apply_policy(command=cast.command("rita"), text=development.replace("use_case: care", "use_case: other"))
     apply_policy(command=cast.command("rita"), text=POLICY)
     for name, content in (("training", split.training), ("evaluation", split.evaluation)):
         register_dataset(command=cast.command("pipeline"), name=name)
@@ -110,6 +113,7 @@ def checked(cast: Cast, split: Split, artifact: bytes, **changes: object) -> Pro
         metadata=study.metadata(training=["training@1"], evaluation="evaluation@1", **changes),
     ).value
     promotion = study.ask(cast, version, "development")
+    before_the_checks()
     for run in CheckRun.objects.filter(state="queued"):
         assert execution.run_check(run.id) is not None
         settle_after_check(run.id)
@@ -153,33 +157,18 @@ def test_a_pickle_that_runs_code_reaches_nothing(cast_: Cast, split: Split) -> N
     assert promotion.state == "refused"
     verdicts = {line["check"]: line["verdict"] for line in promotion.requirements}
     assert verdicts["evaluation.performance"] == verdicts["bias.group_disparity"] == "errored"
-    import os
-
-    assert not os.path.exists("/tmp/crivo-was-here")
+    assert not Path("/tmp/crivo-was-here").exists()
 
 
 def test_changed_bytes_are_found_before_they_are_read(cast_: Cast, split: Split) -> None:
-    from django.core.files.storage import storages
-
-    def flip() -> None:
-        storage = storages["blobs"]
+    def flip_a_bit() -> None:
         digest = ModelVersion.objects.get().artifact_digest
-        path = storage.path(blobs.name_of(cast_.workspace.id, digest))
-        content = bytearray(open(path, "rb").read())
+        path = Path(storages["blobs"].path(blobs.name_of(cast_.workspace.id, digest)))
+        content = bytearray(path.read_bytes())
         content[100] ^= 1
-        open(path, "wb").write(bytes(content))
+        path.write_bytes(content)
 
-    original = execution.run_check
-    flipped = []
-
-    def run(run_id: object) -> object:
-        if not flipped:
-            flipped.append(flip())
-        return original(run_id)  # type: ignore[arg-type]
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "run_check", run)
-        promotion = checked(cast_, split, split.with_sensitive + b"")
+    promotion = checked(cast_, split, split.with_sensitive, before_the_checks=flip_a_bit)
     causes = {line["reason"]["code"] for line in promotion.requirements if line["verdict"] == "errored"}
     assert causes == {"digest_mismatch"}
 
