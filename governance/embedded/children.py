@@ -1,0 +1,111 @@
+"""Starting and ending child processes: each in a session of its own, none outliving its parent."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+LAUNCHER = Path(__file__).with_name("launch.py")
+
+
+def launch(
+    command: Sequence[str | Path],
+    *,
+    stdin: int | None = subprocess.DEVNULL,
+    stdout: int | None = None,
+    stderr: int | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    death_signal: signal.Signals = signal.SIGTERM,
+    pass_fds: Sequence[int] = (),
+    user: tuple[int, int] | None = None,
+    namespace: tuple[int, int] | None = None,
+    own_session: bool = True,
+) -> subprocess.Popen[bytes]:
+    """Start ``command``; it gets ``death_signal`` when this process ends for whatever reason.
+
+    The kernel counts the *thread* that called this as the parent, so call it from one that stays.
+    In its own session a child sees no Ctrl-C of the terminal: who started it decides when and in which order
+    it ends. ``user`` and ``namespace`` are (uid, gid), see launch.py.
+    """
+    options = {"parent": os.getpid(), "death_signal": int(death_signal), "user": user, "namespace": namespace}
+    return subprocess.Popen(
+        [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(options), *(str(part) for part in command)],
+        stdin=stdin,
+        stdout=stdout,
+        stderr=stderr,
+        cwd=cwd,
+        env=None if env is None else dict(env),
+        pass_fds=tuple(pass_fds),
+        start_new_session=own_session,
+    )
+
+
+def exited(child: subprocess.Popen[bytes]) -> bool:
+    """Whether ``child`` ended. Unlike ``poll`` it leaves the process id taken, see ``reap``."""
+    if child.returncode is not None:
+        return True
+    return os.waitid(os.P_PID, child.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
+
+
+def wait(child: subprocess.Popen[bytes], seconds: float) -> bool:
+    """Whether ``child`` ended within ``seconds``; does not reap it."""
+    deadline = time.monotonic() + seconds
+    while not exited(child):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.01)
+    return True
+
+
+def reap(child: subprocess.Popen[bytes]) -> int:
+    """Kill what is left of the session ``child`` led, take its exit status and return it.
+
+    In this order: until it is reaped its id, which is the group's too, cannot be given to anybody else, so
+    the signal can hit nobody else.
+    """
+    if child.returncode is None:
+        try:
+            os.killpg(child.pid, signal.SIGKILL)
+        except (ProcessLookupError, PermissionError):
+            pass
+    return child.wait()
+
+
+def end(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> int:
+    """Ask ``child`` to end: each signal with the seconds it is given, then SIGKILL for its whole session."""
+    for number, seconds in steps:
+        if exited(child):
+            break
+        os.kill(child.pid, number)
+        if wait(child, seconds):
+            break
+    return reap(child)
+
+
+def parent_of(pid: int) -> int | None:
+    """The parent of process ``pid`` as /proc tells it, None when there is no such process."""
+    try:
+        # The name in parentheses may hold anything, a closing parenthesis included: count from the last one.
+        fields = (
+            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+        )
+        return None if fields[0] in "ZX" else int(fields[1])
+    except (OSError, IndexError, ValueError):
+        return None
+
+
+def wait_until_gone(pid: int, seconds: float) -> bool:
+    """Whether process ``pid`` (not necessarily a child) ended within ``seconds``."""
+    deadline = time.monotonic() + seconds
+    while parent_of(pid) is not None:
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
