@@ -1,9 +1,9 @@
 """As whom PostgreSQL runs, and where its cluster and binaries therefore lie.
 
 PostgreSQL refuses to run as root. An ordinary user runs it directly. Root runs it in a user namespace, where
-root's own files appear to belong to an ordinary account: nothing is copied, no account is added, no folder is
-opened to others. Where namespaces are switched off, or root may not pass the folder without its power (a
-checkout in somebody else's closed home), the cluster lies in /var/lib/crivo and runs as an account that exists.
+root's own files appear to belong to an ordinary account: nothing is copied, no account is added, no folder
+is opened to others. Where namespaces are switched off, or root may not pass the folder without its power (a
+checkout in somebody else's closed home), the cluster lies in /var/lib/crivo and runs as an existing account.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def place(home: Path, installation: Path) -> Account:
         raise EmbeddedError(
             "cluster_unreachable",
             f"The database in {home} was made where root may use user namespaces, which this system refuses: "
-            f"allow them, or move its postgres-* folder to {moved} and give it to the user {stand_in.pw_name!r}.",
+            f"allow them, or move its postgres-* folder to {moved} and give it to user {stand_in.pw_name}.",
         )
     MOVED.mkdir(mode=0o711, parents=True, exist_ok=True)
     MOVED.chmod(0o711)
@@ -109,7 +109,7 @@ def place(home: Path, installation: Path) -> Account:
 def unprivileged() -> pwd.struct_passwd:
     """An account of this system that is not root; initdb insists on one that has a name.
 
-    "postgres" where it exists, else "nobody", else the last one: accounts of people come after those of services.
+    "postgres" where it exists, else "nobody", else the one with the highest id.
     """
     accounts = {entry.pw_name: entry for entry in pwd.getpwall() if entry.pw_uid != 0}
     for name in ("postgres", "nobody"):
@@ -120,7 +120,7 @@ def unprivileged() -> pwd.struct_passwd:
             "no_account",
             "PostgreSQL does not run as root and this system has no other account: add one (useradd crivo).",
         )
-    return accounts[max(accounts, key=lambda name: accounts[name].pw_uid)]
+    return max(accounts.values(), key=lambda entry: entry.pw_uid)
 
 
 def usable_installation(account: Account, installation: Path) -> Path:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -34,9 +35,11 @@ def launch(
     In its own session a child sees no Ctrl-C of the terminal: who started it decides when and in which order
     it ends. ``user`` and ``namespace`` are (uid, gid), see launch.py.
     """
+    parts = [str(part) for part in command]
+    parts[0] = shutil.which(parts[0], path=None if env is None else env.get("PATH")) or parts[0]
     options = {"parent": os.getpid(), "death_signal": int(death_signal), "user": user, "namespace": namespace}
     return subprocess.Popen(
-        [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(options), *(str(part) for part in command)],
+        [sys.executable, "-I", "-S", str(LAUNCHER), json.dumps(options), *parts],
         stdin=stdin,
         stdout=stdout,
         stderr=stderr,

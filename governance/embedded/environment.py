@@ -35,8 +35,8 @@ def outside(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     if ("DATABASE_URL" in given) != ("DATABASE_MIGRATION_URL" in given):
         raise EmbeddedError(
             "half_a_database",
-            "Set both DATABASE_URL (the serving role) and DATABASE_MIGRATION_URL (the migrating role), or neither: "
-            "with neither, Crivo brings its own database.",
+            "Set both DATABASE_URL (the serving role) and DATABASE_MIGRATION_URL (the migrating role), "
+            "or neither: with neither, Crivo brings its own database.",
         )
     return given
 
@@ -64,14 +64,14 @@ def variables(
 
 
 def save(home: Path, values: Mapping[str, str]) -> Path:
-    """Write ``home``/env (0600), for django-environ's ``read_env`` and for a shell's ``.``; return its path."""
+    """Write ``home``/env (0600), for django-environ and for a shell's ``.``; return its path."""
     for name, value in values.items():
         if "'" in value or "\n" in value:
             raise EmbeddedError(
                 "unquotable", f"{name} contains a quote or a line break: choose another folder."
             )
     path = home / FILE
-    header = "# Written by every start of the embedded default; change nothing here, set the environment instead.\n"
+    header = "# Written by the embedded default at every start: set variables in your shell, not here.\n"
     text = header + "".join(f"{name}='{value}'\n" for name, value in values.items())
     if not path.exists() or path.read_text(encoding="utf-8") != text:
         write_private(path, text)

@@ -29,8 +29,8 @@ def private_folder(path: Path) -> Path:
     if owner != os.geteuid():
         raise EmbeddedError(
             "foreign_folder",
-            f"{path} belongs to user id {owner}, and this is user id {os.geteuid()}: run the command as that user, "
-            "or set CRIVO_HOME to a folder of your own.",
+            f"{path} belongs to user id {owner}, and this is user id {os.geteuid()}: "
+            "run the command as that user, or set CRIVO_HOME to a folder of your own.",
         )
     path.chmod(0o700)
     return path.resolve()
@@ -113,7 +113,7 @@ def locked(path: Path, seconds: float = 120.0) -> Iterator[None]:
         if time.monotonic() > deadline:
             raise EmbeddedError(
                 "locked",
-                f"Another command has been starting or stopping {path.parent} for {seconds:.0f} s: end it first.",
+                f"Another command has been busy with {path.parent} for {seconds:.0f} s: end it first.",
             )
         time.sleep(0.05)
     try:
@@ -137,7 +137,8 @@ def runtime_folder(home: Path, uid: int, gid: int, *, make: bool = True) -> Path
     if len(os.fsencode(folder / ".s.PGSQL.5432")) > SOCKET_PATH_LIMIT:
         raise EmbeddedError(
             "socket_path_too_long",
-            f"{folder} is too long for a socket ({SOCKET_PATH_LIMIT} bytes): set CRIVO_RUNTIME_DIR to a shorter folder.",
+            f"{folder} is too long for a socket ({SOCKET_PATH_LIMIT} bytes): "
+            "set CRIVO_RUNTIME_DIR to a shorter folder.",
         )
     try:
         if make:

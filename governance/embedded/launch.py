@@ -1,6 +1,6 @@
 """Become another user if asked, tie one's life to the parent's, then become the command. Run as a script.
 
-    python -I -S launch.py '{"parent": 123, "death_signal": 15, "user": [65534, 65534], "namespace": [1000, 1000]}' CMD…
+    python -I -S launch.py '{"parent": 12, "death_signal": 15, "user": null, "namespace": [1000, 1000]}' CMD…
 
 A process of its own instead of ``preexec_fn``, which may deadlock in a program with threads, and instead of
 ``unshare`` and ``setpriv``, which are old or absent on small systems. It imports the standard library only.
@@ -56,7 +56,8 @@ def main(arguments: list[str]) -> None:
         if os.getppid() != options["parent"]:  # the parent died before it was set: nobody would tell us
             sys.exit(125)
     try:
-        os.execvp(arguments[1], arguments[1:])
+        # A path, never a name: searching PATH imports a module, which the new user may not be able to read.
+        os.execv(arguments[1], arguments[1:])  # noqa: S606 - no shell is the point
     except OSError as error:
         sys.exit(f"{arguments[1]}: {error.strerror}")
 

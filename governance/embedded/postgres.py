@@ -30,6 +30,9 @@ from .secrets import Secrets
 PORT = 5432
 """Only part of the socket's name: no TCP port is opened."""
 
+UNSEEN_SECONDS = 10.0
+"""How long a lock may be held by nobody in our process table: a crashed server's backends need a moment."""
+
 START_SECONDS = 120.0
 """Bound for a start, crash recovery included."""
 
@@ -109,7 +112,7 @@ class EmbeddedPostgres:
     # Making the cluster
 
     def ensure(self) -> bool:
-        """Make the cluster unless it exists; whether it was made. A killed attempt leaves nothing that counts.
+        """Make the cluster unless it exists; whether it was made. A killed attempt leaves nothing behind.
 
         initdb works in a folder that gets the cluster's name only once it is complete and on disk.
         """
@@ -180,11 +183,9 @@ class EmbeddedPostgres:
         return kept | {"LC_ALL": "C", "TZ": "UTC"}
 
     def _failure(self, program: str, status: int, since: int) -> EmbeddedError:
-        lines = tail(self.log, since=min(since, size_of(self.log)))
-        telling = [line for line in lines if "FATAL" in line or "PANIC" in line or "error:" in line] or lines
-        said = f" It said: {telling[-1].strip()}" if telling else ""
+        last = "".join(f"\n  {line}" for line in tail(self.log, 6, since=since))
         return EmbeddedError(
-            "postgres_failed", f"PostgreSQL's {program} ended with status {status}.{said} More in {self.log}"
+            "postgres_failed", f"PostgreSQL's {program} ended with status {status}; its log is {self.log}{last}"
         )
 
     # Running
@@ -203,7 +204,7 @@ class EmbeddedPostgres:
             if alive is None:
                 raise EmbeddedError(
                     "postgres_elsewhere",
-                    f"Another PostgreSQL uses {self.cluster}, from another container or machine it seems: stop it there.",
+                    f"Another PostgreSQL uses {self.cluster}, perhaps in another container: stop it there.",
                 )
             try:
                 self._ensure()
@@ -226,7 +227,7 @@ class EmbeddedPostgres:
                 if (free := try_lock(self.home / "postgres.alive")) is not None:
                     os.close(free)
                     return False
-                if time.monotonic() > deadline - START_SECONDS + 10:  # held, but by nobody we can see
+                if time.monotonic() > deadline - START_SECONDS + UNSEEN_SECONDS:  # held, but by nobody we can see
                     return False
             else:
                 pid, status, starter = found
@@ -239,7 +240,7 @@ class EmbeddedPostgres:
         return False
 
     def _postmaster(self) -> tuple[int, str, int] | None:
-        """(process id, status, id of the process that started it) of a server on this cluster, if it lives."""
+        """(process id, status, process id of its starter) of a server on this cluster, if it lives."""
         try:
             lines = (self.cluster / "postmaster.pid").read_text(encoding="utf-8").splitlines()
             pid = int(lines[0])
@@ -253,10 +254,11 @@ class EmbeddedPostgres:
         return pid, lines[7].strip() if len(lines) > 7 else "starting", starter
 
     def _spawn(self, alive: int) -> None:
-        # We hold the lock that every server of ours holds: what the file names is dead or another program, yet
-        # PostgreSQL believes any living id of the same user, and after a reboot ids come around quickly.
+        # We hold the lock that every server of ours holds: what these files name is dead or another program.
+        # Yet PostgreSQL believes any living id of the same user, and after a reboot ids come around quickly.
         if self._postmaster() is None:
-            (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+            for leftover in (self.cluster / "postmaster.pid", self.socket_folder / f".s.PGSQL.{PORT}.lock"):
+                leftover.unlink(missing_ok=True)
         write_private(self.home / "postgres.starter", str(os.getpid()))
         settings = {
             "listen_addresses": "",
@@ -334,7 +336,7 @@ class EmbeddedPostgres:
             shutil.rmtree(self.account.folder, ignore_errors=True)
 
     def psql(self, sql: str, *, database: str = "postgres") -> str:
-        """Run ``sql`` as superuser and return psql's unaligned rows; EmbeddedError ``postgres_failed`` if it fails."""
+        """Run ``sql`` as superuser and return psql's unaligned rows; EmbeddedError if it fails."""
         environment = self._environment() | {"PGPASSWORD": self.secrets.superuser, "PGCONNECT_TIMEOUT": "10"}
         arguments = [
             "-X",

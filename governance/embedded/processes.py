@@ -18,8 +18,8 @@ from typing import Literal
 class Step:
     """One command of the set-up, run to its end before anything serves.
 
-    ``changed``: globs, relative to the checkout, of what it depends on; it runs again only when their contents
-    change (for ``once``, give none). ``always`` runs at every start.
+    ``changed``: globs, relative to the checkout, of what it depends on; it runs again only when their
+    contents change (for ``once``, give none). ``always`` runs at every start.
     ``keeps``: whether what it makes lies in the home folder (the database included) or in the checkout.
     ``show``: its output is progress for people; otherwise it is only logged.
     """
@@ -107,7 +107,7 @@ PROCESSES: tuple[Process, ...] = (
         wave=0,
         listens=True,
     ),
-    # A process of its own, not the worker's -B: the sweep that sends lost work again must outlive a killed worker.
+    # Not the worker's -B: the sweep that sends lost work again must outlive a killed worker.
     Process(
         "beat",
         (*CELERY, "beat", "--schedule", "{home}/celerybeat-schedule", "--pidfile=", "--loglevel", "INFO"),

@@ -19,14 +19,16 @@ BEGIN
 END $$;
 -- Test databases are created as the migrator acting as the owner, hence CREATEDB on both.
 ALTER ROLE crivo_owner NOLOGIN CREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS;
-ALTER ROLE crivo_migrator LOGIN CREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '{migrator}';
+ALTER ROLE crivo_migrator LOGIN CREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS
+    PASSWORD '{migrator}';
 ALTER ROLE crivo_app LOGIN NOCREATEDB NOSUPERUSER NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD '{app}';
 GRANT crivo_owner TO crivo_migrator;
 -- Whatever a migration creates belongs to the owner, without every migration having to remember it.
 ALTER ROLE crivo_migrator SET role = 'crivo_owner';
-SELECT 'CREATE DATABASE crivo OWNER crivo_owner' WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'crivo')
+SELECT 'CREATE DATABASE crivo OWNER crivo_owner'
+    WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'crivo')
 \\gexec
 REVOKE ALL ON DATABASE crivo FROM PUBLIC;
 GRANT CONNECT ON DATABASE crivo TO crivo_app;
 """
-"""Idempotent, for psql (``\\gexec``); ``migrator`` and ``app`` are passwords of ``secrets`` (no quote in them)."""
+"""Idempotent, for psql (``\\gexec``); ``migrator`` and ``app`` are passwords without quotes."""

@@ -29,7 +29,7 @@ class Secrets:
 
     @classmethod
     def of(cls, home: Path) -> Secrets:
-        """Those kept in ``home``, made when there are none. EmbeddedError ``secrets_damaged`` if unreadable."""
+        """Those kept in ``home``, made when there are none; EmbeddedError if unreadable."""
         path = home / FILE
         names = [field.name for field in fields(cls) if field.name != "path"]
         with locked(home / "secrets.lock"):

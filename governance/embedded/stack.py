@@ -10,8 +10,6 @@ Used by ``script/server`` through ``supervisor``, by ``script/demo``, and by tes
 
 from __future__ import annotations
 
-import errno
-import http.client
 import os
 import shutil
 import signal
@@ -27,25 +25,25 @@ from . import environment, setup
 from .children import exited, launch, reap, wait
 from .errors import EmbeddedError
 from .files import open_log, private_folder, size_of, tail, try_lock, write_private
+from .listener import HOST, healthy, listen
 from .postgres import EmbeddedPostgres
 from .processes import PROCESSES, SETUP, Process, Step, chosen
 from .secrets import Secrets
 from .valkey import EmbeddedValkey
 
 READY_SECONDS = 90.0
-HOST = "127.0.0.1"
 
 
 class EmbeddedStack:
     """Database and broker of the folder ``home``, and ``processes`` on them.
 
-    ``port`` 0 takes a free one. ``fsync=False`` and ``throw_away=True`` (delete ``home`` when it stops) are for
-    tests and demonstrations. ``processes`` are names of ``processes.PROCESSES`` or Process objects; ``steps``
-    the set-up to run before them. ``environ`` is what the children inherit; with ``outside=True`` the servers
-    it names replace the embedded ones. ``report`` gets one sentence at a time.
+    ``port`` 0 takes a free one. ``fsync=False`` and ``throw_away=True`` (delete ``home`` when it stops) are
+    for tests and demonstrations. ``processes`` are names of ``processes.PROCESSES`` or Process objects;
+    ``steps`` the set-up to run before them. ``environ`` is what the children inherit; with ``outside=True``
+    the servers it names replace the embedded ones. ``report`` gets one sentence at a time.
 
-    ``start`` raises EmbeddedError: port_taken, already_running, setup_failed, process_died, not_ready, and those
-    of postgres and valkey; whatever was started by then has been stopped.
+    ``start`` raises EmbeddedError: port_taken, already_running, setup_failed, process_died, not_ready, and
+    those of postgres and valkey; whatever was started by then has been stopped.
     Start it from a thread that outlives it: the kernel ends the children with the thread that started them.
     """
 
@@ -55,7 +53,7 @@ class EmbeddedStack:
         *,
         port: int = 0,
         fsync: bool = True,
-        processes: Iterable[str | Process] = tuple(process.name for process in PROCESSES),
+        processes: Iterable[str | Process] = PROCESSES,
         steps: Iterable[Step] = SETUP,
         throw_away: bool = False,
         outside: bool = False,
@@ -120,7 +118,7 @@ class EmbeddedStack:
         return child is not None and not exited(child)
 
     def pid(self, name: str) -> int:
-        """Process id of ``name`` (a process, "postgres" or "valkey"); KeyError when it was not started here."""
+        """Process id of ``name`` (or "postgres", "valkey"); KeyError when it was not started here."""
         child = self._child(name)
         if child is None:
             raise KeyError(name)
@@ -176,8 +174,8 @@ class EmbeddedStack:
             running = " ".join(tail(self.home / "serve.txt", 1)) or "somewhere"
             raise EmbeddedError(
                 "already_running",
-                f"Crivo already runs from {self.home}: {running}. Stop that one first (Ctrl-C where it was started), "
-                "or set CRIVO_HOME to another folder to run a second one.",
+                f"Crivo already runs from {self.home}: {running}. Stop that one first "
+                "(Ctrl-C where it was started), or set CRIVO_HOME to another folder to run a second one.",
             )
 
     def _start_services(self) -> None:
@@ -265,7 +263,7 @@ class EmbeddedStack:
     def start_process(
         self, name: str, listener: socket.socket | None = None, *, patience: float = READY_SECONDS
     ) -> None:
-        """Start the process ``name`` and wait up to ``patience`` seconds until it is ready (0: do not wait)."""
+        """Start the process ``name``; wait up to ``patience`` seconds until it is ready (0: no wait)."""
         process = self.processes[name]
         own_listener = listener is None and process.listens
         if own_listener:
@@ -321,7 +319,7 @@ class EmbeddedStack:
             return process.ready.encode() in log.read(1_000_000)
 
     def death_of(self, name: str) -> EmbeddedError:
-        """What to say about a process that ended by itself: one sentence, its last lines, where the rest is."""
+        """What to say about a process that ended by itself: a sentence, its log, its last lines."""
         child = self._child(name)
         status = reap(child) if child is not None and exited(child) else None
         how = (
@@ -337,7 +335,7 @@ class EmbeddedStack:
         )
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> None:
-        """Send ``number`` to the whole session of ``name`` (a process, "postgres" or "valkey"), as a crash would."""
+        """Send ``number`` to the whole session of ``name`` (or "postgres", "valkey"), as a crash would."""
         child = self._child(name)
         if child is None or exited(child):
             raise KeyError(name)
@@ -372,39 +370,3 @@ class EmbeddedStack:
             if exited(service.process) if service.process is not None else not service.is_running:
                 gone.append(name)
         return gone
-
-
-def listen(port: int) -> socket.socket:
-    """A listening socket on loopback, 0 for a free port. EmbeddedError ``port_taken`` or ``bad_port``.
-
-    Bound here and handed to the server: between looking for a free port and using it, another could take it.
-    """
-    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-    try:
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        listener.bind((HOST, port))
-        listener.listen(2048)
-    except (OSError, OverflowError) as error:
-        listener.close()
-        if isinstance(error, OSError) and error.errno == errno.EADDRINUSE:
-            raise EmbeddedError(
-                "port_taken",
-                f"Port {port} is taken by another program: choose another one, e.g. CRIVO_PORT={port + 1}.",
-            ) from error
-        raise EmbeddedError(
-            "bad_port",
-            f"Port {port} cannot be used ({error}): set CRIVO_PORT to a number from 1024 to 65535.",
-        ) from error
-    return listener
-
-
-def healthy(port: int, seconds: float = 5.0) -> bool:
-    """Whether /healthz answers 200 within ``seconds``."""
-    connection = http.client.HTTPConnection(HOST, port, timeout=seconds)
-    try:
-        connection.request("GET", "/healthz")
-        return connection.getresponse().status == 200
-    except (OSError, http.client.HTTPException):
-        return False
-    finally:
-        connection.close()

@@ -16,7 +16,7 @@ from .stack import EmbeddedStack
 
 RESTARTS = 5
 RESTART_WINDOW = 60.0
-"""A process that dies more often than RESTARTS times within RESTART_WINDOW seconds will not be mended by another start."""
+"""A process that dies more than RESTARTS times in RESTART_WINDOW seconds is not mended by another start."""
 
 LOGINS = "logins.txt"
 """File of the home folder in which the demonstration leaves what to log in with; shown after a start."""
@@ -61,7 +61,7 @@ class Signals:
 
 
 def serve(stack: EmbeddedStack, *, banner: bool = True) -> int:
-    """Start ``stack``, say where it is, keep it running, and stop it; the exit status, 0 when asked to end."""
+    """Start ``stack``, say where it is, keep it running, stop it; the exit status, 0 when asked to end."""
     signals = Signals()
     signals.stack = stack
     signals.install()
