@@ -185,7 +185,8 @@ class EmbeddedPostgres:
     def _failure(self, program: str, status: int, since: int) -> EmbeddedError:
         last = "".join(f"\n  {line}" for line in tail(self.log, 6, since=since))
         return EmbeddedError(
-            "postgres_failed", f"PostgreSQL's {program} ended with status {status}; its log is {self.log}{last}"
+            "postgres_failed",
+            f"PostgreSQL's {program} ended with status {status}; its log is {self.log}{last}",
         )
 
     # Running
@@ -227,7 +228,9 @@ class EmbeddedPostgres:
                 if (free := try_lock(self.home / "postgres.alive")) is not None:
                     os.close(free)
                     return False
-                if time.monotonic() > deadline - START_SECONDS + UNSEEN_SECONDS:  # held, but by nobody we can see
+                if (
+                    time.monotonic() > deadline - START_SECONDS + UNSEEN_SECONDS
+                ):  # held, but by nobody we can see
                     return False
             else:
                 pid, status, starter = found

@@ -226,7 +226,7 @@ class EmbeddedStack:
         for wave in sorted({process.wave for process in self.processes.values()}):
             members = [name for name in self.children if self.processes[name].wave == wave]
             for name in members:  # all at once, then wait for each
-                self._ask(name, self.processes[name].stop[0][0])
+                self._ask(name)
             for name in members:
                 self._end(name)
         if self._valkey is not None:
@@ -244,15 +244,17 @@ class EmbeddedStack:
         if self.throw_away:
             shutil.rmtree(self.home, ignore_errors=True)
 
-    def _ask(self, name: str, number: signal.Signals) -> None:
-        if not exited(self.children[name]):
-            os.kill(self.children[name].pid, number)
+    def _ask(self, name: str, turn: int = 0) -> None:
+        """Send ``name`` the signal whose turn it is, if it has one and lives."""
+        for number, _ in self.processes[name].stop[turn : turn + 1]:
+            if not exited(self.children[name]):
+                os.kill(self.children[name].pid, number)
 
     def _end(self, name: str) -> None:
         """See that ``name``, already asked to end by its first signal, does; then kill what it left."""
-        for index, (number, seconds) in enumerate(self.processes[name].stop):
-            if index:
-                self._ask(name, number)
+        for turn, (_, seconds) in enumerate(self.processes[name].stop):
+            if turn:
+                self._ask(name, turn)
             deadline = time.monotonic() + seconds
             while not self.hurried and time.monotonic() < deadline and not wait(self.children[name], 0.1):
                 pass
@@ -353,7 +355,7 @@ class EmbeddedStack:
             self.valkey.start()
         else:
             if name in self.children:
-                self._ask(name, self.processes[name].stop[0][0])
+                self._ask(name)
                 self._end(name)
             self.start_process(name)
 

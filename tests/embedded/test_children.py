@@ -44,7 +44,9 @@ def test_a_child_dies_with_a_parent_that_was_killed() -> None:
         "print(launch(['sleep', '60']).pid, flush=True); input()"
     )
     parent = subprocess.Popen(
-        [sys.executable, "-c", program, str(LAUNCHER.parents[2])], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        [sys.executable, "-c", program, str(LAUNCHER.parents[2])],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
     )
     assert parent.stdout is not None
     pid = int(parent.stdout.readline())

@@ -32,7 +32,9 @@ def test_django_environ_and_the_shell_read_back_what_was_saved(
     environ.Env.read_env(path)
     assert {name: os.environ[name] for name in OURS} == OURS
     shown = " ".join(f'"${name}"' for name in OURS)
-    read = subprocess.check_output(["sh", "-c", f". '{path}'; printf '%s\\n' {shown}"], env={"PATH": os.defpath})
+    read = subprocess.check_output(
+        ["sh", "-c", f". '{path}'; printf '%s\\n' {shown}"], env={"PATH": os.defpath}
+    )
     assert read.decode().splitlines() == list(OURS.values())
 
 

@@ -64,9 +64,9 @@ def test_settings(cluster: EmbeddedPostgres, name: str, value: str) -> None:
 
 def test_it_is_18_with_the_builtin_locale(cluster: EmbeddedPostgres) -> None:
     assert setting(cluster, "server_version_num")[:2] == "18"
-    assert ask(cluster.app_url, "SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'crivo'") == [
-        ("b", "C.UTF-8")
-    ]
+    assert ask(
+        cluster.app_url, "SELECT datlocprovider, datlocale FROM pg_database WHERE datname = 'crivo'"
+    ) == [("b", "C.UTF-8")]
 
 
 def test_only_its_user_reaches_it_and_only_by_the_socket(cluster: EmbeddedPostgres) -> None:
@@ -146,7 +146,8 @@ def test_no_role_but_the_superuser_s_has_its_powers(cluster: EmbeddedPostgres) -
     ]
     assert ask(
         cluster.superuser_url,
-        "SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members WHERE roleid::regrole::text LIKE 'crivo%'",
+        """SELECT roleid::regrole::text, member::regrole::text FROM pg_auth_members
+           WHERE roleid::regrole::text LIKE 'crivo%'""",
     ) == [("crivo_owner", "crivo_migrator")]
 
 
@@ -205,7 +206,9 @@ def test_what_was_committed_survives_a_crash(crashing: EmbeddedPostgres, how: st
     ask(crashing.migration_url, f"INSERT INTO survivor VALUES ('{how}')")
     assert crashing.process is not None
     if how == "kill -9":
-        open_connection = psycopg2.connect(crashing.app_url)  # its backend outlives the postmaster for a moment
+        open_connection = psycopg2.connect(
+            crashing.app_url
+        )  # its backend outlives the postmaster for a moment
         crashing.process.kill()
         EmbeddedPostgres(crashing.home)  # a look from elsewhere must not disturb
     else:
@@ -233,7 +236,16 @@ def test_a_pid_file_naming_a_living_stranger_does_not_block(crashing: EmbeddedPo
     crashing.stop()
     bystander = launch(["sleep", "60"], user=crashing.account.user, namespace=crashing.account.namespace)
     try:
-        lines = [str(bystander.pid), str(crashing.cluster), "1", "5432", str(crashing.socket_folder), "", "0 0", "ready"]
+        lines = [
+            str(bystander.pid),
+            str(crashing.cluster),
+            "1",
+            "5432",
+            str(crashing.socket_folder),
+            "",
+            "0 0",
+            "ready",
+        ]
         (crashing.cluster / "postmaster.pid").write_text("\n".join(lines) + "\n")
         assert not crashing.is_running
         assert crashing.start() is True
@@ -307,7 +319,9 @@ def test_a_killed_initdb_leaves_nothing_that_counts(home: Path) -> None:
         "from governance.embedded.postgres import EmbeddedPostgres\n"
         "EmbeddedPostgres(Path(sys.argv[1]), durable=False).ensure()"
     )
-    victim = subprocess.Popen([sys.executable, "-c", program, str(home)], cwd=PROJECT, stderr=subprocess.DEVNULL)
+    victim = subprocess.Popen(
+        [sys.executable, "-c", program, str(home)], cwd=PROJECT, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 10
     folder = postgres.account.folder
     while not list(folder.glob(".initdb-*/cluster/base/1/*")) and time.monotonic() < deadline:
@@ -347,7 +361,9 @@ def test_a_server_that_cannot_start_says_why(crashing: EmbeddedPostgres) -> None
 
 
 @root_only
-def test_without_namespaces_it_moves_to_an_ordinary_account(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_namespaces_it_moves_to_an_ordinary_account(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     (home / "moved").mkdir()
     home.chmod(0o755)
     monkeypatch.setattr(accounts, "MOVED", home / "moved")
@@ -387,7 +403,9 @@ def test_binaries_nobody_else_can_reach_are_copied(home: Path, monkeypatch: pyte
     for name in (real.parent.name, real.parent.name + ".libs"):
         (closed / name).symlink_to(real.parent.with_name(name))
     stand_in = accounts.unprivileged()
-    account = accounts.Account(home, stand_in.pw_uid, stand_in.pw_gid, user=(stand_in.pw_uid, stand_in.pw_gid))
+    account = accounts.Account(
+        home, stand_in.pw_uid, stand_in.pw_gid, user=(stand_in.pw_uid, stand_in.pw_gid)
+    )
     os.chown(home, stand_in.pw_uid, stand_in.pw_gid)
     copied = accounts.usable_installation(account, closed / real.parent.name / real.name)
     assert copied.is_relative_to(home / "moved")

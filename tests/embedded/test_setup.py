@@ -54,7 +54,9 @@ def test_a_step_runs_again_only_when_what_it_depends_on_changed(project: Path) -
     assert (project / "ran").read_text() == "xxxxx"
 
 
-def test_what_lies_in_the_home_folder_is_made_for_each_and_what_lies_in_the_checkout_once(project: Path) -> None:
+def test_what_lies_in_the_home_folder_is_made_for_each_and_what_lies_in_the_checkout_once(
+    project: Path,
+) -> None:
     shared = replace(STEP, name="static", keeps="checkout")
     assert go(project, STEP, shared)[0] == ["migrate", "static"]
     assert go(project, STEP, shared, home="another")[0] == ["migrate"]
