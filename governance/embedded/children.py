@@ -71,14 +71,39 @@ def reap(child: subprocess.Popen[bytes]) -> int:
     """Kill what is left of the session ``child`` led, take its exit status and return it.
 
     In this order: until it is reaped its id, which is the group's too, cannot be given to anybody else, so
-    the signal can hit nobody else.
+    the signal can hit nobody else. Returns once they are all gone: a killed process still holds its
+    sockets and locks for a moment.
     """
     if child.returncode is None:
         try:
             os.killpg(child.pid, signal.SIGKILL)
         except (ProcessLookupError, PermissionError):
             pass
+        deadline = time.monotonic() + 5.0
+        while _group_lives(child.pid) and time.monotonic() < deadline:
+            time.sleep(0.005)
     return child.wait()
+
+
+def _group_lives(group: int) -> bool:
+    """Whether a process of ``group`` lives; one that only waits to be reaped does not."""
+    for folder in os.scandir("/proc"):
+        if folder.name.isdecimal():
+            fields = _stat(int(folder.name))
+            if fields is not None and int(fields[2]) == group:
+                return True
+    return False
+
+
+def _stat(pid: int) -> list[str] | None:
+    """State, parent, group … of a living process as proc_pid_stat(5) lists them after its name."""
+    try:
+        text = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return None
+    # The name in parentheses may hold anything, a closing parenthesis included: count from the last one.
+    fields = text.rpartition(")")[2].split()
+    return None if not fields or fields[0] in "ZX" else fields
 
 
 def end(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> int:
@@ -94,14 +119,8 @@ def end(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, fl
 
 def parent_of(pid: int) -> int | None:
     """The parent of process ``pid`` as /proc tells it, None when there is no such process."""
-    try:
-        # The name in parentheses may hold anything, a closing parenthesis included: count from the last one.
-        fields = (
-            Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
-        )
-        return None if fields[0] in "ZX" else int(fields[1])
-    except (OSError, IndexError, ValueError):
-        return None
+    fields = _stat(pid)
+    return None if fields is None else int(fields[1])
 
 
 def wait_until_gone(pid: int, seconds: float) -> bool:

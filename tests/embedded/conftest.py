@@ -1,4 +1,4 @@
-"""Real servers in folders of their own: one durable cluster for every module that only looks at it."""
+"""Real servers in folders of their own: one cluster for every module that only looks at it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,8 @@ def home() -> Iterator[Path]:
 
 @pytest.fixture(scope="module")
 def cluster(module_home: Path) -> Iterator[EmbeddedPostgres]:
-    postgres = EmbeddedPostgres(module_home)
+    # Killing processes takes nothing that was written, synced or not; a busy disk makes syncing slow.
+    postgres = EmbeddedPostgres(module_home, durable=False)
     postgres.start()
     yield postgres
     postgres.destroy()

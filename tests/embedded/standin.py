@@ -49,7 +49,8 @@ from governance.embedded.supervisor import say, serve
 home, project, port, *processes = sys.argv[1:]
 steps = [step for step in SETUP if step.name == "migrate"]
 sys.exit(serve(EmbeddedStack(
-    Path(home), port=int(port), processes=processes, steps=steps, project=Path(project), fsync=False, report=say,
+    Path(home), port=int(port), processes=processes, steps=steps, project=Path(project), fsync=False,
+    report=say,
 )))
 """
 

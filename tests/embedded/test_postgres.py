@@ -50,8 +50,6 @@ def crashing(module_home: Path, cluster: EmbeddedPostgres) -> Iterator[EmbeddedP
     ("name", "value"),
     [
         ("data_checksums", "on"),
-        ("fsync", "on"),
-        ("full_page_writes", "on"),
         ("server_encoding", "UTF8"),
         ("listen_addresses", ""),
         ("TimeZone", "UTC"),
@@ -60,6 +58,18 @@ def crashing(module_home: Path, cluster: EmbeddedPostgres) -> Iterator[EmbeddedP
 )
 def test_settings(cluster: EmbeddedPostgres, name: str, value: str) -> None:
     assert setting(cluster, name) == value
+
+
+def test_nothing_is_traded_for_speed_unless_it_is_thrown_away(crashing: EmbeddedPostgres) -> None:
+    names = ("fsync", "synchronous_commit", "full_page_writes")
+    assert [setting(crashing, name) for name in names] == ["off", "on", "off"]
+    crashing.stop()
+    durable = EmbeddedPostgres(crashing.home)
+    durable.start()
+    try:
+        assert [setting(durable, name) for name in names] == ["on", "on", "on"]
+    finally:
+        durable.stop()
 
 
 def test_it_is_18_with_the_builtin_locale(cluster: EmbeddedPostgres) -> None:
@@ -220,7 +230,7 @@ def test_what_was_committed_survives_a_crash(crashing: EmbeddedPostgres, how: st
         )
         assert child.wait(20) == 0
         open_connection = None
-    again = EmbeddedPostgres(crashing.home)
+    again = EmbeddedPostgres(crashing.home, durable=False)
     try:
         assert again.start() is True
         assert ask(again.app_url, "SELECT pg_is_in_recovery()") == [(False,)]
