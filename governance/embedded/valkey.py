@@ -123,6 +123,7 @@ class EmbeddedValkey:
                 said = " ".join(tail(self.log, lines=3, since=since))
                 self.process = None
                 reap(process)
+                self._clear()
                 raise EmbeddedError(
                     "valkey_failed", f"The embedded broker did not start. It said: {said} More in {self.log}"
                 )
@@ -153,10 +154,14 @@ class EmbeddedValkey:
             return
         process, self.process = self.process, None
         end(process, [(signal.SIGTERM, 10.0)])
+        self._clear()
+
+    def _clear(self) -> None:
+        """Remove the socket a killed server leaves, and its folder unless the database's is in there."""
         try:
-            self.socket_path.unlink(missing_ok=True)  # left behind when it was killed
+            self.socket_path.unlink(missing_ok=True)
             self.socket_path.parent.rmdir()
-        except OSError:  # the database's socket may still be in there
+        except OSError:
             pass
 
 

@@ -10,6 +10,8 @@ import kombu
 import pytest
 import redis
 from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
 
 from governance.embedded import valkey as module
 from governance.embedded.errors import EmbeddedError
@@ -37,7 +39,7 @@ def test_only_its_user_reaches_it_with_the_password_and_only_by_the_socket(broke
     assert stat.S_IMODE(broker.socket_path.stat().st_mode) == 0o700
     assert stat.S_IMODE(broker.socket_path.parent.stat().st_mode) == 0o700
     with pytest.raises(redis.AuthenticationError):
-        redis.Redis(unix_socket_path=str(broker.socket_path)).ping()
+        redis.Redis(unix_socket_path=str(broker.socket_path), retry=Retry(NoBackoff(), 0)).ping()
     client = redis.Redis(unix_socket_path=str(broker.socket_path), password=broker.secrets.broker)
     assert client.config_get("port") == {"port": "0"}
     assert client.config_get("save") == {"save": ""}
