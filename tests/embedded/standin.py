@@ -20,10 +20,11 @@ if sys.argv[1] == "notary":
     signal.signal(signal.SIGTERM, lambda *_: (print("notary is down", flush=True), sys.exit(0)))
     while True:
         time.sleep(60)
-print(sys.argv[1], "with", os.environ["DATABASE_MIGRATION_URL"][:29], flush=True)
+print(sys.argv[1], "with", os.environ["DATABASE_MIGRATION_URL"][:28], flush=True)
 time.sleep(float(os.environ.get("STANDIN_SLEEP", "0")))
 """,
-    "governance/__init__.py": """
+    "governance/__init__.py": "",
+    "governance/celery.py": """
 import os
 from celery import Celery
 app = Celery("standin", broker=os.environ["CELERY_BROKER_URL"])

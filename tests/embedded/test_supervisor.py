@@ -57,11 +57,11 @@ def test_it_serves_works_and_ends_all_it_started_and_nothing_else(
     assert {"DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY", "CRIVO_DATA", "CRIVO_KEYS"} <= set(seen["env"])
     assert "DATABASE_MIGRATION_URL" not in seen["env"]
     assert environment.load(home)["CRIVO_BASE_URL"] == address
-    assert "migrate with postgresql://crivo_migrator:" in (home / "logs" / "setup.log").read_text()
+    assert "migrate with postgresql://crivo_migrator" in (home / "logs" / "setup.log").read_text()
     assert stat.S_IMODE((home / "logs" / "web.log").stat().st_mode) == 0o600
 
     done = home / "done"
-    script = f"from governance import write; write.delay({str(done)!r}, 'by a worker')"
+    script = f"from governance.celery import write; write.delay({str(done)!r}, 'by a worker')"
     subprocess.run(
         [sys.executable, "-c", script], cwd=project, env=os.environ | environment.load(home), check=True
     )
