@@ -13,7 +13,7 @@ from . import environment
 from .errors import EmbeddedError
 from .files import private_folder, try_lock
 from .postgres import EmbeddedPostgres
-from .processes import PROCESSES, SETUP
+from .processes import PROCESSES, SETUP, WITHOUT_DEMONSTRATION
 from .stack import EmbeddedStack
 from .supervisor import run, say, serve
 
@@ -103,7 +103,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def serving_stack(home: Path, port: int, *, demonstration: bool) -> EmbeddedStack:
-    steps = [step for step in SETUP if demonstration or step.name != "demonstration"]
+    steps = SETUP if demonstration else WITHOUT_DEMONSTRATION
     return EmbeddedStack(home, port=port, processes=PROCESSES, steps=steps, outside=True, report=say)
 
 

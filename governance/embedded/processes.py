@@ -101,7 +101,7 @@ PROCESSES: tuple[Process, ...] = (
             *(sys.executable, "-m", "gunicorn", "governance.wsgi:application"),
             *("--worker-class", "gthread", "--threads", "16", "--bind", "fd://{fd}"),
             *("--timeout", "120", "--graceful-timeout", "8", "--keep-alive", "30"),
-            *("--no-control-socket", "--worker-tmp-dir", "{home}"),
+            "--no-control-socket",
         ),
         stop=((signal.SIGTERM, 10.0), (signal.SIGQUIT, 2.0)),
         wave=0,
@@ -138,6 +138,9 @@ PROCESSES: tuple[Process, ...] = (
     ),
     Process("notary", (*MANAGE, "notary"), stop=((signal.SIGTERM, 8.0),), wave=2),
 )
+
+
+WITHOUT_DEMONSTRATION: tuple[Step, ...] = tuple(step for step in SETUP if step.name != "demonstration")
 
 
 def chosen(names: Iterable[str | Process], table: tuple[Process, ...] = PROCESSES) -> tuple[Process, ...]:

@@ -27,7 +27,7 @@ from .errors import EmbeddedError
 from .files import open_log, private_folder, size_of, tail, try_lock, write_private
 from .listener import HOST, healthy, listen
 from .postgres import EmbeddedPostgres
-from .processes import PROCESSES, SETUP, Process, Step, chosen
+from .processes import PROCESSES, WITHOUT_DEMONSTRATION, Process, Step, chosen
 from .secrets import Secrets
 from .valkey import EmbeddedValkey
 
@@ -39,8 +39,9 @@ class EmbeddedStack:
 
     ``port`` 0 takes a free one. ``fsync=False`` and ``throw_away=True`` (delete ``home`` when it stops) are
     for tests and demonstrations. ``processes`` are names of ``processes.PROCESSES`` or Process objects;
-    ``steps`` the set-up to run before them. ``environ`` is what the children inherit; with ``outside=True``
-    the servers it names replace the embedded ones. ``report`` gets one sentence at a time.
+    ``steps`` the set-up to run before them (the demonstration only if asked for). ``environ`` is what the
+    children inherit; with ``outside=True`` the servers it names replace the embedded ones. ``report`` gets one
+    sentence at a time.
 
     ``start`` raises EmbeddedError: port_taken, already_running, setup_failed, process_died, not_ready, and
     those of postgres and valkey; whatever was started by then has been stopped.
@@ -54,7 +55,7 @@ class EmbeddedStack:
         port: int = 0,
         fsync: bool = True,
         processes: Iterable[str | Process] = PROCESSES,
-        steps: Iterable[Step] = SETUP,
+        steps: Iterable[Step] = WITHOUT_DEMONSTRATION,
         throw_away: bool = False,
         outside: bool = False,
         environ: Mapping[str, str] | None = None,
