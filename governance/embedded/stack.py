@@ -40,8 +40,8 @@ class EmbeddedStack:
     ``port`` 0 takes a free one. ``fsync=False`` and ``throw_away=True`` (delete ``home`` when it stops) are
     for tests and demonstrations. ``processes`` are names of ``processes.PROCESSES`` or Process objects;
     ``steps`` the set-up to run before them (the demonstration only if asked for). ``environ`` is what the
-    children inherit; with ``outside=True`` the servers it names replace the embedded ones. ``report`` gets one
-    sentence at a time.
+    children inherit; with ``outside=True`` the servers it names replace the embedded ones. ``report`` gets
+    one sentence at a time.
 
     ``start`` raises EmbeddedError: port_taken, already_running, setup_failed, process_died, not_ready, and
     those of postgres and valkey; whatever was started by then has been stopped.
