@@ -103,7 +103,10 @@ def _stat(pid: int) -> list[str] | None:
         return None
     # The name in parentheses may hold anything, a closing parenthesis included: count from the last one.
     fields = text.rpartition(")")[2].split()
-    return None if not fields or fields[0] in "ZX" else fields
+    if not fields or (fields[0] in "ZX" and int(fields[17]) <= 1):
+        # With other threads left (num_threads) it is only the first one that ended: files are still open.
+        return None
+    return fields
 
 
 def end(child: subprocess.Popen[bytes], steps: Sequence[tuple[signal.Signals, float]]) -> int:

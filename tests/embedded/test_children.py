@@ -9,6 +9,7 @@ import time
 from pathlib import Path
 
 from governance.embedded.children import LAUNCHER, end, exited, launch, parent_of, reap, wait, wait_until_gone
+from governance.embedded.files import try_lock
 
 from .conftest import root_only
 
@@ -101,3 +102,30 @@ def test_the_parent_is_found_whatever_a_process_is_called(home: Path) -> None:
         time.sleep(0.01)
     assert parent_of(child.pid) is None  # a zombie is not a process that lives
     child.wait()
+
+
+def test_a_killed_session_holds_nothing_any_more_when_it_was_reaped(home: Path) -> None:
+    # With threads: the first one counts as dead while the others still hold what the process had open.
+    program = (
+        "import os, threading, time\n"
+        "ballast = bytearray(b'x') * 50_000_000\n"
+        "for _ in range(64): threading.Thread(target=time.sleep, args=(60,), daemon=True).start()\n"
+        "print('up', flush=True); time.sleep(60)"
+    )
+    for _ in range(8):
+        held = try_lock(home / "lock")
+        assert held is not None
+        child = launch(
+            ["sh", "-c", '"$1" -I -S -c "$2" & wait', "sh", sys.executable, program],
+            stdout=subprocess.PIPE,
+            pass_fds=[held],
+        )
+        os.close(held)
+        assert child.stdout is not None
+        assert child.stdout.readline() == b"up\n"
+        assert try_lock(home / "lock") is None
+        assert reap(child) == -signal.SIGKILL
+        free = try_lock(home / "lock")
+        assert free is not None
+        os.close(free)
+        child.stdout.close()
