@@ -328,6 +328,8 @@ class EmbeddedPostgres:
         process, self.process = self.process, None
         end(process, [(signal.SIGINT, 30.0), (signal.SIGQUIT, 10.0)])
         try:
+            for name in (f".s.PGSQL.{PORT}", f".s.PGSQL.{PORT}.lock"):  # left when it was killed
+                (self.socket_folder / name).unlink(missing_ok=True)
             self.socket_folder.rmdir()
         except OSError:  # the broker's socket may still be in there
             pass

@@ -242,6 +242,16 @@ def test_what_was_committed_survives_a_crash(crashing: EmbeddedPostgres, how: st
             open_connection.close()
 
 
+def test_a_killed_one_leaves_no_socket_behind_once_stopped(crashing: EmbeddedPostgres) -> None:
+    assert crashing.process is not None
+    folder = crashing.socket_folder
+    crashing.process.kill()
+    crashing.process.wait()
+    assert (folder / ".s.PGSQL.5432").exists()
+    crashing.stop()
+    assert not folder.exists()
+
+
 def test_a_pid_file_naming_a_living_stranger_does_not_block(crashing: EmbeddedPostgres) -> None:
     crashing.stop()
     bystander = launch(["sleep", "60"], user=crashing.account.user, namespace=crashing.account.namespace)
