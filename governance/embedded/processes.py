@@ -74,10 +74,11 @@ SETUP: tuple[Step, ...] = (
         changed=("requirements.txt", "governance/settings.py", "*/static/**/*"),
         keeps="checkout",
     ),
+    Step("keys", "Making keys", (*MANAGE, "make_keys"), changed=("audits/keys.py",)),
     Step(
         "migrate",
         "Bringing the database up to date",
-        (*MANAGE, "migrate", "--noinput"),
+        (*MANAGE, "migrate", "--noinput", "--database", "migrator"),
         changed=("*/migrations/*.py", "*/*/migrations/*.py", "requirements.txt"),
     ),
     Step(
