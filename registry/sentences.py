@@ -6,7 +6,7 @@ SENTENCES = {
     "name_invalid": _(
         "The name {name} is not accepted: lower case letters, digits, dot, underscore and hyphen, at most 200."
     ),
-    "digest_mismatch": _(
+    "upload_digest_mismatch": _(
         "The bytes that arrived have the digest {found}, not the announced {expected}. Send the file again."
     ),
     "column_not_in_data": _("The column {column} is not in {dataset}. It has: {known}."),

@@ -60,7 +60,7 @@ def register_dataset_version(
     require(command, "dataset_version.register", dataset.ref)
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
-            "digest_mismatch",
+            "upload_digest_mismatch",
             subject=dataset.ref,
             field="digest",
             expected=expected_digest,

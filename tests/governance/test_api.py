@@ -95,7 +95,7 @@ def test_a_pipeline_registers_and_asks(cast: Cast, pipeline: Caller) -> None:
     gate = pipeline.get(f"gate?digest={version.json()['artifact_digest']}&environment=development").json()
     assert (gate["allowed"], gate["reasons"][0]["code"]) == (False, "not_effective_yet")
     study.sequence()
-    assert pipeline.get(f"promotions/{asked.json()['id']}?wait=5").json()["effective"] is True
+    assert pipeline.get(f"promotions/{asked.json()['id']}?wait=0").json()["effective"] is True
     gate = pipeline.get(f"gate?digest={version.json()['artifact_digest']}&environment=development").json()
     assert gate["allowed"] is True
     walk = pipeline.get("lineage?nodeId=model:crivo:progression@1&direction=up").json()
@@ -114,7 +114,7 @@ def test_a_pipeline_registers_and_asks(cast: Cast, pipeline: Caller) -> None:
         (b"\xff\xfe\x00a,b\n1,2\n", None, 422, "upload_csv_not_text", "file"),
         (b'a,b\n"1,2\n', None, 422, "upload_csv_unreadable", "file"),
         (study.CSV, {"sensitive": {"race": {}}}, 422, "column_not_in_data", "sensitive"),
-        (study.CSV, {"digest": "sha256:" + "0" * 64}, 422, "digest_mismatch", "digest"),
+        (study.CSV, {"digest": "sha256:" + "0" * 64}, 422, "upload_digest_mismatch", "digest"),
         (study.CSV, {"format": "xls"}, 422, "dataset_format_unknown", "format"),
         (study.CSV, {"format": "parquet"}, 422, "parquet_expected", "file"),
         (study.CSV, {"colour": "red"}, 400, "invalid", "metadata.colour"),
@@ -154,7 +154,7 @@ def test_bad_data_is_refused_and_nothing_is_kept(
         ({"format": "exe"}, "metadata_invalid", "metadata.format"),
         ({"output": "probability", "threshold": 2}, "metadata_invalid", "metadata.threshold"),
         ({"surprise": 1}, "metadata_invalid", "metadata"),
-        ({"digest": "sha256:" + "1" * 64}, "digest_mismatch", "digest"),
+        ({"digest": "sha256:" + "1" * 64}, "upload_digest_mismatch", "digest"),
         ({"environment_digest": "md5:1"}, "metadata_invalid", "metadata.environment_digest"),
     ],
 )
