@@ -39,7 +39,9 @@ class Person:
 
     def command(self, *arguments: object, seconds: float = 900) -> Ended:
         """`crivo …` as a shell would run it, with nothing but address and token in its environment."""
-        environ = {name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ}
+        environ = {
+            name: os.environ[name] for name in ("PATH", "HOME", "LANG", "TMPDIR") if name in os.environ
+        }
         environ |= {"CRIVO_URL": self.url, "CRIVO_TOKEN": self.token, "PYTHONPATH": str(PROJECT)}
         ended = subprocess.run(
             [sys.executable, "-P", "-m", "governance.client", *map(str, arguments)],

@@ -23,7 +23,7 @@ class ProofError(Exception):
 def attested(envelope: bytes, jwks: dict[str, Any]) -> dict[str, Any]:
     """The in-toto statement inside a DSSE envelope that one of the keys (ES256) has signed. ProofError otherwise.
 
-    DSSE v1: signed is the pre-authentication encoding of type and payload; `keyid` is only a hint, so every key is tried.
+    DSSE v1: signed is the pre-authentication encoding of type and payload; `keyid` is a hint, so every key is tried.
     """
     try:
         found = json.loads(envelope)

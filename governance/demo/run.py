@@ -83,9 +83,7 @@ def _play(work: Path, keep: Path, *, serve: bool) -> int:
     try:
         with stack:
             say(f"Crivo runs at {stack.base_url} ({time.monotonic() - began:.0f} s).\n")
-            session = json.loads(
-                (Path(stack.env["CRIVO_DATA"]) / SESSION_FILE).read_text(encoding="utf-8")
-            )
+            session = json.loads((Path(stack.env["CRIVO_DATA"]) / SESSION_FILE).read_text(encoding="utf-8"))
             stage = story.Stage(stack.base_url, session["tokens"], work, keep, say)
             try:
                 story.tell(stage, stack.superuser_url)

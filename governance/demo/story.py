@@ -1,7 +1,7 @@
 """The main job, told by a pipeline and five people against a running server, through the client that Crivo ships.
 
 `prepare` is its first half, which script/server plays as well: one version refused, one waiting for people. `tell` is
-all of it. Every sentence is printed after what it says was found true; the first that does not hold raises NotHeldError.
+all of it. A sentence is printed after what it says was found true; the first that does not hold raises NotHeldError.
 """
 
 from __future__ import annotations
@@ -160,7 +160,10 @@ def _register(stage: Stage, files: study.Study) -> dict[str, ModelVersion]:
         versions[variant.name] = version
     graph = pipeline.lineage(f"model:crivo:{versions['with'].reference}", direction="up")
     names = {node["id"] for node in graph.nodes}
-    hold(SOURCE in names and not graph.truncated, f"the lineage does not lead back to {SOURCE}: {sorted(names)}")
+    hold(
+        SOURCE in names and not graph.truncated,
+        f"the lineage does not lead back to {SOURCE}: {sorted(names)}",
+    )
     stage.tell(
         f"Lineage leads from {versions['with'].reference} over {len(names) - 2} steps back to scikit-learn's "
         "bundled study."
@@ -283,13 +286,18 @@ def _no_self_approval(stage: Stage, promotion: Promotion) -> None:
     now = ana.promotion(promotion.id)
     hold(now.state == "awaiting_approval", f"after a refused approval it is {now.state}")
     hold(all(slot.given == 0 for slot in now.approvals), "a refused approval was counted")
-    stage.tell(f"Ana, a validator as well, wanted to approve it for {promotion.to} and was refused (403): {said}")
+    stage.tell(
+        f"Ana, a validator as well, wanted to approve it for {promotion.to} and was refused (403): {said}"
+    )
 
 
 def _approve(stage: Stage, who: str, promotion: Promotion) -> None:
     stale = "sha256:" + "f" * 64
     ended = stage[who].command("approve", promotion.id, "--reason", "not read", "--dossier", stale, "--json")
-    hold(ended.code == 1 and ended.json["code"] == "dossier_changed", f"a stale dossier was not refused: {ended}")
+    hold(
+        ended.code == 1 and ended.json["code"] == "dossier_changed",
+        f"a stale dossier was not refused: {ended}",
+    )
     ended = stage[who].command(
         *("approve", promotion.id, "--dossier", promotion.dossier_digest, "--json"),
         *("--reason", "Read the dossier: disparity within policy, reason for using sex given."),

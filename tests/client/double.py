@@ -44,8 +44,16 @@ def answer(status: int, body: Any = None, **headers: str) -> Reply:
     return reply
 
 
-def problem(status: int, code: str, detail: str = "No.", headers: dict[str, str] | None = None, **more: Any) -> Reply:
-    body = {"type": f"urn:crivo:problem:{code}", "status": status, "code": code, "detail": detail, "params": {}}
+def problem(
+    status: int, code: str, detail: str = "No.", headers: dict[str, str] | None = None, **more: Any
+) -> Reply:
+    body = {
+        "type": f"urn:crivo:problem:{code}",
+        "status": status,
+        "code": code,
+        "detail": detail,
+        "params": {},
+    }
     return answer(status, {**body, **more}, **(headers or {}))
 
 

@@ -99,7 +99,9 @@ def test_nothing_of_a_server_commands_our_terminal(run: Run, double: Double) -> 
     evil = "\x1b[2J\x1b]0;owned\x07\u202egnp.exe\r\n"
     double.replies = [problem(422, "closed", evil, reasons=[answers.reason("a", evil)])]
     assert "\x1b" not in run("status", answers.ID).err
-    double.replies = [answer(200, answers.promotion("refused", reasons=[answers.reason("a", evil)], model=evil))]
+    double.replies = [
+        answer(200, answers.promotion("refused", reasons=[answers.reason("a", evil)], model=evil))
+    ]
     out = run("status", answers.ID).out
     assert not set("\x1b\x07\u202e\r") & set(out)
     double.replies = [answer(200, answers.gate(False) | {"reasons": [answers.reason("a", evil)]})]
@@ -157,7 +159,9 @@ def test_no_server_is_no_yes(run: Run, double: Double) -> None:
     assert ran.err.startswith("Failed: ")
 
 
-@pytest.mark.parametrize("digest", ["sha256:abc", "sha256:" + "A" * 64, "sha256:" + "a" * 65, "md5:x", "nofile"])
+@pytest.mark.parametrize(
+    "digest", ["sha256:abc", "sha256:" + "A" * 64, "sha256:" + "a" * 65, "md5:x", "nofile"]
+)
 def test_what_is_neither_digest_nor_file(digest: str, run: Run, double: Double) -> None:
     assert run("gate", digest, "--environment", "production").code == 2
     assert double.asked == []
@@ -352,7 +356,9 @@ def test_the_verifier_is_the_one_source() -> None:
     assert verifying.verifier_path() == PROJECT / "audits" / "verifier.py"
 
 
-def test_a_missing_verifier_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path) -> None:
+def test_a_missing_verifier_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, run: Run, tmp_path: Path
+) -> None:
     monkeypatch.setattr(verifying, "PLACES", (tmp_path / "none",))
     ran = run("verify", tmp_path)
     assert ran.code == 2

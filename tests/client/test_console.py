@@ -44,9 +44,7 @@ def test_progress_on_a_terminal_only() -> None:
     progress = Console(err=err).progress("model.skops")
     progress(500_000, 2_000_000)
     progress(2_000_000, 2_000_000)
-    assert err.getvalue() == (
-        "\rmodel.skops   25 %  0.5 of 2.0 MB\rmodel.skops  100 %  2.0 of 2.0 MB\n"
-    )
+    assert err.getvalue() == ("\rmodel.skops   25 %  0.5 of 2.0 MB\rmodel.skops  100 %  2.0 of 2.0 MB\n")
     quiet = io.StringIO()
     Console(err=quiet).progress("x")(1, 1)
     machine = Terminal()

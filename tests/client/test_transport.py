@@ -221,7 +221,9 @@ def test_an_answer_without_end_is_left(double: Double, monkeypatch: pytest.Monke
         Crivo(double.url, "crv_t").whoami()
 
 
-@pytest.mark.parametrize("garbage", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x16\x03\x01\x00"])
+@pytest.mark.parametrize(
+    "garbage", [b"SSH-2.0-OpenSSH_9.2\r\n", b"HTTP/1.1 abc\r\n\r\n", b"\x16\x03\x01\x00"]
+)
 def test_what_does_not_speak_http(garbage: bytes, double: Double, slept: list[float]) -> None:
     double.replies = [raw(garbage)] * 6
     with pytest.raises(Unreachable, match="does not speak HTTP"):

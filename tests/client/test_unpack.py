@@ -51,7 +51,12 @@ def test_names_that_lead_elsewhere(name: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kind", "target"),
-    [(tarfile.SYMTYPE, "/etc"), (tarfile.LNKTYPE, "/etc/passwd"), (tarfile.FIFOTYPE, ""), (tarfile.CHRTYPE, "")],
+    [
+        (tarfile.SYMTYPE, "/etc"),
+        (tarfile.LNKTYPE, "/etc/passwd"),
+        (tarfile.FIFOTYPE, ""),
+        (tarfile.CHRTYPE, ""),
+    ],
 )
 def test_what_is_no_plain_file(kind: bytes, target: str, tmp_path: Path) -> None:
     with pytest.raises(Unreachable, match="is not a plain file"):
