@@ -16,6 +16,7 @@ from types import FrameType
 from governance.client import CrivoError
 from governance.demo import story
 from governance.embedded.errors import EmbeddedError
+from governance.embedded.processes import SETUP
 from governance.embedded.stack import EmbeddedStack
 
 KEPT = ("export", "attestations", "vkey", "jwks.json", "session.json")
@@ -79,7 +80,7 @@ def _play(work: Path, keep: Path, *, serve: bool) -> int:
     except OSError as error:
         say(f"{keep} cannot be used: {error.strerror}. Name another folder.")
         return 2
-    stack = EmbeddedStack(work / "home", fsync=False, throw_away=True, report=say)
+    stack = EmbeddedStack(work / "home", steps=SETUP, fsync=False, throw_away=True, report=say)
     try:
         with stack:
             say(f"Crivo runs at {stack.base_url} ({time.monotonic() - began:.0f} s).\n")

@@ -8,7 +8,6 @@ from django.core.management.base import BaseCommand, CommandError
 
 from audits import messages
 from audits.errors import Problem
-from audits.keys import make_secret
 from audits.models.workspace import name_validator
 from governance.actors import DEFAULT_WORKSPACE
 from governance.models import User
@@ -16,7 +15,7 @@ from governance.services.bootstrap import bootstrap
 
 
 class Command(BaseCommand):
-    help = "Make the keys that are missing and seed a workspace: environments, first policies, its administrator."
+    help = "Seed a workspace, once: environments, first policies, its administrator."
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--workspace", default=DEFAULT_WORKSPACE)
@@ -39,9 +38,6 @@ class Command(BaseCommand):
                 raise CommandError(
                     f"There is no user {options['administrator']}. Make one first: python manage.py createsuperuser"
                 )
-        for key in ("row", "pepper"):
-            if make_secret(key):
-                self.stdout.write(f"Made the key {key}.")
         try:
             workspace = bootstrap(name, person).value
         except Problem as problem:
