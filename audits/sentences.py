@@ -55,7 +55,9 @@ SENTENCES: dict[str, str | Promise] = {
     "export_taken_over": _("Another worker has taken this export over."),
     "export_not_done": _("The export is {state}: there is nothing to fetch."),
     "export_content_lost": _("The bytes of the export cannot be read from the store, or have changed."),
-    "event_not_published": _("The event is in no published checkpoint yet; it will be, usually within a second."),
+    "event_not_published": _(
+        "The event is in no published checkpoint yet; it will be, usually within a second."
+    ),
     # confinement
     "killed_by_signal": _("The confined process was killed by {signal}."),
     "out_of_memory": _("The check needed more memory than the {limit} bytes it may use."),

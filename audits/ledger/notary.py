@@ -283,10 +283,14 @@ class Notary:
         try:
             kept = verify_checkpoint(row.note.encode(), self.signer.vkey)
         except (NoteError, SignatureMismatchError) as error:
-            raise ForkError(f"The database holds a checkpoint that this log did not sign: {error}.") from error
+            raise ForkError(
+                f"The database holds a checkpoint that this log did not sign: {error}."
+            ) from error
         self._guard(kept)
         if folder is None or folder[0].size < kept.size:
-            log.warning("the folder of published checkpoints was behind the database: publishing the last again")
+            log.warning(
+                "the folder of published checkpoints was behind the database: publishing the last again"
+            )
             self.publication.publish(kept, row.note.encode())
 
 

@@ -38,9 +38,7 @@ class Publication:
 
     def furthest(self) -> tuple[Checkpoint, bytes] | None:
         """The largest checkpoint in the folder, `checkpoint` or not: a crash may lie between the two files."""
-        sizes = [
-            int(path.name) for path in (self.folder / "checkpoints").iterdir() if path.name.isdecimal()
-        ]
+        sizes = [int(path.name) for path in (self.folder / "checkpoints").iterdir() if path.name.isdecimal()]
         kept = self._read(self.folder / "checkpoints" / str(max(sizes))) if sizes else None
         current = self.last()
         if kept is None or (current is not None and current[0].size >= kept[0].size):

@@ -276,7 +276,9 @@ def _check_chains(report: LedgerReport) -> None:
                 )
             else:
                 report.add(
-                    "previous_differs", "it does not carry the digest of its subject's previous event", event=event
+                    "previous_differs",
+                    "it does not carry the digest of its subject's previous event",
+                    event=event,
                 )
         cursor.execute(_HEADS)
         for kind, subject, seq, last in cursor.fetchall():

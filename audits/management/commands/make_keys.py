@@ -14,4 +14,6 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         made = make_keys()
-        self.stdout.write(f"made {', '.join(made)} in {key_folder()}" if made else "every key is there already")
+        self.stdout.write(
+            f"made {', '.join(made)} in {key_folder()}" if made else "every key is there already"
+        )

@@ -20,7 +20,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("--vkey", help="verifier key of the log, or a file that holds it; default: as published")
+        parser.add_argument(
+            "--vkey", help="verifier key of the log, or a file that holds it; default: as published"
+        )
         parser.add_argument(
             "--checkpoint", action="append", default=[], metavar="FILE",
             help="a checkpoint kept elsewhere that the log must still agree with; may be repeated",
@@ -35,7 +37,9 @@ class Command(BaseCommand):
         report = verify_ledger(vkey, *kept)
         self._tell(report)
         if not kept:
-            self.stdout.write("warning: no published checkpoint was found, so the root was compared with none outside")
+            self.stdout.write(
+                "warning: no published checkpoint was found, so the root was compared with none outside"
+            )
         if not report.verified:
             sys.exit(1)
 
