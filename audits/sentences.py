@@ -38,7 +38,9 @@ SENTENCES: dict[str, str | Promise] = {
     "check_pending": _("The check has not finished."),
     "check_run_taken_over": _("Another worker has taken this check over."),
     "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
-    "check_result_malformed": _("The confined process handed back something that is no result (at: {where})."),
+    "check_result_malformed": _(
+        "The confined process handed back something that is no result (at: {where})."
+    ),
     "material_unreadable": _(
         "The {role} ({digest}) cannot be read from the store, or its bytes have changed."
     ),

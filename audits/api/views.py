@@ -9,6 +9,7 @@ from typing import IO, Any
 from uuid import UUID
 
 from django.conf import settings
+from django.db.models import QuerySet
 from django.http import HttpResponse, StreamingHttpResponse
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
@@ -30,7 +31,7 @@ WAIT = OpenApiParameter("wait", float, description="seconds to wait until it has
 
 
 class TrailPage(Page):
-    ordering = ("-at", "-id")
+    ordering = ("-at", "-id")  # type: ignore[assignment]
 
 
 class Events(View):
@@ -92,7 +93,7 @@ class Exports(View):
         return paginator.get_paginated_response(shapes.ExportOut(rows, many=True).data)
 
 
-def _exports(view: View) -> Any:
+def _exports(view: View) -> QuerySet[AuditExport]:
     return authoriser().visible(view.actor, AuditExport.objects.all())
 
 

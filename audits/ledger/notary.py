@@ -17,6 +17,7 @@ import select
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
@@ -155,7 +156,7 @@ class Notary:
             sequenced = self._append(waiting[: self.batch], bad)
             if not more:
                 # What is left out of a batch must stay inside the window of the next pass.
-                state.watermark = horizon  # type: ignore[assignment]
+                state.watermark = Decimal(horizon)
                 state.save(update_fields=["watermark"])
         self._looked_everywhere = self._looked_everywhere or not more
         return sequenced, more

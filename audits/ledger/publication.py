@@ -1,7 +1,7 @@
 """Where checkpoints go outside the database: a folder with `checkpoint`, `checkpoints/<size>`, `vkey`, `jwks.json`.
 
-Every file appears whole or not at all (written beside, synced, renamed). `checkpoints/<size>` is never replaced: another
-root for a size that was published before is a fork, whoever asks for it.
+Every file appears whole or not at all (written beside, synced, renamed). `checkpoints/<size>` is never replaced:
+another root for a size that was published before is a fork, whoever asks for it.
 """
 
 from __future__ import annotations

@@ -11,6 +11,7 @@ import base64
 import json
 import os
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -106,10 +107,11 @@ def _text(name: str) -> str:
 def make_keys() -> list[str]:
     """Make every key that is not there yet, each in a file only its owner can read; the names of those made."""
     made = [name for name in SECRETS if make_secret(name)]
-    for name, text in (
-        ("checkpoint", lambda: SignerKey.generate(settings.CRIVO_ORIGIN).skey()),
-        ("attestation", lambda: AttestationKey.generate().text()),
-    ):
+    makers: dict[str, Callable[[], str]] = {
+        "checkpoint": lambda: SignerKey.generate(settings.CRIVO_ORIGIN).skey(),
+        "attestation": lambda: AttestationKey.generate().text(),
+    }
+    for name, text in makers.items():
         path = key_folder() / f"{name}.key"
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)

@@ -1,7 +1,7 @@
-"""Verify the ledger where it lives: every row against its leaf, the leaves against the tree, the tree against what was
-signed and published. Reads only, in one snapshot, so it may run beside a working notary. Memory does not grow with the log.
+"""Verify the ledger where it lives: every row against its leaf, the leaves against the tree, the tree against what
+was signed and published. Reads only, in one snapshot, so it may run beside a working notary; memory stays flat.
 
-The stand-alone verifier needs none of this and trusts nothing here; this one also knows the MACs, the texts and the heads.
+The stand-alone verifier needs none of this and trusts nothing here; this one also knows MACs, texts and heads.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from django.db.models import Prefetch
 from audits.ledger import nodes
 from audits.ledger.body import text_commitment
 from audits.ledger.entry import body_of
-from audits.ledger.note import Checkpoint, NoteError, SignatureMismatchError, VerifierKey, verify_checkpoint
 from audits.ledger.notary import genuine_entry
+from audits.ledger.note import Checkpoint, NoteError, SignatureMismatchError, VerifierKey, verify_checkpoint
 from audits.ledger.record import mac_of
 from audits.ledger.tree import CompactTree, leaf_hash
 from audits.models import Checkpoint as PublishedCheckpoint

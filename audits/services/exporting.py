@@ -145,4 +145,4 @@ def pack(folder: Path, archive: Path) -> None:
             member.size, member.mode = path.stat().st_size, 0o644
             with path.open("rb") as stream:
                 tar.addfile(member, stream)
-            tar.members.clear()  # else the archive keeps every member in memory
+            tar.members.clear()  # type: ignore[attr-defined]  # else the archive keeps every member in memory

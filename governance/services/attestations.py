@@ -40,7 +40,7 @@ def issue_pending(signer: Signer, limit: int = 100) -> list[UUID]:
     waiting = Placement.objects.filter(promotion__attestation=None).order_by("id")
     rows = list(waiting.values_list("promotion_id", "granted_event", "workspace_id")[: 10 * limit])
     effective = published_at(event for _, event, _ in rows)
-    issued = []
+    issued: list[UUID] = []
     for promotion, event, workspace in rows:
         if event in effective and len(issued) < limit:
             issue_attestation(
@@ -97,7 +97,11 @@ def _predicate(promotion: Promotion) -> dict[str, Any]:
     return {
         "promotion": str(promotion.id),
         "workspace": str(promotion.workspace_id),
-        "modelVersion": {"name": version.model.name, "version": version.n, "manifest": _digest(version.manifest_digest)},
+        "modelVersion": {
+            "name": version.model.name,
+            "version": version.n,
+            "manifest": _digest(version.manifest_digest),
+        },
         "environment": promotion.environment.name,
         "requestedBy": str(promotion.requested_by),
         "grantedAt": timestamp(granted.at),
