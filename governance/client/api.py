@@ -17,7 +17,7 @@ from governance.client.multipart import Progress, Upload, digest_of_file, no_pro
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 
 T = TypeVar("T")
-POLL = 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
+FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
 VERDICTS = ("approve", "reject", "request_changes")
 
 
@@ -63,10 +63,14 @@ class Crivo:
 
     # How it asks
 
-    def _get(self, path: str, *, timeout: float = TIMEOUT, **query: Any) -> Answer:
+    def _get(self, path: str, *, wait: float = 0, etag: str = "", **query: Any) -> Answer:
+        """`wait`: so many seconds the server holds the answer back; `etag`: what is known already (then it may be 304)."""
         given = {name: value for name, value in query.items() if value is not None}
-        address = f"/api/v1/{path}" + (f"?{urlencode(given)}" if given else "")
-        return self.transport.send(Call("GET", address, {"Accept": "application/json"}, timeout=timeout))
+        if wait:
+            given["wait"] = round(wait, 3)
+        address = f"/api/v1/{path}" + (f"?{urlencode(given, doseq=True)}" if given else "")
+        headers = {"Accept": "application/json", **({"If-None-Match": etag} if etag else {})}
+        return self.transport.send(Call("GET", address, headers, timeout=TIMEOUT + wait))
 
     def _post(self, path: str, body: Any, *, key: str | None = None) -> Answer:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid4())}
@@ -167,7 +171,7 @@ class Crivo:
 
     def promotion(self, promotion_id: str, *, wait: float = 0) -> shapes.Promotion:
         """`wait`: up to so many seconds (30 at most) the server holds the answer back until something changes."""
-        answer = self._get(f"promotions/{_segment(promotion_id)}", wait=wait or None, timeout=TIMEOUT + wait)
+        answer = self._get(f"promotions/{_segment(promotion_id)}", wait=wait)
         return shapes.Promotion.read(answer.json())
 
     def promotions(
@@ -186,11 +190,16 @@ class Crivo:
         seen: Callable[[shapes.Promotion], None] = lambda promotion: None,
     ) -> shapes.Promotion:
         """Look until `until` holds or the time is over; the last look. `seen` is called with every look."""
+        path, etag, last = f"promotions/{_segment(promotion_id)}", "", None
 
         def look(patience: float) -> shapes.Promotion:
-            promotion = self.promotion(promotion_id, wait=patience)
-            seen(promotion)
-            return promotion
+            nonlocal etag, last
+            # What changed between two looks must not be waited for: the ETag says what we have seen.
+            answer = self._get(path, wait=patience, etag=etag if patience else "")
+            if answer.status != 304 or last is None:
+                last, etag = shapes.Promotion.read(answer.json()), answer.headers.get("etag", "")
+                seen(last)
+            return last
 
         return _waited(look, until, seconds)
 
@@ -242,7 +251,7 @@ class Crivo:
         return shapes.Export.read(self._post("audit/exports", {"filter": filter or {}}, key=key).json())
 
     def export(self, export_id: str, *, wait: float = 0) -> shapes.Export:
-        answer = self._get(f"audit/exports/{_segment(export_id)}", wait=wait or None, timeout=TIMEOUT + wait)
+        answer = self._get(f"audit/exports/{_segment(export_id)}", wait=wait)
         return shapes.Export.read(answer.json())
 
     def wait_for_export(self, export_id: str, *, seconds: float) -> shapes.Export:
@@ -276,12 +285,16 @@ class Crivo:
 
 
 def _waited(look: Callable[[float], T], done: Callable[[T], bool], seconds: float) -> T:
-    """Look at least once. A server that answers at once although asked to wait is not asked in a rush."""
+    """Look at least once, then with growing patience. A server that answers at once is not asked in a rush.
+
+    Growing, because a server (or a proxy that drops our ETag) may not know that we have not seen the last change yet.
+    """
     deadline = time.monotonic() + seconds
-    found = look(0)
+    found, poll = look(0), FIRST_POLL
     while not done(found) and (left := deadline - time.monotonic()) > 0:
         began = time.monotonic()
-        found = look(min(left, POLL))
+        found = look(min(left, poll))
+        poll = min(poll * 2, POLL)
         early = 0.2 - (time.monotonic() - began)
         if early > 0 and not done(found):
             time.sleep(min(early, max(deadline - time.monotonic(), 0)))

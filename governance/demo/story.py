@@ -428,8 +428,11 @@ def _export(stage: Stage, folder: Path) -> Ended:
 
 
 def _trail(stage: Stage) -> None:
-    ended = stage["bruno"].command("audit", "export", stage.folder / "not-for-bruno")
-    hold(ended.code == 1, f"Bruno, no auditor, was not refused an export: {ended}")
+    ended = stage["bruno"].command("audit", "export", stage.folder / "not-for-bruno", "--json")
+    hold(
+        ended.code == 1 and (ended.json["status"], ended.json["code"]) == (403, "not_permitted"),
+        f"Bruno, no auditor, was not refused an export: {ended}",
+    )
     (stage.folder / "checkpoint").write_bytes(stage["clara"].crivo.checkpoint())
     folder = stage.keep / "export"
     ended = _export(stage, folder)

@@ -43,7 +43,7 @@ def test_waiting_ends_with(last: dict[str, Any], code: int, run: Run, double: Do
     ran = run("promote", "scoring", 3, "--to", "homologation", "--reason", "r", "--wait")
     assert ran.code == code
     assert double.asked[1].path == f"/api/v1/promotions/{answers.ID}"
-    assert double.asked[2].path == f"/api/v1/promotions/{answers.ID}?wait=25.0"
+    assert double.asked[2].path == f"/api/v1/promotions/{answers.ID}?wait=1.0"
 
 
 @pytest.mark.parametrize("state", ["checking", "granted", "awaiting_approval"])
@@ -393,3 +393,36 @@ def test_a_reader_that_has_gone(double: Double) -> None:
     )  # fmt: skip
     os.close(write)
     assert (ended.returncode, ended.stderr) == (141, b"")
+
+
+def test_what_was_seen_is_told_while_waiting(run: Run, double: Double) -> None:
+    """Else a change between two looks is slept over."""
+    double.replies = [
+        answer(201, answers.promotion()),
+        answer(200, answers.promotion(), ETag='"one"'),
+        answer(304, b""),
+        answer(200, answers.EFFECTIVE, ETag='"two"'),
+    ]
+    ran = run("promote", "s", 3, "--to", "t", "--reason", "r", "--wait")
+    assert ran.code == 0
+    assert [asked.headers.get("if-none-match") for asked in double.asked] == [None, None, '"one"', '"one"']
+    assert [asked.path.partition("?")[2] for asked in double.asked[1:]] == ["", "wait=1.0", "wait=2.0"]
+
+
+def test_events_are_searched_as_they_are_exported(run: Run, double: Double, tmp_path: Path) -> None:
+    given = ["--verb", "promotion.refused", "--verb", "promotion.granted", "--outcome", "done",
+             "--from", "2026-01-01T00:00:00Z"]  # fmt: skip
+    double.replies = [answer(200, {"next": None, "results": []}), problem(403, "not_permitted")]
+    assert run("audit", "events", *given, "--limit", "5").code == 0
+    assert double.asked[0].path == (
+        "/api/v1/audit/events?page_size=5&verb=promotion.refused&verb=promotion.granted&outcome=done"
+        "&from=2026-01-01T00%3A00%3A00Z"
+    )
+    assert run("audit", "export", tmp_path / "export", *given).code == 1
+    assert double.asked[1].json == {
+        "filter": {
+            "verb": ["promotion.refused", "promotion.granted"],
+            "outcome": "done",
+            "from": "2026-01-01T00:00:00Z",
+        }
+    }

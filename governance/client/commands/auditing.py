@@ -7,7 +7,7 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-from governance.client.commands.common import OK, PENDING, REFUSED, Context, object_of
+from governance.client.commands.common import OK, PENDING, REFUSED, Context
 from governance.client.console import plain
 from governance.client.errors import Unreachable, Usage
 from governance.client.unpack import prepared, unpack
@@ -21,14 +21,15 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     audit = commands.add_parser("audit", help="the audit trail").add_subparsers(
         metavar="export|events", required=True
     )
-    export = audit.add_parser("export", parents=[common], help="fetch a verifiable export into a new folder")
+    search = _search()
+    export = audit.add_parser(
+        "export", parents=[common, search], help="fetch a verifiable export into a new folder"
+    )
     export.add_argument("folder", metavar="DIR")
-    export.add_argument("--filter", metavar="FILE", help="JSON: which events, see docs/audit.md")
     export.add_argument("--timeout", type=float, default=600.0, metavar="S")
     export.set_defaults(command=export_command)
-    events = audit.add_parser("events", parents=[common], help="the newest events, newest first")
+    events = audit.add_parser("events", parents=[common, search], help="the newest events, newest first")
     events.add_argument("--limit", type=int, default=20)
-    events.add_argument("--verb", help="only these, e.g. promotion.refused")
     events.set_defaults(command=events_command)
 
     verify = commands.add_parser("verify", parents=[common], help="verify an export offline")
@@ -36,6 +37,31 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     verify.add_argument("--vkey", help="the log's key, or a file that holds it; not the one in the export")
     verify.add_argument("--previous", metavar="CHECKPOINT", help="an earlier checkpoint that you have kept")
     verify.set_defaults(command=verify_command)
+
+
+FILTERS = ("verb", "outcome", "actor", "subject_kind", "subject_id", "correlation_id", "from", "to")
+
+
+def _search() -> argparse.ArgumentParser:
+    """Which events: the same for searching and exporting."""
+    search = argparse.ArgumentParser(add_help=False)
+    which = search.add_argument_group("which events (default: all)")
+    which.add_argument("--verb", action="append", help="e.g. promotion.refused; may be repeated")
+    which.add_argument("--outcome", choices=["done", "refused"])
+    which.add_argument("--from", metavar="TIME", help="from then on, e.g. 2026-01-31T00:00:00Z")
+    which.add_argument("--to", metavar="TIME", help="before then")
+    for name, text in (
+        ("actor", "id of who acted"),
+        ("subject-kind", "e.g. promotion"),
+        ("subject-id", "id of what was acted on"),
+        ("correlation-id", "of everything one request led to"),
+    ):
+        which.add_argument(f"--{name}", help=text)
+    return search
+
+
+def _wanted(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
 
 
 def whoami_command(context: Context) -> int:
@@ -54,7 +80,7 @@ def whoami_command(context: Context) -> int:
 
 def export_command(context: Context) -> int:
     options, console = context.options, context.console
-    wanted = object_of(options.filter) if options.filter else {}
+    wanted = _wanted(options)
     target = prepared(Path(options.folder))
     crivo = context.server()
     export = crivo.start_export(wanted)
@@ -86,7 +112,7 @@ def events_command(context: Context) -> int:
     options, console = context.options, context.console
     if options.limit < 1:
         raise Usage("--limit is a number from 1.")
-    found = context.server().events(limit=options.limit, verb=options.verb)
+    found = context.server().events(limit=options.limit, **_wanted(options))
     console.document(found)
     for event in found:
         index = event.get("index")
