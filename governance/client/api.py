@@ -64,7 +64,7 @@ class Crivo:
     # How it asks
 
     def _get(self, path: str, *, wait: float = 0, etag: str = "", **query: Any) -> Answer:
-        """`wait`: so many seconds the server holds the answer back; `etag`: what is known already (then it may be 304)."""
+        """`wait`: seconds the server holds the answer back; `etag`: what is known already (then it may be 304)."""
         given = {name: value for name, value in query.items() if value is not None}
         if wait:
             given["wait"] = round(wait, 3)
