@@ -458,9 +458,7 @@ def test_not_even_an_event_of_no_workspace_stops_the_log(notary: Notary) -> None
 
 
 def state_of(folder: Path) -> dict[str, bytes]:
-    return {
-        str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()
-    }
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
 FORKS = {
