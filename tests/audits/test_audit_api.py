@@ -12,8 +12,8 @@ import pytest
 from django.test import Client
 
 from audits.ids import uuid7
-from audits.ledger.note import VerifierKey, verify_checkpoint
 from audits.ledger.notary import Notary
+from audits.ledger.note import VerifierKey, verify_checkpoint
 from audits.ledger.signing import checkpoint_key
 from audits.models import AuditExport, Event
 from audits.tasks import run_export

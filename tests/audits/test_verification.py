@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of statements, one per line
 """The stored ledger after somebody with every right on the tables was at it: caught, and named."""
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from audits.actors import Command, SubjectRef, system_actor
 from audits.canonical import digest_of
 from audits.ids import uuid7
 from audits.ledger import nodes
-from audits.ledger.note import SignerKey
 from audits.ledger.notary import Notary
+from audits.ledger.note import SignerKey
 from audits.ledger.record import record
 from audits.ledger.tree import CompactTree
 from audits.models import Event, Leaf
