@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import BinaryIO, Protocol
+from typing import BinaryIO, Protocol, cast
 from uuid import UUID
 
 from django.core.files import File
@@ -108,7 +108,7 @@ def opened(workspace: UUID, digest: str) -> Iterator[BinaryIO]:
         if f"sha256:{hasher.hexdigest()}" != digest:
             raise ValueError(f"the stored bytes are not {digest} any more")
         file.seek(0)
-        yield file
+        yield cast(BinaryIO, file)
 
 
 def collect_orphans() -> int:
@@ -118,7 +118,7 @@ def collect_orphans() -> int:
         return 0
     root, limit, removed = Path(storage.location), (timezone.now() - ORPHAN_AGE).timestamp(), 0
     for path in root.glob("*/sha256/*/*"):
-        workspace, digest = path.parts[-4], f"sha256:{path.name}"
+        workspace, digest = UUID(path.parts[-4]), f"sha256:{path.name}"
         if (
             path.stat().st_mtime < limit
             and not Blob.objects.filter(workspace=workspace, digest=digest).exists()

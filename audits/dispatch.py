@@ -1,4 +1,4 @@
-"""What happens after a commit, from its event and nothing else: wake the notary, send the tasks that listen to the verb.
+"""What happens after a commit, from its event and nothing else: wake the notary, send the tasks that listen.
 
 Losing any of this loses nothing: the notary also looks by itself, and sweeps find rows that were left waiting.
 """

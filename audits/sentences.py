@@ -1,10 +1,11 @@
 """Every message code and every verb of this package, as sentences. Never remove one: old events still say it."""
 
+from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from audits.checks.messages import TEMPLATES
 
-SENTENCES = {
+SENTENCES: dict[str, str | Promise] = {
     **TEMPLATES,
     # the door
     "not_permitted": _(
@@ -37,7 +38,7 @@ SENTENCES = {
     "check_pending": _("The check has not finished."),
     "check_run_taken_over": _("Another worker has taken this check over."),
     "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
-    "check_result_malformed": _("The confined process handed back something that is no result."),
+    "check_result_malformed": _("The confined process handed back something that is no result (at: {where})."),
     "material_unreadable": _(
         "The {role} ({digest}) cannot be read from the store, or its bytes have changed."
     ),

@@ -12,7 +12,7 @@ S = TypeVar("S", bound=models.TextChoices)
 Table = Mapping[S, frozenset[S]]
 
 
-class IllegalTransition(ValueError):
+class IllegalTransition(ValueError):  # noqa: N818 - the words of the state table
     def __init__(self, current: str, wanted: str, allowed: frozenset[str]) -> None:
         self.current, self.wanted, self.allowed = current, wanted, sorted(allowed)
         super().__init__(

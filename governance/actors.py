@@ -29,7 +29,7 @@ def actor_of_token(token: ApiToken) -> Actor:
     )
 
 
-class TokenRejected(Exception):
+class TokenRejected(Exception):  # noqa: N818 - says what happened
     """Why a token was not accepted; `code` is a message code."""
 
     def __init__(self, code: str) -> None:

@@ -67,10 +67,9 @@ def _standing(placement: Placement, effective: dict[UUID, datetime]) -> Standing
         return closed(f"placement_{placement.state}")
     if since is None:
         return closed("not_effective_yet")
-    if placement.state == PlacementState.SUPERSEDED:
-        # Until its successor is effective the predecessor stays allowed: there is no moment with no answer.
-        if not _stands_in(placement):
-            return closed("superseded")
+    # Until its successor is effective the predecessor stays allowed: there is no moment with no answer.
+    if placement.state == PlacementState.SUPERSEDED and not _stands_in(placement):
+        return closed("superseded")
     return Standing(placement, True, Message("allowed", about), since)
 
 

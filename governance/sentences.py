@@ -32,7 +32,8 @@ SENTENCES = {
     "version_not_registered": _("The version is {state} and cannot be promoted."),
     "not_the_next_environment": _("{to} is not the next step; the next one is {next}."),
     "preceding_not_effective": _(
-        "The promotion to {environment} is not effective yet. It will be once its event is in a signed checkpoint, usually within a second."
+        "The promotion to {environment} is not effective yet. It will be once its event is in a signed "
+        "checkpoint, usually within a second."
     ),
     "promotion_already_open": _("A request for {environment} is already open for this version."),
     "promotion_not_awaiting": _("The request is {state}: it is not waiting for approvals."),
@@ -68,7 +69,8 @@ SENTENCES = {
     "parameter_missing": _("The query parameter {name} is missing."),
     "not_promoted": _("No version with this artefact was promoted to {environment}."),
     "not_effective_yet": _(
-        "The promotion of {version} to {environment} is granted and not effective yet: its event is not in a signed checkpoint."
+        "The promotion of {version} to {environment} is granted and not effective yet: its event is not in a "
+        "signed checkpoint."
     ),
     "superseded": _("{version} was superseded in {environment}."),
     "placement_suspended": _("{version} is suspended in {environment}."),

@@ -1,4 +1,4 @@
-"""The text of a token: `crv_<id>_<secret><crc>`. Recognisable by secret scanners; a typo is told apart from a forgery."""
+"""The text of a token: `crv_<id>_<secret><crc>`. Secret scanners know it; a typo is told from a forgery."""
 
 from __future__ import annotations
 

@@ -85,7 +85,8 @@ SCHEMA: dict[str, Any] = {
         {"if": {"properties": {"output": {"enum": ["probability", "score"]}, "task": {"const": "binary"}}},
          "then": {"required": ["threshold"]}},
         {"if": {"properties": {"task": {"const": "multiclass"}}}, "then": {"required": ["favourable_label"]}},
-        {"if": {"properties": {"task": {"const": "regression"}}}, "then": {"properties": {"output": {"const": "value"}}}},
+        {"if": {"properties": {"task": {"const": "regression"}}},
+         "then": {"properties": {"output": {"const": "value"}}}},
     ],
 }  # fmt: skip
 

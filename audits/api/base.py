@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from uuid import UUID
 
 from django.db import close_old_connections
@@ -65,7 +65,7 @@ class View(APIView):
             idempotency = Idempotency(request.method or "", request.path[:500], key, digest)
         return Command(
             actor=self.actor,
-            token=request.auth,
+            token=cast(UUID | None, request.auth),
             request_id=getattr(request, "crivo_request_id", None) or uuid7(),
             correlation_id=_uuid_header(request),
             idempotency=idempotency,

@@ -19,7 +19,7 @@ from audits.errors import BadRequest
 class Received:
     stored: blobs.Stored
     metadata: dict[str, Any]
-    file: UploadedFile
+    file: UploadedFile[Any]
 
     @property
     def body(self) -> dict[str, Any]:
@@ -28,11 +28,12 @@ class Received:
 
 
 def receive(request: Request, actor: Actor, part: str) -> Received:
-    """Keep the bytes in the blob store (nothing refers to them yet) and read the metadata. 400 names what is missing."""
-    file = request.data.get(part)
+    """Keep the bytes (nothing refers to them yet) and read the metadata. 400 names what is missing."""
+    parts = request.data if isinstance(request.data, dict) else {}
+    file = parts.get(part)
     if not isinstance(file, UploadedFile):
         raise BadRequest("upload_missing", field=part, part=part)
-    text = request.data.get("metadata", "{}")
+    text = parts.get("metadata", "{}")
     if isinstance(text, UploadedFile):
         text = text.read().decode("utf-8", "replace")
     try:

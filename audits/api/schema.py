@@ -29,7 +29,7 @@ class ProblemOut(serializers.Serializer[None]):
     code = serializers.CharField()
     detail = serializers.CharField()
     params = serializers.DictField()
-    errors = FieldError(many=True, required=False)
+    errors = FieldError(many=True, required=False)  # type: ignore[assignment] # a member of RFC 9457
     reasons = ReasonOut(many=True, required=False)
 
 

@@ -24,6 +24,7 @@ CODES = (
     "garbled_output",  # reason
     "check_crashed",  # exception, where
     "confinement_unavailable",  # required_level, level, missing
+    "digest_mismatch",  # file, expected, found
     "zygote_failed",  # stage, reason
 )
 

@@ -7,6 +7,7 @@ own.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import json
 import os
 import socket
@@ -144,10 +145,12 @@ class Zygote:
         limits: Limits | None = None,
         required_level: int = 1,
         entry: str = ENTRY,
+        digests: Mapping[str, str] | None = None,
     ) -> ConfinedOutcome:
         """Call `entry(check_input, {name: open binary file})` in a locked child and wait for its outcome.
 
         `files` are paths or descriptors of regular files; the child gets its own read-only descriptors.
+        `digests` (`sha256:<hex>` by name) are checked on those descriptors before anything starts.
         `entry` is `module:function`, our code, imported by the zygote before the fork. Whatever the foreign
         bytes do is in the outcome. Raises only for mistakes of the caller's: ValueError (a level that is
         not 1 or 2, not a regular file, too many files, a check_input that isn't JSON), OSError (a file that
@@ -167,6 +170,11 @@ class Zygote:
         self._adopt()
         with self._lock, contextlib.ExitStack() as stack:
             handles = [stack.enter_context(_read_only(source)) for source in files.values()]
+            for name, handle in zip(files, handles, strict=True):
+                wanted = (digests or {}).get(name)
+                if wanted is not None and (found := _digest(handle)) != wanted:
+                    params = {"file": name, "expected": wanted, "found": found}
+                    return ConfinedOutcome(error=Message("digest_mismatch", params))
             handles.insert(0, stack.enter_context(_in_memory(payload)))
             return self._run(header, handles, limits, required_level)
 
@@ -252,6 +260,15 @@ def _read_only(source: Path | int) -> Iterator[int]:
         yield descriptor
     finally:
         os.close(descriptor)
+
+
+def _digest(descriptor: int) -> str:
+    """Of the very descriptor the child will get; its position is left alone."""
+    sha256, offset = hashlib.sha256(), 0
+    while chunk := os.pread(descriptor, 1 << 20, offset):
+        sha256.update(chunk)
+        offset += len(chunk)
+    return f"sha256:{sha256.hexdigest()}"
 
 
 @contextlib.contextmanager

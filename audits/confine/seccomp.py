@@ -121,7 +121,7 @@ def _clone() -> list[tuple[int, int, int, int]]:
 
 def _fstat_only() -> list[tuple[int, int, int, int]]:
     """libc's fstat is newfstatat(fd, "", buf, AT_EMPTY_PATH); a stat by path would tell which files the
-    host has.
+    host has. (A hand-made call can still name a path with that flag: the empty root answers it.)
     """
     block = Assembler()
     block.load_arg(3)

@@ -108,12 +108,10 @@ def _watch(control: socket.socket, reading: int, job: _Job) -> None:
             if job.frames.broken and job.killed is None:
                 job.kill("output")
             if time.monotonic() >= job.deadline and job.status is None:
-                # Without a pidfd there is no child yet, and after the grace nobody reaps it: the zygote
-                # hangs.
-                if job.killed is not None or job.pidfd is None:
-                    job.failed = "no answer"
-                else:
+                if job.killed is None:
                     job.kill("timeout")
+                else:  # nobody reaped the child, or there never was one: the zygote hangs
+                    job.failed = "no answer"
 
 
 def _hear(control: socket.socket, job: _Job) -> None:
@@ -186,6 +184,8 @@ def _confinement(frames: Frames) -> Confinement | None:
 
 
 def _ended_badly(job: _Job, limits: Limits) -> Message | None:
+    if job.failed is not None and job.pidfd is None:  # no child, so no limit of the child's
+        return Message("zygote_failed", {"stage": "run", "reason": job.failed})
     if job.killed == "timeout":
         return Message("timeout", {"kind": "wall", "seconds": limits.wall_seconds})
     if job.frames.too_large:

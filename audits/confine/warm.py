@@ -28,6 +28,9 @@ PRELOAD: Final = (
     "joblib.*",
     "narwhals.*",  # data frames in and out of scikit-learn
     "dateutil.*",
+    "jsonschema.*",  # parameters of a check
+    "jsonschema_specifications",
+    "referencing.*",
     "sklearn.*",
     "skops.*",
     "shap.*",

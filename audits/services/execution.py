@@ -10,7 +10,8 @@ from django.conf import settings
 
 from audits import blobs
 from audits.actors import Command, system_actor
-from audits.checks.contract import CheckResult, Message, Metric, Table
+from audits.checks.contract import CheckResult, Message
+from audits.checks.results import MalformedResult, parse_result
 from audits.confine import Limits, Zygote
 from audits.errors import Conflict
 from audits.models import CheckRun
@@ -31,7 +32,8 @@ def run_check(run_id: UUID) -> CheckRun | None:
     command = Command(system_actor("worker", run.workspace_id))
     if run.attempts > MAX_ATTEMPTS:
         # The workers that took it before died over it: a fourth would, too.
-        result, environment = failed_result("check_killed_workers", attempts=run.attempts - 1), {}
+        environment: dict[str, object] = {}
+        result = failed_result("check_killed_workers", attempts=run.attempts - 1)
     else:
         result, environment = _computed(run)
     try:
@@ -78,51 +80,7 @@ def _computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
 
 
 def _parsed(data: dict[str, object]) -> CheckResult:
-    """A result as the child wrote it. The child is not trusted: what does not have the shape of a result is an error."""
     try:
-        return _result_from(data)
-    except (TypeError, KeyError, ValueError):
-        return failed_result("check_result_malformed")
-
-
-def _result_from(data: dict[str, object]) -> CheckResult:
-    outcome = data["outcome"]
-    if outcome not in ("completed", "errored"):
-        raise ValueError("outcome")
-
-    def message(item: object) -> Message | None:
-        return Message(**item) if isinstance(item, dict) else None
-
-    def rows(name: str) -> list[dict[str, object]]:
-        value = data.get(name) or []
-        if not isinstance(value, list):
-            raise TypeError(name)
-        return value
-
-    metrics = tuple(
-        Metric(
-            **{**item, "undefined": message(item.get("undefined")), "interval": _pair(item.get("interval"))}
-        )  # type: ignore[arg-type]
-        for item in rows("metrics")
-    )
-    tables = tuple(
-        Table(**{**item, "columns": tuple(item["columns"]), "rows": tuple(map(tuple, item["rows"]))})  # type: ignore[arg-type, call-overload]
-        for item in rows("tables")
-    )
-    notes = tuple(Message(**item) for item in rows("notes"))  # type: ignore[arg-type]
-    if any((metric.value is None) != (metric.undefined is not None) for metric in metrics):
-        raise ValueError("undefined")
-    return CheckResult(
-        outcome=outcome,  # type: ignore[arg-type]
-        metrics=metrics,
-        tables=tables,
-        notes=notes,
-        error=message(data.get("error")),
-    )
-
-
-def _pair(value: object) -> tuple[float, float] | None:
-    if value is None:
-        return None
-    low, high = value  # type: ignore[misc]
-    return float(low), float(high)
+        return parse_result(data)
+    except MalformedResult as error:
+        return failed_result("check_result_malformed", where=str(error)[:200])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from audits.api.schema import ReasonOut
@@ -95,7 +97,7 @@ class CheckLink(serializers.Serializer[None]):
     result_digest = serializers.CharField(allow_blank=True)
 
 
-class PromotionOut(serializers.Serializer[None]):
+class PromotionOut(serializers.Serializer[dict[str, Any]]):
     id = serializers.UUIDField()
     model = serializers.CharField()
     n = serializers.IntegerField()
@@ -114,7 +116,7 @@ class PromotionOut(serializers.Serializer[None]):
     created_at = serializers.DateTimeField()
 
 
-class DecisionOut(serializers.Serializer[None]):
+class DecisionOut(serializers.Serializer[dict[str, Any]]):
     id = serializers.UUIDField()
     verdict = serializers.CharField()
     role = serializers.CharField()

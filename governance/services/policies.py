@@ -106,7 +106,7 @@ def _apply(command: Command, workspace: Workspace, text: str) -> tuple[PolicyVer
 
 
 def policy_for(use_case: UseCase, environment: Environment) -> PolicyVersion | None:
-    """The current policy: one made for the use case before one for its tier; two for the same are told apart by name."""
+    """The current policy: one made for the use case before one for its tier. 422 if two apply."""
     candidates = PolicyVersion.objects.filter(
         workspace_id=use_case.workspace_id, environment=environment.name, current=True
     ).order_by("name")

@@ -1,7 +1,7 @@
 """The way of a model version to the next environment: asked for, checked, decided, granted or refused.
 
-Whichever command fulfils the last condition grants in its own transaction; the verdict is taken again in it. The model's
-head is locked first in every service here, so that two promotions of one model never cross.
+Whichever command fulfils the last condition grants in its own transaction; the verdict is taken again in it.
+The model's head is locked first in every service here, so that two promotions of one model never cross.
 """
 
 from __future__ import annotations

@@ -6,11 +6,9 @@ from rest_framework import serializers
 
 from registry.models import Dataset, DatasetVersion, LineageEvent, Model, ModelVersion
 
-NAME = {"max_length": 200}
-
 
 class NewNamed(serializers.Serializer[None]):
-    name = serializers.CharField(**NAME)
+    name = serializers.CharField(max_length=200)
     description = serializers.CharField(required=False, allow_blank=True, default="", max_length=10_000)
 
 

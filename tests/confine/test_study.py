@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any, BinaryIO
 
 import pytest
 
@@ -55,3 +56,27 @@ def test_fork_of_a_loaded_zygote_is_cheap(loaded: Zygote) -> None:
     loaded.start()
     seconds = sorted(loaded.run({}, {}, entry="tests.confine.probes:echo").seconds for _ in range(5))
     assert seconds[2] < 0.5
+
+
+@pytest.mark.parametrize(
+    "check", ["data.quality", "evaluation.performance", "bias.group_disparity", "explainability.shap"]
+)
+def test_real_check_in_the_child_gives_what_it_gives_here(loaded: Zygote, tmp_path: Path, check: str) -> None:
+    cast = pytest.importorskip("tests.checks.cast")
+    training, evaluation = cast.diabetes()
+    what = {"model": cast.logistic(training), "training": training, "evaluation": evaluation}
+    inputs, files = cast.given(check, **what)
+    paths = {}
+    for role, file in files.items():
+        paths[role] = tmp_path / role
+        paths[role].write_bytes(file.read())
+        file.seek(0)
+    outcome = loaded.run(inputs.to_json(), paths)
+    assert outcome.error is None
+    assert outcome.result is not None
+    assert outcome.result["outcome"] == "completed"
+    assert outcome.result == execute_here(inputs.to_json(), files)
+
+
+def execute_here(check_input: dict[str, Any], files: dict[str, BinaryIO]) -> Any:
+    return pytest.importorskip("audits.checks.execute").execute(check_input, files)

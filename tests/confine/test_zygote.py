@@ -14,6 +14,7 @@ from types import FrameType
 
 import pytest
 
+from audits.checks.contract import Message
 from audits.confine import Limits, Zygote, ZygoteError
 from tests.confine.conftest import alive, children
 
@@ -228,12 +229,25 @@ def test_files_by_descriptor_are_reopened_read_only(zygote: Zygote, tmp_path: Pa
         os.close(descriptor)
 
 
+def test_digest_is_checked_before_anything_runs(zygote: Zygote, artifact: Path) -> None:
+    right = "sha256:2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"
+    assert zygote.run({}, {"artifact": artifact}, entry=ECHO, digests={"artifact": right}).error is None
+    wrong = "sha256:" + "0" * 64
+    outcome = zygote.run({}, {"artifact": artifact}, entry=ECHO, digests={"artifact": wrong})
+    assert outcome.result is None
+    assert outcome.confinement is None
+    assert outcome.error == Message(
+        "digest_mismatch", {"file": "artifact", "expected": wrong, "found": right}
+    )
+
+
 def test_no_descriptor_leaks(zygote: Zygote, tmp_path: Path) -> None:
     path = tmp_path / "blob"
     path.write_text("bytes")
     zygote.start()
 
     def count() -> tuple[int, int]:
+        time.sleep(0.1)  # the zygote goes back to its selector, itself a descriptor
         return len(os.listdir("/proc/self/fd")), len(os.listdir(f"/proc/{zygote.pid}/fd"))
 
     zygote.run({}, {"artifact": path}, entry=ECHO)
@@ -258,3 +272,15 @@ def test_mistakes_of_the_caller(zygote: Zygote, tmp_path: Path) -> None:
         zygote.run({}, {str(n): tmp_path for n in range(65)}, entry=ECHO)
     with pytest.raises(ValueError, match="JSON"):
         zygote.run({"x": float("nan")}, {}, entry=ECHO)
+
+
+def test_zygote_that_hangs_is_named_and_replaced(zygote: Zygote, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("audits.confine.supervise.GRACE_SECONDS", 0.3)
+    zygote.start()
+    first = zygote.pid
+    assert first is not None
+    os.kill(first, signal.SIGSTOP)
+    outcome = zygote.run({}, {}, limits=Limits(wall_seconds=0.2), entry=ECHO)
+    assert outcome.error == Message("zygote_failed", {"stage": "run", "reason": "no answer"})
+    assert not alive(first)
+    assert zygote.run({}, {}, entry=ECHO).error is None

@@ -1,0 +1,40 @@
+"""On refusal nothing changes: every row of every table is as before, but for the refusal's own event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from hashlib import sha256
+
+from django.db import connections
+
+# What a refusal may add to, and bookkeeping that no promise is about.
+LEDGER = {"audits_event", "audits_subject_head", "audits_event_text"}
+IGNORED = LEDGER | {"audits_idempotency", "django_session", "audits_leaf", "audits_node", "audits_checkpoint"}
+IGNORED |= {"audits_log_state"}
+
+
+def _digests() -> dict[str, str]:
+    with connections["migrator"].cursor() as cursor:
+        cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
+        tables = sorted({row[0] for row in cursor.fetchall()} - IGNORED)
+        digests = {}
+        for table in tables:
+            cursor.execute(f'SELECT row_to_json(t)::text FROM "{table}" t ORDER BY 1')
+            digests[table] = sha256(repr(cursor.fetchall()).encode()).hexdigest()
+        cursor.execute("SELECT count(*), count(*) FILTER (WHERE outcome = 'refused') FROM audits_event")
+        digests["events"], digests["refusals"] = map(str, cursor.fetchone())
+    return digests
+
+
+@contextmanager
+def unchanged(*, refusals: int) -> Iterator[None]:
+    """Nothing changes inside but exactly this number of new refusal events."""
+    before = _digests()
+    yield
+    after = _digests()
+    added = int(after.pop("events")) - int(before.pop("events"))
+    refused = int(after.pop("refusals")) - int(before.pop("refusals"))
+    changed = sorted(table for table in before if before[table] != after[table])
+    assert not changed, f"a refusal changed {changed}"
+    assert (added, refused) == (refusals, refusals)
