@@ -32,7 +32,7 @@ DATA = Path(env.str("CRIVO_DATA", str(BASE_DIR / ".crivo")))
 
 INSTALLED_APPS = [
     "governance.console.apps.ConsoleAdminConfig",
-    "unfold",
+    "unfold.apps.BasicAppConfig",  # the default one would replace our site by its own
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

@@ -90,7 +90,9 @@ def as_result(data: Mapping[str, Any]) -> CheckResult:
 
     return CheckResult(
         outcome=data["outcome"],
-        metrics=tuple(Metric(**{**item, "undefined": message(item["undefined"])}) for item in data["metrics"]),
+        metrics=tuple(
+            Metric(**{**item, "undefined": message(item["undefined"])}) for item in data["metrics"]
+        ),
         tables=tuple(Table(**item) for item in data["tables"]),
         notes=tuple(Message(**item) for item in data["notes"]),
         error=message(data["error"]),
@@ -160,12 +162,12 @@ def register(
 def request(
     cast: Cast, version: ModelVersion, to: str, by: str = "pipeline", reason: str = REQUEST_REASON
 ) -> Promotion:
-    return request_promotion(
-        command=cast.command(by), version_id=version.id, to=to, reason=reason
-    ).value
+    return request_promotion(command=cast.command(by), version_id=version.id, to=to, reason=reason).value
 
 
-def complete_checks(promotion: Promotion, changed: Mapping[str, Mapping[str, Any]] | None = None) -> Promotion:
+def complete_checks(
+    promotion: Promotion, changed: Mapping[str, Mapping[str, Any]] | None = None
+) -> Promotion:
     """Finish every waiting check of the promotion as a worker would, and let the promotion go on."""
     worker = Command(system_actor("worker", promotion.workspace_id))
     for check in promotion.checks.select_related("run").filter(run__state__in=OPEN):
