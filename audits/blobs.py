@@ -100,14 +100,8 @@ def refer(workspace: UUID, stored: Stored) -> Blob:
 
 @contextmanager
 def opened(workspace: UUID, digest: str) -> Iterator[BinaryIO]:
-    """The bytes for reading, after proving that they still are what their name says. ValueError if not."""
+    """The bytes for reading. Whoever relies on them proves first that they still are what their name says."""
     with _storage().open(name_of(workspace, digest), "rb") as file:
-        hasher = sha256()
-        while chunk := file.read(CHUNK):
-            hasher.update(chunk)
-        if f"sha256:{hasher.hexdigest()}" != digest:
-            raise ValueError(f"the stored bytes are not {digest} any more")
-        file.seek(0)
         yield cast(BinaryIO, file)
 
 

@@ -6,7 +6,7 @@ from django.utils.translation import gettext_lazy as _
 from audits.checks.messages import TEMPLATES
 
 SENTENCES: dict[str, str | Promise] = {
-    **TEMPLATES,
+    **{code: _(text) for code, text in TEMPLATES.items()},  # extracted from audits.checks.messages
     # the door
     "not_permitted": _(
         "You may not do this here: none of your roles (and, with a token, its scopes) permits {action}."
@@ -38,20 +38,29 @@ SENTENCES: dict[str, str | Promise] = {
     "check_pending": _("The check has not finished."),
     "check_run_taken_over": _("Another worker has taken this check over."),
     "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
-    "check_result_malformed": _("The confined process handed back something that is no result (at: {where})."),
+    "check_result_malformed": _(
+        "The confined process handed back something that is no result (at: {where})."
+    ),
     "material_unreadable": _(
         "The {role} ({digest}) cannot be read from the store, or its bytes have changed."
     ),
     # confinement
-    "killed_by_signal": _("The confined process was killed by {signal}."),
-    "out_of_memory": _("The check needed more memory than the {limit} bytes it may use."),
-    "timeout": _("The check took longer than {seconds} seconds and was ended."),
-    "output_too_large": _("The check handed back more than {limit} bytes."),
-    "garbled_output": _("The confined process handed back something unreadable."),
-    "confinement_unavailable": _(
-        "This machine cannot confine the check as the policy demands: {missing} is missing."
+    "killed_by_signal": _(
+        "The confined process was ended by {signal}: a library crashed, or the file tried what is forbidden."
     ),
-    "zygote_failed": _("The process that confines checks could not be started: {reason}"),
+    "out_of_memory": _("The check needed more than the {memory_bytes} bytes of memory it may use."),
+    "timeout": _(
+        "The check took longer than the {seconds} seconds ({kind} time) it may take, and was ended."
+    ),
+    "output_too_large": _("The check handed back more than {limit_bytes} bytes."),
+    "garbled_output": _("The confined process handed back something unreadable ({reason})."),
+    "confinement_unavailable": _(
+        "This machine cannot confine the check at level {required_level}: {missing} is missing. Nothing was loaded."
+    ),
+    "digest_mismatch": _(
+        "The stored bytes of {file} have the digest {found}, not {expected}. Nothing was loaded."
+    ),
+    "zygote_failed": _("The process that confines checks could not be used ({stage}): {reason}"),
 }
 
 VERBS = {

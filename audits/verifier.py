@@ -169,8 +169,12 @@ def _strict_integer(digits: str) -> int | float:
     return value if abs(value) <= _SAFE_INTEGER else float(digits)
 
 
-def _leave_fast_path(_: str) -> Any:
-    raise _SlowPath
+def _fast_float(digits: str) -> float:
+    """Without an exponent and a final .0, Python's shortest digits are ECMAScript's."""
+    value = float(digits)
+    if repr(value) != digits or "e" in digits or digits.endswith(".0"):
+        raise _SlowPath
+    return value
 
 
 def _refuse_constant(name: str) -> Any:
@@ -184,9 +188,7 @@ def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     return result
 
 
-_FAST = json.JSONDecoder(
-    parse_float=_leave_fast_path, parse_int=_fast_integer, parse_constant=_refuse_constant
-)
+_FAST = json.JSONDecoder(parse_float=_fast_float, parse_int=_fast_integer, parse_constant=_refuse_constant)
 _STRICT = json.JSONDecoder(
     parse_int=_strict_integer, parse_constant=_refuse_constant, object_pairs_hook=_unique
 )
@@ -196,14 +198,16 @@ _fast_encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(
 def _canonical_at(text: str, start: int) -> tuple[Any, int]:
     """The value that begins at `start` and where it ends; CanonicalError unless that stretch is canonical.
 
-    The C encoder agrees with RFC 8785 as long as there is no float, no integer of more than 15 digits and no
-    character beyond the BMP (RFC 8785 sorts names by UTF-16 units, Python by code points); else ours decides.
+    The C encoder agrees with RFC 8785 as long as there is no float with an exponent, no integer of more than
+    15 digits and no character beyond the BMP (RFC 8785 sorts names by UTF-16 units, Python by code points);
+    else ours decides.
     """
     try:
         try:
             value, end = _FAST.raw_decode(text, start)
             stretch = text[start:end]
-            if (stretch.isascii() or max(stretch) <= "\uffff") and _fast_encode(value) == stretch:
+            shallow = stretch.count("{") + stretch.count("[") <= _MAX_DEPTH
+            if shallow and (stretch.isascii() or max(stretch) <= "\uffff") and _fast_encode(value) == stretch:
                 stretch.encode()
                 return value, end
         except _SlowPath:
@@ -297,10 +301,10 @@ def verify_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes],
 
 def verify_consistency(size1: int, size2: int, root1: bytes, root2: bytes, proof: Sequence[bytes]) -> bool:
     """RFC 9162 §2.1.4.2: whether tree 1 is a prefix of tree 2. An empty tree 1 proves nothing: False."""
-    if not 0 < size1 <= size2 or not _all_hashes(root1, root2, *proof):
-        return False
-    if size1 == size2:
+    if 0 < size1 == size2:
         return not proof and root1 == root2
+    if not 0 < size1 < size2 or not _all_hashes(root1, root2, *proof):
+        return False
     path = list(proof)
     if size1 & (size1 - 1) == 0:
         path.insert(0, root1)
@@ -584,7 +588,10 @@ def salted(salt: bytes, data: bytes) -> bytes:
 
 def pseudonym(salt: bytes, kind: str, identifier: str) -> bytes:
     """SHA-256(salt ‖ canonical JSON [kind, id]); a workspace is of the kind "workspace"."""
-    return salted(salt, canonical([kind, identifier]))
+    try:
+        return salted(salt, f"[{_encode_string(kind)},{_encode_string(identifier)}]".encode())
+    except UnicodeEncodeError as error:
+        raise CanonicalError("a lone surrogate is not text") from error
 
 
 class Envelope(NamedTuple):
@@ -1338,14 +1345,19 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
         )
     earlier = None if previous is None else _checkpoint(previous, key, report, "the earlier checkpoint")
     walk = _Walk(folder, checkpoint, manifest, report)
-    with folder.open("events.jsonl") as handle:
-        try:
+    try:
+        with folder.open("events.jsonl") as handle:
             root = walk.run(_Lines(handle, report), earlier)
-        except _BrokenBundle as error:
-            report.problem("bundle_malformed", f"{error}; everything from here on is unchecked", error.index)
-            return report
-        except OSError as error:
-            raise UnreadableError(f"events.jsonl cannot be read: {error.strerror}") from error
+    except _BrokenBundle as error:
+        report.problem("bundle_malformed", f"{error}; everything from here on is unchecked", error.index)
+        return report
+    except (UnreadableError, OSError) as error:
+        if report.verified:
+            raise UnreadableError(str(error)) from error
+        # Something is already known to be wrong, a forged size for instance: that must not become
+        # "unreadable".
+        report.problem("unreadable", f"{error}; everything from here on is unchecked")
+        return report
     if root != checkpoint.root:
         report.problem(
             "root_differs",

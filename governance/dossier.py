@@ -68,9 +68,7 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
     """Judge the promotion as it stands. Reads only."""
     policy = promotion.policy.body
     runs = [check.run for check in promotion.checks.select_related("run")]
-    evidence = [
-        Evidence(run.result, run.result_digest, run.finished_at, run.input["semantics"]) for run in runs
-    ]
+    evidence = [Evidence(run.result, run.finished_at) for run in runs]
     lines = judge(policy, evidence, not_before=now - duration(policy["evidence_max_age"]))
     if not all(run.finished for run in runs):
         return Dossier(lines, runs, "")

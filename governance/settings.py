@@ -174,7 +174,7 @@ SESSION_COOKIE_SECURE = CSRF_COOKIE_SECURE = env.bool("CRIVO_HTTPS", False)
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["governance.api.authentication.TokenAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["governance.api.permissions.Authenticated"],
-    "DEFAULT_PARSER_CLASSES": ["rest_framework.parsers.JSONParser"],
+    "DEFAULT_PARSER_CLASSES": ["audits.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "EXCEPTION_HANDLER": "audits.api.problems.handle",

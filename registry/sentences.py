@@ -6,7 +6,7 @@ SENTENCES = {
     "name_invalid": _(
         "The name {name} is not accepted: lower case letters, digits, dot, underscore and hyphen, at most 200."
     ),
-    "digest_mismatch": _(
+    "upload_digest_mismatch": _(
         "The bytes that arrived have the digest {found}, not the announced {expected}. Send the file again."
     ),
     "column_not_in_data": _("The column {column} is not in {dataset}. It has: {known}."),
@@ -19,20 +19,23 @@ SENTENCES = {
     "dataset_version_unknown": _("There is no dataset version {reference}. Register it first."),
     "dataset_format_unknown": _("The data format {format} is not known. Known: {known}."),
     "parquet_expected": _("This is no Parquet file: it does not begin with PAR1."),
-    "csv_empty": _("The CSV file is empty: a header line with column names is expected."),
-    "csv_no_rows": _("The CSV file has a header and no rows."),
-    "csv_ragged": _("Line {line} of the CSV file has {found} cells where the header has {expected}."),
-    "csv_column_without_name": _("Column {position} of the CSV file has no name."),
-    "csv_duplicate_column": _("The CSV file has two columns named {column}."),
-    "csv_too_many_columns": _("The CSV file has {columns} columns; at most {limit} are accepted."),
-    "csv_not_utf8": _("The CSV file is not UTF-8 text (near byte {position} of a block)."),
-    "csv_malformed": _("The CSV file cannot be read: {reason}."),
+    "upload_csv_empty": _("The CSV file is empty: a header line with column names is expected."),
+    "upload_csv_no_rows": _("The CSV file has a header and no rows."),
+    "upload_csv_row_length": _(
+        "Line {line} of the CSV file has {found} cells where the header has {expected}."
+    ),
+    "upload_csv_column_without_name": _("Column {position} of the CSV file has no name."),
+    "upload_csv_duplicate_column": _("The CSV file has two columns named {column}."),
+    "upload_csv_too_many_columns": _("The CSV file has {columns} columns; at most {limit} are accepted."),
+    "upload_csv_not_text": _("The CSV file is not UTF-8 text (near byte {position} of a block)."),
+    "upload_csv_unreadable": _("The CSV file cannot be read: {reason}."),
     "metadata_missing": _("The metadata must declare {name}."),
     "metadata_invalid": _("The metadata is not valid: {reason}"),
     "author_unknown": _("The author {name} is not known here, or nobody stands behind this token."),
     "lineage_not_an_object": _("A lineage event is a JSON object."),
     "lineage_names_nothing": _("The lineage event names no job, run or dataset."),
     "lineage_schema_url_missing": _("The event has no schemaURL; accepted."),
+    "lineage_nul_replaced": _("The event had NUL characters; they were replaced."),
     "lineage_event_time_missing": _("The event has no readable eventTime; the time of arrival was taken."),
     "lineage_time_zone_missing": _("The eventTime has no time zone; UTC was assumed."),
     "node_unknown": _("There is no lineage node {node}."),

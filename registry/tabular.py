@@ -50,6 +50,15 @@ class _Kind:
         return self.ORDER[self.rank]
 
 
+def look(stream: BinaryIO, format_: str) -> Profile | Unprocessable:
+    """What a dataset file holds, or the refusal, as a value: it is looked at before the service's transaction begins,
+    and refused inside, where the refusal becomes part of the trail."""
+    try:
+        return profile(stream, format_)
+    except Unprocessable as refusal:
+        return refusal
+
+
 def profile(stream: BinaryIO, format_: str) -> Profile:
     """Rows and columns of a dataset file; Unprocessable names the line and the column that is wrong."""
     if format_ == "csv":
@@ -67,9 +76,9 @@ def _profile_csv(stream: BinaryIO) -> Profile:
     try:
         return _read(csv.reader(text, strict=True))
     except UnicodeDecodeError as error:
-        raise Unprocessable("csv_not_utf8", field="file", position=error.start) from error
+        raise Unprocessable("upload_csv_not_text", field="file", position=error.start) from error
     except csv.Error as error:
-        raise Unprocessable("csv_malformed", field="file", reason=str(error)) from error
+        raise Unprocessable("upload_csv_unreadable", field="file", reason=str(error)) from error
     finally:
         text.detach()
 
@@ -77,15 +86,17 @@ def _profile_csv(stream: BinaryIO) -> Profile:
 def _read(reader: Iterator[list[str]]) -> Profile:
     header = next((row for row in reader if row), None)
     if header is None:
-        raise Unprocessable("csv_empty", field="file")
+        raise Unprocessable("upload_csv_empty", field="file")
     names = [name.strip() for name in header]
     if len(names) > MAX_COLUMNS:
-        raise Unprocessable("csv_too_many_columns", field="file", columns=len(names), limit=MAX_COLUMNS)
+        raise Unprocessable(
+            "upload_csv_too_many_columns", field="file", columns=len(names), limit=MAX_COLUMNS
+        )
     for position, name in enumerate(names, start=1):
         if not name:
-            raise Unprocessable("csv_column_without_name", field="file", position=position)
+            raise Unprocessable("upload_csv_column_without_name", field="file", position=position)
         if names.index(name) != position - 1:
-            raise Unprocessable("csv_duplicate_column", field="file", column=name)
+            raise Unprocessable("upload_csv_duplicate_column", field="file", column=name)
     kinds = [_Kind() for _ in names]
     rows = 0
     for row in reader:
@@ -93,10 +104,12 @@ def _read(reader: Iterator[list[str]]) -> Profile:
             continue
         if len(row) != len(names):
             line = getattr(reader, "line_num", rows + 2)
-            raise Unprocessable("csv_ragged", field="file", line=line, found=len(row), expected=len(names))
+            raise Unprocessable(
+                "upload_csv_row_length", field="file", line=line, found=len(row), expected=len(names)
+            )
         for kind, cell in zip(kinds, row, strict=True):
             kind.see(cell)
         rows += 1
     if rows == 0:
-        raise Unprocessable("csv_no_rows", field="file")
+        raise Unprocessable("upload_csv_no_rows", field="file")
     return Profile(rows, [{"name": name, "type": kind.name} for name, kind in zip(names, kinds, strict=True)])

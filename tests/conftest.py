@@ -102,6 +102,9 @@ def reset_database() -> None:
         cursor.execute(f"BEGIN; {off}; TRUNCATE {', '.join(tables)} RESTART IDENTITY CASCADE; {on}; COMMIT")
 
 
+# Every test may look through the migrator, too: to check what the service cannot see, and to clean up.
+TransactionTestCase._databases_names = classmethod(lambda cls, include_mirrors=True: ["default"])  # type: ignore[attr-defined]
+TransactionTestCase._validate_databases = classmethod(lambda cls: frozenset({"default", "migrator"}))  # type: ignore[attr-defined]
 TransactionTestCase._fixture_teardown = lambda self: reset_database()  # type: ignore[method-assign]
 
 

@@ -20,7 +20,7 @@ def _digests() -> dict[str, str]:
         tables = sorted({row[0] for row in cursor.fetchall()} - IGNORED)
         digests = {}
         for table in tables:
-            cursor.execute(f'SELECT row_to_json(t)::text FROM "{table}" t ORDER BY 1')
+            cursor.execute(f"SELECT (to_jsonb(t) - 'last_used_at')::text FROM {table} t ORDER BY 1")
             digests[table] = sha256(repr(cursor.fetchall()).encode()).hexdigest()
         cursor.execute("SELECT count(*), count(*) FILTER (WHERE outcome = 'refused') FROM audits_event")
         digests["events"], digests["refusals"] = map(str, cursor.fetchone())

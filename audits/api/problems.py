@@ -6,7 +6,7 @@ import logging
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
-from django.db import DatabaseError
+from django.db import DataError, InterfaceError, OperationalError
 from django.http import Http404, HttpRequest, JsonResponse
 from django.utils.translation import gettext as _
 from rest_framework import exceptions, status
@@ -68,7 +68,11 @@ def handle(error: Exception, context: dict[str, Any]) -> Response | None:
         return respond(404, Message("not_found", {"kind": "", "name": ""}))
     if isinstance(error, PermissionDenied):
         return respond(403, Message("not_permitted", {"action": ""}))
-    if isinstance(error, DatabaseError):
+    if isinstance(error, RecursionError):
+        return respond(400, Message("malformed", {"reason": _("nested too deeply")}))
+    if isinstance(error, DataError):
+        return respond(400, Message("invalid", {"reason": _("a value cannot be stored")}))
+    if isinstance(error, OperationalError | InterfaceError):
         log.exception("database error")
         return respond(503, Message("database_unavailable"))
     if isinstance(error, exceptions.APIException):

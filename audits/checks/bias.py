@@ -271,7 +271,7 @@ def _notes(attribute: str, found: Disparity, inputs: CheckInput) -> Iterator[Mes
 
 
 def _tests(tested: list[tuple[str, Counts]]) -> Table:
-    """Is the decision independent of the group? Pearson's test per attribute and intersection, Holm over all of them."""
+    """Is the decision independent of the group? Pearson's test per attribute and intersection, Holm over all."""
     from scipy.special import chdtrc  # lighter than scipy.stats
 
     known = [(attribute, found) for attribute, counts in tested if (found := selection_chi_square(counts))]

@@ -1,7 +1,8 @@
 """Rates per group and their spread across groups, from counts alone. 0/0 is NaN here and `undefined` outside, never 0.
 
-Definitions as in Hardt et al. 2016 (equalized odds, equal opportunity), Feldman et al. 2015 (impact ratio), Chouldechova
-2017 (predictive parity) and Berk et al. 2021 (treatment equality), always relative to the favourable decision.
+Definitions as in Hardt et al. 2016 (equalized odds, equal opportunity), Feldman et al. 2015 (impact ratio),
+Chouldechova 2017 (predictive parity) and Berk et al. 2021 (treatment equality),
+always relative to the favourable decision.
 Spread over more than two groups is largest minus smallest (difference) and smallest over largest (ratio).
 """
 
@@ -37,7 +38,8 @@ CHUNK_CELLS = 4_000_000
 
 
 def _sum(counts: npt.NDArray[np.int64], cells: tuple[int, ...]) -> npt.NDArray[np.int64]:
-    return counts[..., list(cells)].sum(axis=-1)
+    total: npt.NDArray[np.int64] = counts[..., list(cells)].sum(axis=-1)
+    return total
 
 
 def _divide(top: npt.NDArray[np.int64], bottom: npt.NDArray[np.int64]) -> Floats:

@@ -20,11 +20,12 @@ def execute(check_input: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str
     """
     try:
         result = _run(CheckInput.from_json(check_input), files)
-        return plain(result.to_json())
+        answer: dict[str, Any] = plain(result.to_json())
+        return answer
     except CheckError as error:
         return _errored(error.message)
     except MemoryError:
-        return _errored(Message("out_of_memory"))
+        return _errored(Message("check_out_of_memory"))
     except (Exception, SystemExit) as error:
         return _errored(Message("check_crashed", {"exception": type(error).__name__, "where": _where(error)}))
 

@@ -76,7 +76,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             _share(
                 "sensitive_attribution_share",
                 phi,
-                lambda means, place=features.index(name): means[..., place],
+                _column(features.index(name)),
                 inputs.seed,
                 attribute=name,
             )
@@ -111,7 +111,14 @@ def explain(
         rows, behind = rows_within(route, min(max_rows, len(evaluation)), min(background_rows, len(training)))
         background = _sample(training, behind, seed, "background")
         explained = _sample(evaluation, rows, seed, "explained")
-        found = route.explain(background, explained)
+        try:
+            found = route.explain(background, explained)
+        except (CheckError, MemoryError):
+            raise
+        except Exception as failure:
+            # an explainer that does not know this model; the last route knows every model
+            notes.append(Message("route_failed", {"route": route.name, "problem": type(failure).__name__}))
+            continue
         if found is None:
             notes.append(Message("route_not_attributable", {"route": route.name}))
             continue
@@ -148,6 +155,10 @@ def digest(frame: pd.DataFrame, columns: tuple[str, ...]) -> str:
     """sha256 of the rows as CSV with shortest exact numbers: the same rows, the same digest, on any machine."""
     text = frame[list(columns)].to_csv(index=False, lineterminator="\n")
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def _column(place: int) -> Callable[[Floats], Any]:
+    return lambda means: means[..., place]
 
 
 def _share(

@@ -48,11 +48,13 @@ class Materials:
         return self._model
 
     def column(self, role: str, name: str, reader: str) -> pd.Series:
-        """One column, or CheckError `column_missing` naming it; `reader` says who wanted it."""
+        """One column; `reader` says who wants it. Raises `target_missing` or `column_missing`, naming it."""
         frame = self.frame(role)
-        if name not in frame.columns:
-            raise CheckError("column_missing", columns=name, reader=reader)
-        return frame[name]
+        if name in frame.columns:
+            return frame[name]
+        if reader == "target":
+            raise CheckError("target_missing", role=role, column=name)
+        raise CheckError("column_missing", columns=name, reader=reader)
 
     def truth(self, role: str, classes: tuple[str, ...]) -> Codes:
         """The target as positions in `classes`, shape (rows,), every row known.
@@ -87,7 +89,7 @@ class Materials:
             raise CheckError("target_not_numeric", role=role, column=target)
         if bool(column.isna().any()):
             raise CheckError("target_missing_values", role=role, column=target, rows=int(column.isna().sum()))
-        values = column.to_numpy(dtype=np.float64)
+        values: npt.NDArray[np.float64] = column.to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             raise CheckError("column_not_finite", column=target)
         return values

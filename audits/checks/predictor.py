@@ -212,6 +212,11 @@ def guarded(call: Callable[[], Any], predictor: Predictor, frame: pd.DataFrame, 
             raise CheckError(
                 "model_rejects_missing", method=method, problem=problem, columns=listed(holes)
             ) from None
+        texts = [name for name in predictor.features if not pd.api.types.is_numeric_dtype(frame[name].dtype)]
+        if texts:  # one bad cell turns a column of numbers into text
+            raise CheckError(
+                "model_rejects_text", method=method, problem=problem, columns=listed(texts)
+            ) from None
         raise CheckError("model_cannot_predict", method=method, problem=problem) from None
 
 

@@ -32,7 +32,9 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
         notes += _findings(frame, role)
         rows += _columns(frame, role, materials.semantics.sensitive_columns)
     mismatches = _mismatches(materials.frame("training"), materials.frame("evaluation"))
-    metrics.append(Metric("schema_mismatches", float(len(mismatches)), n=len(mismatches)))
+    columns = {*materials.frame("training").columns, *materials.frame("evaluation").columns}
+    counts = {"columns": len(columns)}
+    metrics.append(Metric("schema_mismatches", float(len(mismatches)), denominators=counts))
     notes += mismatches
     header = ("dataset", "column", "type", "missing", "distinct", "minimum", "maximum")
     return CheckResult("completed", tuple(metrics), (Table("columns", header, tuple(rows)),), tuple(notes))

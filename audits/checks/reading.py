@@ -54,7 +54,7 @@ def _read_csv(file: BinaryIO, role: str) -> pd.DataFrame:
             io.StringIO(text), sep=separator, index_col=False, low_memory=False, skip_blank_lines=True
         )
     except (pd.errors.ParserError, pd.errors.EmptyDataError, ValueError) as error:
-        raise CheckError("csv_malformed", role=role, line=0, problem=type(error).__name__) from None
+        raise CheckError("csv_unparsed", role=role, problem=type(error).__name__) from None
 
 
 def _scan(text: str, role: str) -> str:

@@ -75,7 +75,9 @@ def _message(value: Any) -> Message:
     given = _members(value, "message", {"code", "params"})
     if not isinstance(given["params"], dict):
         raise MalformedResult("message")
-    return Message(_text(given["code"], "message"), {_text(k, "message"): _json(v) for k, v in given["params"].items()})
+    return Message(
+        _text(given["code"], "message"), {_text(k, "message"): _json(v) for k, v in given["params"].items()}
+    )
 
 
 def _json(value: Any, depth: int = 0) -> Any:

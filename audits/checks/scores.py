@@ -116,7 +116,7 @@ def _bootstrap(
 
 
 def roc_auc(truth: npt.NDArray[np.bool_], scores: Floats, level: float) -> Figure:
-    """Area under the ROC curve, ties counted half, with DeLong's variance (DeLong 1988; ranks as in Sun and Xu 2014)."""
+    """Area under the ROC curve, ties half, with DeLong's variance (DeLong 1988; ranks as in Sun and Xu 2014)."""
     positives, negatives = int(truth.sum()), int((~truth).sum())
     n = positives + negatives
     if not positives or not negatives:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from audits.checks.contract import CheckError
@@ -101,7 +102,7 @@ def _sensitive(declared: Any) -> tuple[Sensitive, ...]:
         if not isinstance(raw, (list, tuple)):
             raise CheckError("semantics_invalid", field=field, value=str(raw)[:40])
         edges = tuple(edge for value in raw if (edge := _number(value, field)) is not None)
-        if len(edges) != len(raw) or any(low >= high for low, high in zip(edges, edges[1:], strict=False)):
+        if len(edges) != len(raw) or any(low >= high for low, high in pairwise(edges)):
             raise CheckError("semantics_invalid", field=field, value=str(raw)[:40])
         items.append(Sensitive(str(column), use, edges))
     return tuple(items)

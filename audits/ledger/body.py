@@ -4,9 +4,9 @@
     rest      everything else; what is personal only as a salted commitment (LGPD Art. 18, GDPR Art. 17)
     envelope  the leaf: pseudonyms, number and previous entry of the subject, salted digests of head and rest
 
-The forms are fixed by the stand-alone verifier; here they are built, and refused where they could not be verified.
-A salt has 16 random bytes. Head and rest take a new one per event, a text one per text; a subject and a workspace
-keep one for life, because their pseudonym must be the same in every entry.
+The forms are fixed by the stand-alone verifier; here they are built, and refused where they could not be
+verified. A salt has 16 random bytes. Head and rest take a new one per event, a text one per text; a subject
+and a workspace keep one for life, because their pseudonym must be the same in every entry.
 """
 
 from __future__ import annotations
@@ -54,7 +54,8 @@ __all__ = [
 
 _COMMITMENT = re.compile(r"[0-9a-f]{64}")
 _VERB = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)+")
-# The manifest, tiles and punctuation of a line take little; a rest of this size leaves a line readable by all.
+# The manifest, tiles and punctuation of a line take little; a rest of this size leaves a line readable by
+# all.
 _MAX_REST = MAX_LINE // 2
 
 
@@ -68,7 +69,9 @@ class Actor:
 
 @dataclass(frozen=True)
 class Subject:
-    """What the event is about. `label` must not be personal (use a text for those); `digest` is `sha256:<hex>`."""
+    """What the event is about. `label` must not be personal (use a text for those); `digest` is
+    `sha256:<hex>`.
+    """
 
     kind: str
     id: str
@@ -103,11 +106,13 @@ class Evidence:
 
 @dataclass(frozen=True)
 class EventFields:
-    """One event. `at` is aware; `previous` is the digest (64 hex) of the subject's previous entry, None for number 1.
+    """One event. `at` is aware; `previous` is the digest (64 hex) of the subject's previous entry, None for
+    number 1.
 
     `commitments` stand for texts that are personal or typed by people, by name (`reason`, `comment`,
-    `subject_label` …; see `text_commitment`): texts and salts are kept outside the entry, so that they can go. `before`/`after` are digests of the subject's governed state, `detail` any JSON that is not
-    personal. Numbers in it follow RFC 8785: integers up to 2^53-1, finite floats.
+    `subject_label` …; see `text_commitment`): texts and salts are kept outside the entry, so that they can
+    go. `before`/`after` are digests of the subject's governed state, `detail` any JSON that is not personal.
+    Numbers in it follow RFC 8785: integers up to 2^53-1, finite floats.
     """
 
     event_id: UUID
@@ -243,7 +248,9 @@ def build_rest(fields: EventFields) -> bytes:
 
 
 def build(fields: EventFields, salts: Salts) -> Body:
-    """Head, rest and envelope of an event. Raises ValueError (CanonicalError included) for what cannot be verified."""
+    """Head, rest and envelope of an event. Raises ValueError (CanonicalError included) for what cannot be
+    verified.
+    """
     head, rest = build_head(fields), build_rest(fields)
     envelope = canonical(
         {

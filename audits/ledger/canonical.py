@@ -10,5 +10,5 @@ __all__ = ["CanonicalError", "canonical", "digest", "parse_canonical"]
 
 
 def digest(value: object) -> str:
-    """`sha256:<hex>` over the canonical JSON of a value: the digest before and after a change, of a policy …"""
+    """`sha256:<hex>` over the canonical JSON of a value, such as a state before and after a change."""
     return f"sha256:{sha256(canonical(value)).hexdigest()}"

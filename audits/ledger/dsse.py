@@ -41,7 +41,9 @@ class DsseError(ValueError):
 
 
 def pae(payload: bytes, payload_type: str) -> bytes:
-    """Pre-authentication encoding: what is signed, so that type and payload cannot be shifted into each other."""
+    """Pre-authentication encoding: what is signed, so that type and payload cannot be shifted into each
+    other.
+    """
     kind = payload_type.encode()
     return b"DSSEv1 %d %b %d %b" % (len(kind), kind, len(payload), payload)
 
@@ -69,8 +71,8 @@ def verify(
 ) -> tuple[bytes, list[str]]:
     """The payload and the thumbprints of the keys that signed it.
 
-    `keyid` is only a hint (DSSE): every key is tried on every signature. Raises DsseError for a malformed envelope or
-    another payload type, SignatureMismatchError when none of the keys signed.
+    `keyid` is only a hint (DSSE): every key is tried on every signature. Raises DsseError for a malformed
+    envelope or another payload type, SignatureMismatchError when none of the keys signed.
     """
     try:
         payload = _decode(envelope["payload"])
@@ -138,7 +140,9 @@ def jwk(key: ec.EllipticCurvePublicKey) -> dict[str, Any]:
 
 
 def public_key(document: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
-    """The key of a P-256 JWK. DsseError if it is none, if its point is not on the curve or its kid is not its own."""
+    """The key of a P-256 JWK. DsseError if it is none, if its point is not on the curve or its kid is not its
+    own.
+    """
     try:
         if document["kty"] != "EC" or document["crv"] != "P-256":
             raise DsseError("the key is not on P-256")
@@ -151,7 +155,9 @@ def public_key(document: Mapping[str, Any]) -> ec.EllipticCurvePublicKey:
     return key
 
 
-def _coordinate(text: str) -> int:
+def _coordinate(text: object) -> int:
+    if not isinstance(text, str):
+        raise DsseError("a coordinate is base64url text")
     data = base64.b64decode(text.replace("-", "+").replace("_", "/") + "=", validate=True)
     if len(data) != 32:
         raise DsseError("a coordinate of P-256 has 32 bytes")
@@ -168,7 +174,9 @@ class PublishedKey:
 
 
 def jwks(keys: Sequence[PublishedKey]) -> dict[str, Any]:
-    """The JWKS document; `nbf` and `exp` bound when a key may have signed. Retired keys stay, to verify old ones."""
+    """The JWKS document; `nbf` and `exp` bound when a key may have signed. Retired keys stay, to verify old
+    ones.
+    """
     return {
         "keys": [
             {**jwk(item.key), "nbf": item.since, **({} if item.until is None else {"exp": item.until})}

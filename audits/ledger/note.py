@@ -66,7 +66,9 @@ class SignerKey:
     """An Ed25519 signer key in memory; `skey` form: PRIVATE+KEY+name+hash+base64(0x01 ‖ 32-byte seed)."""
 
     def __init__(self, name: str, seed: bytes) -> None:
-        """Raises NoteError for a name no signature line can hold, ValueError for a seed that has not 32 bytes."""
+        """Raises NoteError for a name no signature line can hold, ValueError for a seed that has not 32
+        bytes.
+        """
         check_key_name(name)
         self._seed = bytes(seed)
         self._key = Ed25519PrivateKey.from_private_bytes(self._seed)
@@ -131,8 +133,9 @@ def sign_note(text: str, *signers: NoteSigner, keep: Sequence[Signature] = ()) -
 
 
 def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner, *witnesses: NoteSigner) -> bytes:
-    """The signed checkpoint. The signer's name is the log's origin; never sign what forks the log: that is for the
-    caller to rule out, before calling."""
+    """The signed checkpoint. The signer's name is the log's origin; never sign what forks the log: that is
+    for the caller to rule out, before calling.
+    """
     if checkpoint.origin != signer.vkey.name:
         raise NoteError("the signer's name must be the origin of the log")
     if not 0 <= checkpoint.size <= MAX_SIZE or len(checkpoint.root) != 32:
@@ -147,7 +150,8 @@ def make_receipt(
 ) -> bytes:
     """A tlog-proof for the leaf hash `leaf`. `extra` = the entry makes it verifiable on its own.
 
-    Raises SignatureMismatchError when the proof does not lead to the checkpoint's root: no receipt leaves that fails.
+    Raises SignatureMismatchError when the proof does not lead to the checkpoint's root: no receipt leaves
+    that fails.
     """
     state = Checkpoint.parse(parse_note(checkpoint)[0])
     if not verify_inclusion(leaf, index, state.size, proof, state.root):

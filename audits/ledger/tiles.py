@@ -1,7 +1,7 @@
 """Writing a verifiable export: C2SP tlog-tiles, the disclosed events and the manifest, in one pass.
 
-Memory: one tile per level and one entry bundle, whatever the size of the log (and one bundle holds 256 entries).
-Nothing here reads the database: the caller streams the log in order and says what may be disclosed.
+Memory: one tile per level and one entry bundle, whatever the size of the log (and one bundle holds 256
+entries). Nothing here reads the database: the caller streams the log in order and says what may be disclosed.
 """
 
 from __future__ import annotations
@@ -46,7 +46,9 @@ __all__ = [
 
 
 def expected_tiles(size: int) -> dict[int, tuple[int, int]]:
-    """Per tile level: how many full tiles a log of `size` entries has and how wide the partial one is (0: none)."""
+    """Per tile level: how many full tiles a log of `size` entries has and how wide the partial one is (0:
+    none).
+    """
     shape = {}
     for level in range(8):
         hashes = size >> 8 * level
@@ -111,7 +113,9 @@ class TileWriter:
 
 
 def write_tiles(folder: Path, entries: Iterable[bytes], size: int) -> bytes:
-    """Write the first `size` entries as tiles and bundles below `folder`; the root. ValueError if there are fewer."""
+    """Write the first `size` entries as tiles and bundles below `folder`; the root. ValueError if there are
+    fewer.
+    """
     writer = TileWriter(folder)
     for entry in islice(entries, size):
         writer.add(entry)
@@ -122,10 +126,11 @@ def write_tiles(folder: Path, entries: Iterable[bytes], size: int) -> bytes:
 
 @dataclass(frozen=True)
 class Disclosure:
-    """What an entry commits to. `head` and `rest` are the canonical bytes it was built from; salts have 16 bytes.
+    """What an entry commits to. `head` and `rest` are the canonical bytes it was built from; salts have 16
+    bytes.
 
-    `rest` and `rest_salt` may be None where they are not handed out; `texts` maps a name to (text, salt) and holds
-    only those the reader may see and that are not erased.
+    `rest` and `rest_salt` may be None where they are not handed out; `texts` maps a name to (text, salt) and
+    holds only those the reader may see and that are not erased.
     """
 
     head: bytes
@@ -138,7 +143,8 @@ class Disclosure:
 
 
 def event_line(index: int, disclosure: Disclosure, *, with_rest: bool) -> bytes:
-    """One line of events.jsonl with its newline. ValueError where the rest is wanted and not there, or too long.
+    """One line of events.jsonl with its newline. ValueError where the rest is wanted and not there, or too
+    long.
 
     Head and rest go in as the bytes that were committed to, never written anew.
     """
@@ -209,13 +215,15 @@ def write_export(
 ) -> dict[str, Any]:
     """Write a verifiable export into the empty `folder`; the manifest (export.json) as it was written, last.
 
-    `events` gives every envelope of the log in order with what may be disclosed of it, None outside the scope.
-    `scope` and `filter` have the forms of `verifier.Scope` and `verifier.Filter`; both None with `choose`, for an
-    export that cannot prove its completeness. `stated` is free JSON (query, parameters, time zone …) and is marked as
-    not proved. `progress` is called with the number of entries done after every bundle.
+    `events` gives every envelope of the log in order with what may be disclosed of it, None outside the
+    scope. `scope` and `filter` have the forms of `verifier.Scope` and `verifier.Filter`; both None with
+    `choose`, for an export that cannot prove its completeness. `stated` is free JSON (query, parameters, time
+    zone …) and is marked as not proved. `progress` is called with the number of entries done after every
+    bundle.
 
-    Raises ValueError, and leaves no export.json, when the entries do not hash to the checkpoint, the checkpoint is
-    not signed by `vkey` (SignatureMismatchError), or something that is to be disclosed is missing.
+    Raises ValueError, and leaves no export.json, when the entries do not hash to the checkpoint, the
+    checkpoint is not signed by `vkey` (SignatureMismatchError), or something that is to be disclosed is
+    missing.
     """
     state = verify_checkpoint(checkpoint, VerifierKey.parse(vkey))
     chooser = _Chooser(scope, filter, choose)

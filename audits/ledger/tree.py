@@ -1,8 +1,9 @@
 """Growing the Merkle tree and proving things about it (RFC 6962 §2.1).
 
-Only complete nodes exist: node (level, index) is the hash over the leaves [index·2^level, (index+1)·2^level), level 0
-being the leaf hashes. They never change once written, so they can be stored in an append-only table and served from
-any cache. What is incomplete, the right edge, is recomputed from at most one stored node per level.
+Only complete nodes exist: node (level, index) is the hash over the leaves [index·2^level, (index+1)·2^level),
+level 0 being the leaf hashes. They never change once written, so they can be stored in an append-only table
+and served from any cache. What is incomplete, the right edge, is recomputed from at most one stored node per
+level.
 
 Errors: a ValueError where index or sizes lie outside the tree; whatever `node` raises passes through.
 """
@@ -67,7 +68,7 @@ class CompactTree:
         return nodes
 
     def extend(self, leaves: Iterable[bytes]) -> list[Node]:
-        """Add leaf hashes; all nodes they complete, in an order in which children come before their parents."""
+        """Add leaf hashes; all nodes they complete, children before their parents."""
         return [node for leaf in leaves for node in self.append(leaf)]
 
     def root(self) -> bytes:
@@ -77,7 +78,8 @@ class CompactTree:
 def _peaks(start: int, end: int, node: NodeReader) -> list[bytes]:
     """Roots of the complete subtrees that make up the leaves [start, end), largest first.
 
-    `start` is a multiple of the largest power of two not above the width: true for every subtree RFC 6962 cuts.
+    `start` is a multiple of the largest power of two not above the width: true for every subtree RFC 6962
+    cuts.
     """
     peaks, width = [], end - start
     if start < 0 or width < 0:
@@ -120,14 +122,16 @@ def consistency_proof(size1: int, size2: int, node: NodeReader) -> list[bytes]:
         raise ValueError(f"a tree of {size1} leaves is no earlier state of one of {size2}")
     if size1 == size2:
         return []
-    # The proof begins with the largest subtree that ends exactly where the old tree ended. If that is the whole old
-    # tree (its size is a power of two), the verifier has its hash already and it is left out.
+    # The proof begins with the largest subtree that ends exactly where the old tree ended. If that is the
+    # whole old tree (its size is a power of two), the verifier has its hash already and it is left out.
     trailing = (size1 & -size1).bit_length() - 1
     return _proof(size1 - (1 << trailing), size1, size2, node, whole=size1 != 1 << trailing)
 
 
 def _proof(low: int, high: int, size: int, node: NodeReader, *, whole: bool) -> list[bytes]:
-    """Siblings on the way from the subtree [low, high) up to the root; the subtree itself first where `whole`."""
+    """Siblings on the way from the subtree [low, high) up to the root; the subtree itself first where
+    `whole`.
+    """
     proof = []
     start, end = 0, size
     while (start, end) != (low, high):

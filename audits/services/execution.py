@@ -62,6 +62,7 @@ def _computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
                 wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
             ),
             required_level=run.confinement_level,
+            digests={material["role"]: material["digest"] for material in run.input["materials"]},
         )
     environment: dict[str, object] = {
         "seconds": round(outcome.seconds, 3),

@@ -21,9 +21,7 @@ class Evidence:
     """The run that answers one `checks` entry, by value. `result` is None until it has finished."""
 
     result: Mapping[str, Any] | None
-    result_digest: str
     finished_at: datetime | None
-    semantics: Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -90,13 +88,12 @@ def _judge_requirement(
         metric
         for metric in found.result["metrics"]
         if metric["metric"] == requirement["metric"]
-        and metric.get("group") is None
-        and _concerns(metric, requirement, wanted, found.semantics)
+        # a rate of one sensitive group is shown, not judged; training and evaluation data are both judged
+        and (metric["group"] is None or metric["attribute"] is None)
+        and _concerns(metric["attribute"], wanted)
     ]
     missing = sorted(set(wanted or []) - {metric["attribute"] for metric in metrics if metric["attribute"]})
     lines = [_judge_metric(entry, requirement, metric) for metric in metrics]
-    if requirement["metric"] == "forbidden_attribute_flips":
-        return lines  # nothing is declared forbidden: nothing to ask
     if not metrics:
         lines.append(
             _line(
@@ -121,20 +118,8 @@ def _judge_requirement(
     return lines
 
 
-def _concerns(
-    metric: Mapping[str, Any],
-    requirement: Mapping[str, Any],
-    wanted: list[str] | None,
-    semantics: Mapping[str, Any],
-) -> bool:
-    attribute = metric["attribute"]
-    if attribute is None:
-        return True
-    parts = attribute.split("×")
-    if requirement["metric"] == "forbidden_attribute_flips":
-        declared = semantics.get("sensitive", {})
-        return all(declared.get(part, {}).get("use") == "forbidden" for part in parts)
-    return wanted is None or set(parts) <= set(wanted)
+def _concerns(attribute: str | None, wanted: list[str] | None) -> bool:
+    return attribute is None or wanted is None or set(attribute.split("×")) <= set(wanted)
 
 
 def _judge_metric(
@@ -179,7 +164,7 @@ def _line(
     return RequirementVerdict(
         check=entry["check"],
         metric=requirement["metric"],
-        attribute=about.get("attribute"),
+        attribute=about.get("attribute") or about.get("group"),
         op=op,
         limit=limit,
         bound=requirement.get("bound", "conservative"),

@@ -57,6 +57,10 @@ def order_checks(actor: Actor, promotion: Promotion) -> None:
 def _parameters(entry: dict[str, Any], semantics: dict[str, Any]) -> dict[str, Any]:
     """The policy's parameters; the sensitive columns are those declared and the policy's: it adds, never removes."""
     parameters = dict(entry.get("parameters", {}))
+    if entry["check"] == "bias.group_disparity":
+        # so that the check can say at which sample size the limit could be met at all
+        limits = {line["metric"]: line.get("min", line.get("max")) for line in entry["require"]}
+        parameters.setdefault("limits", {name: limits[name] for name in sorted(limits)})
     if "sensitive" in parameters:
         parameters["sensitive"] = sorted({*parameters["sensitive"], *semantics["sensitive"]})
     return parameters

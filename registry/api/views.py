@@ -19,7 +19,7 @@ from registry import lineage_graph, selectors
 from registry.api import serializers as shapes
 from registry.models import LineageNode
 from registry.services import datasets, lineage, models
-from registry.tabular import profile
+from registry.tabular import look
 
 MAX_DEPTH = 100
 
@@ -65,7 +65,7 @@ class DatasetVersions(View):
         selectors.dataset(self.actor, name)
         received = receive(request, self.actor, "file")
         given = _dataset_metadata(received.metadata)
-        seen = profile(received.file.file, given["format"])  # type: ignore[arg-type]
+        seen = look(received.file.file, given["format"])  # type: ignore[arg-type]
         result = datasets.register_dataset_version(
             command=self.command(body=received.body),
             name=name,

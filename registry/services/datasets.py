@@ -47,7 +47,7 @@ def register_dataset_version(
     name: str,
     stored: blobs.Stored,
     format: str,
-    profile: Profile,
+    profile: Profile | Unprocessable,
     sensitive: dict[str, Any],
     expected_digest: str = "",
 ) -> Result[DatasetVersion]:
@@ -60,12 +60,15 @@ def register_dataset_version(
     require(command, "dataset_version.register", dataset.ref)
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
-            "digest_mismatch",
+            "upload_digest_mismatch",
             subject=dataset.ref,
             field="digest",
             expected=expected_digest,
             found=stored.digest,
         )
+    if isinstance(profile, Unprocessable):
+        profile.subject = dataset.ref
+        raise profile
     names = [column["name"] for column in profile.columns]
     for column in sensitive:
         if names and column not in names:

@@ -75,9 +75,24 @@ def _checked(event: Any) -> tuple[dict[str, Any], list[str]]:
     if not any(isinstance(event.get(key), dict) and event[key] for key in ("job", "run", "dataset")):
         raise BadRequest("lineage_names_nothing")
     findings = []
+    cleaned = _without_nul(event)
+    if cleaned != event:
+        event = cleaned
+        findings.append("lineage_nul_replaced")
     if not event.get("schemaURL"):
         findings.append("lineage_schema_url_missing")
     return event, findings
+
+
+def _without_nul(value: Any) -> Any:
+    """PostgreSQL stores no NUL character: shown as U+FFFD, and said."""
+    if isinstance(value, str):
+        return value.replace("\x00", "\ufffd")
+    if isinstance(value, list):
+        return [_without_nul(item) for item in value]
+    if isinstance(value, dict):
+        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
+    return value
 
 
 def _event_time(body: dict[str, Any]) -> tuple[datetime, list[str]]:

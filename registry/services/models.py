@@ -56,7 +56,7 @@ def register_model_version(
     require(command, "model_version.register", model.ref)
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
-            "digest_mismatch",
+            "upload_digest_mismatch",
             subject=model.ref,
             field="digest",
             expected=expected_digest,

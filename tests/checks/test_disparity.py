@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from audits.checks import disparity as module
-from audits.checks.disparity import disparity, rate, selection_chi_square
+from audits.checks.disparity import bootstrap, disparity, from_counts, minimum_n, rate, selection_chi_square
 from audits.checks.intervals import wilson
 from tests.checks.shared import golden, table
 
@@ -111,3 +114,157 @@ def check_summary(found: module.Disparity, expected: dict[str, Any]) -> int:
         assert len(found.without(RATE_NAMES[short])) == len(expected[f"{short}_undefined_groups"])
         compared += 2
     return compared
+
+
+def from_table(*groups: tuple[int, int, int, int]) -> module.Disparity:
+    return from_counts(tuple(str(place) for place in range(len(groups))), np.array(groups, dtype=np.int64))
+
+
+class TestUndefined:
+    def test_zero_over_zero_is_left_out_and_never_zero(self) -> None:
+        # tp, fp, fn, tn; the last group has no positives at all
+        found = from_table((30, 10, 10, 30), (20, 10, 20, 30), (0, 5, 0, 35))
+        assert found.without("true_positive_rate") == ("2",)
+        assert found.aggregates["equal_opportunity_difference"] == 0.25
+        # with 0 for 0/0 it would be 0.75
+        assert found.aggregates["equalized_odds_difference"] == 0.25
+
+    def test_one_group_has_no_disparity_to_state(self) -> None:
+        found = from_table((30, 10, 10, 30))
+        assert set(found.aggregates.values()) == {None}
+        assert set(bootstrap(found.compared, seed=1, context="a", replicates=100, level=0.95).values()) == {
+            None
+        }
+
+    def test_a_ratio_of_zeros_is_undefined(self) -> None:
+        found = from_table((0, 0, 10, 30), (0, 0, 20, 30))
+        assert found.aggregates["demographic_parity_difference"] == 0.0
+        assert found.aggregates["demographic_parity_ratio"] is None
+        assert found.aggregates["predictive_parity_difference"] is None
+
+    def test_equalized_odds_needs_both_of_its_parts(self) -> None:
+        found = from_table((0, 5, 0, 35), (0, 10, 0, 30))
+        assert found.aggregates["demographic_parity_difference"] == 0.125
+        assert found.aggregates["equalized_odds_difference"] is None
+
+    def test_a_small_group_is_excluded_by_its_rows(self) -> None:
+        counts = np.array([[30, 10, 10, 30], [20, 10, 20, 30], [9, 10, 5, 5]], dtype=np.int64)
+        found = from_counts(("a", "b", "c"), counts, min_group=30)
+        assert found.included.tolist() == [True, True, False]
+        assert found.aggregates["demographic_parity_difference"] == 0.125
+
+    def test_no_interval_where_too_many_replicates_are_undefined(self) -> None:
+        # one positive in each group: in about 60 % of replicates at least one of them has none
+        counts = np.array([[1, 10, 0, 29], [0, 10, 1, 29]], dtype=np.int64)
+        found = bootstrap(counts, seed=1, context="a", replicates=2000, level=0.95)
+        assert found["equal_opportunity_difference"] is None
+        assert found["demographic_parity_difference"] is not None
+
+
+class TestBootstrap:
+    COUNTS = np.array([[20, 20, 26, 27], [31, 11, 11, 31]], dtype=np.int64)
+
+    def test_the_seed_and_the_attribute_decide_it(self) -> None:
+        def draw(seed: int, context: str) -> Any:
+            return bootstrap(self.COUNTS, seed=seed, context=context, replicates=500, level=0.95)
+
+        assert draw(1, "sex") == draw(1, "sex")
+        assert draw(1, "sex") != draw(2, "sex")
+        assert draw(1, "sex") != draw(1, "age")
+
+    def test_it_agrees_with_resampling_rows(self) -> None:
+        cells = np.repeat(np.arange(8), self.COUNTS.reshape(-1))
+        stream = np.random.default_rng(5)
+        drawn = np.stack(
+            [np.bincount(stream.choice(cells, len(cells)), minlength=8).reshape(2, 4) for _ in range(4000)]
+        )
+        by_rows = np.quantile(module.AGGREGATES["demographic_parity_ratio"](drawn, 2), [0.025, 0.975])
+        found = bootstrap(self.COUNTS, seed=1, context="sex", replicates=10_000, level=0.95)
+        assert found["demographic_parity_ratio"] == pytest.approx(tuple(by_rows), abs=0.02)
+
+    def test_chunks_change_nothing(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        whole = bootstrap(self.COUNTS, seed=1, context="sex", replicates=300, level=0.9)
+        monkeypatch.setattr(module, "CHUNK_CELLS", 80)
+        assert bootstrap(self.COUNTS, seed=1, context="sex", replicates=300, level=0.9) == whole
+
+
+class TestMinimumN:
+    def test_at_that_size_equal_groups_just_meet_the_limit(self) -> None:
+        """No disparity at all, as many rows as it says: the bound lands on the limit."""
+        small = np.array([[20, 20, 20, 20]] * 2, dtype=np.int64)
+        for name, limit in (("demographic_parity_difference", 0.1), ("demographic_parity_ratio", 0.8)):
+            needed = minimum_n(name, small, limit, 0.95)
+            assert needed is not None
+            size = round(needed / 8)
+            counts = np.full((2, 4), size, dtype=np.int64)
+            interval = bootstrap(counts, seed=3, context="x", replicates=20_000, level=0.95)[name]
+            assert interval is not None
+            assert interval[1 if limit == 0.1 else 0] == pytest.approx(limit, abs=0.01)
+
+    @pytest.mark.parametrize(
+        ("name", "limit"),
+        [
+            ("demographic_parity_ratio", 1.0),
+            ("demographic_parity_difference", 0.0),
+            ("treatment_equality_difference", 0.1),
+        ],
+    )
+    def test_it_is_silent_where_no_size_would_do(self, name: str, limit: float) -> None:
+        assert minimum_n(name, np.full((2, 4), 20, dtype=np.int64), limit, 0.95) is None
+
+
+ROWS = st.lists(
+    st.tuples(st.booleans(), st.booleans(), st.sampled_from(["a", "b", "c"])), min_size=1, max_size=60
+)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.randoms(use_true_random=False))
+def test_the_order_of_rows_changes_nothing(rows: Any, random: Any) -> None:
+    first = disparity(*zip(*rows, strict=True))
+    random.shuffle(rows)
+    second = disparity(*zip(*rows, strict=True))
+    assert first.aggregates == second.aggregates
+    assert first.groups == second.groups
+    assert np.array_equal(first.counts, second.counts)
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.permutations(["x", "y", "z"]))
+def test_names_of_groups_change_nothing(rows: Any, names: Any) -> None:
+    renamed = dict(zip("abc", names, strict=True))
+    first = disparity(*zip(*rows, strict=True))
+    second = disparity(
+        *zip(*[(truth, decided, renamed[group]) for truth, decided, group in rows], strict=True)
+    )
+    assert first.aggregates == second.aggregates
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS, st.integers(2, 4))
+def test_duplicating_data_moves_no_rate(rows: Any, times: int) -> None:
+    first = disparity(*zip(*rows, strict=True))
+    second = disparity(*zip(*(rows * times), strict=True))
+    assert np.array_equal(first.counts * times, second.counts)
+    for name, value in first.aggregates.items():
+        other = second.aggregates[name]
+        assert value == other or (value is not None and other == pytest.approx(value, abs=1e-12)), name
+
+
+@settings(max_examples=60, deadline=None)
+@given(ROWS)
+def test_swapping_the_favourable_label_mirrors_the_rates(rows: Any) -> None:
+    truth, decided, groups = (np.array(part) for part in zip(*rows, strict=True))
+    first = disparity(truth, decided, groups.tolist())
+    second = disparity(~truth, ~decided, groups.tolist())
+    assert np.allclose(rate(second.counts, "selection_rate"), 1 - rate(first.counts, "selection_rate"))
+    for mine, theirs in (
+        ("true_positive_rate", "true_negative_rate"),
+        ("precision", "negative_predictive_value"),
+        ("accuracy", "accuracy"),
+    ):
+        assert np.array_equal(rate(first.counts, mine), rate(second.counts, theirs), equal_nan=True)
+    for name in ("demographic_parity_difference", "accuracy_difference"):
+        left, right = first.aggregates[name], second.aggregates[name]
+        assert (left is None) == (right is None)
+        assert left is None or left == pytest.approx(right, abs=1e-12)

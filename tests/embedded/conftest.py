@@ -1,0 +1,39 @@
+"""Real servers in folders of their own: one cluster for every module that only looks at it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from tempfile import mkdtemp
+
+import pytest
+
+from governance.embedded.postgres import EmbeddedPostgres
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
+
+
+@pytest.fixture(scope="module")
+def module_home() -> Iterator[Path]:
+    # Not pytest's tmp_path: it keeps the last three, and a cluster is 40 MB.
+    folder = Path(mkdtemp(prefix="crivo-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture
+def home() -> Iterator[Path]:
+    folder = Path(mkdtemp(prefix="crivo-test-"))
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(module_home: Path) -> Iterator[EmbeddedPostgres]:
+    # Killing processes takes nothing that was written, synced or not; a busy disk makes syncing slow.
+    postgres = EmbeddedPostgres(module_home, durable=False)
+    postgres.start()
+    yield postgres
+    postgres.destroy()
