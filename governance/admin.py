@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from django.contrib import admin
+from django.contrib.auth.models import Group
 
 from audits.admin import ReadOnlyAdmin
 from governance.models import (
@@ -16,6 +17,8 @@ from governance.models import (
     UseCase,
     User,
 )
+
+admin.site.unregister(Group)  # permissions come from roles; a group here would suggest otherwise
 
 
 @admin.register(User)

@@ -34,19 +34,16 @@ KEYWORDS: dict[str, Any] = {
 Found = tuple[int, str | None, Any, list[str]]
 
 
-def extract_template(
-    fileobj: IO[bytes], keywords: Any, comment_tags: Any, options: Any
-) -> Iterator[Found]:
+def extract_template(fileobj: IO[bytes], keywords: Any, comment_tags: Any, options: Any) -> Iterator[Found]:
     """The messages of a Django template: Django turns it into Python, Babel reads that."""
     from django.utils.translation.template import templatize
 
     source = templatize(fileobj.read().decode())
-    yield from extract_python(io.BytesIO(source.encode()), KEYWORDS, comment_tags, options)
+    found: Any = extract_python(io.BytesIO(source.encode()), KEYWORDS, comment_tags, options)
+    yield from found
 
 
-def extract_sentences(
-    fileobj: IO[bytes], keywords: Any, comment_tags: Any, options: Any
-) -> Iterator[Found]:
+def extract_sentences(fileobj: IO[bytes], keywords: Any, comment_tags: Any, options: Any) -> Iterator[Found]:
     """The values of the dictionary of sentences in audits/checks/messages.py."""
     for node in ast.walk(ast.parse(fileobj.read())):
         if isinstance(node, ast.Dict):
@@ -58,14 +55,14 @@ def extract_sentences(
 def extracted() -> Catalog:
     """Every message of the project, in the order of the files."""
     with (ROOT / "babel.cfg").open() as file:
-        methods, options = parse_mapping_cfg(file)
+        methods, options = parse_mapping_cfg(file)  # type: ignore[no-untyped-call]
     catalog = Catalog(project="Crivo", charset="utf-8")
     found = extract_from_dir(
         ROOT, methods, options, KEYWORDS, directory_filter=lambda folder: not _skipped(Path(folder))
     )
-    for name, _line, message, comments, context in found:
+    for name, line, message, comments, context in found:
         if message:
-            catalog.add(message, None, [(name, None)], auto_comments=comments, context=context)
+            catalog.add(message, None, [(name, line)], auto_comments=comments, context=context)
     return catalog
 
 
@@ -101,7 +98,8 @@ def update_all() -> None:
         catalog = read(path)
         catalog.update(template, no_fuzzy_matching=True)
         with path.open("wb") as file:
-            write_po(file, catalog, width=110, omit_header=False, sort_output=False, ignore_obsolete=True)
+            # Without line numbers: a change of code elsewhere would otherwise touch every entry.
+            write_po(file, catalog, width=110, ignore_obsolete=True, include_lineno=False)
 
 
 def main(arguments: list[str]) -> int:

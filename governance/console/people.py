@@ -21,6 +21,7 @@ from governance import selectors
 from governance.actors import DEFAULT_WORKSPACE, actor_of_person
 from governance.console.wording import SYSTEM, sentence, word
 from governance.models import RoleBinding, User
+from governance.roles import actions_of
 
 P = ParamSpec("P")
 SESSION_KEY = "crivo_workspace"
@@ -38,6 +39,11 @@ class Visitor:
     @property
     def actor(self) -> Actor:
         return actor_of_person(self.user, self.workspace)
+
+    @property
+    def reads_trail(self) -> bool:
+        """Whether the navigation offers the trail; the page itself asks the authoriser."""
+        return "audit.read" in actions_of(self.roles)
 
     def may(self, action: str) -> bool:
         return authoriser().may(self.actor, action)

@@ -68,6 +68,7 @@ class CheckView:
     tables: list[tuple[str, TableView]] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
+    measures: TableView | None = None
     unreadable: bool = False
 
     @property
@@ -231,6 +232,36 @@ def tests_table(rows: list[dict[str, Any]]) -> TableView:
     return _table(heads, 1, rows, cells)
 
 
+def measures_table(result: Mapping[str, Any]) -> TableView | None:
+    """Everything the check measured, asked for by the policy or not; rates of single groups are in their own table."""
+    metrics = result.get("metrics")
+    rows = [
+        dict(metric)
+        for metric in (metrics if _is_list(metrics) else ())
+        if isinstance(metric, Mapping) and not (metric.get("attribute") and metric.get("group"))
+    ]
+    if not rows:
+        return None
+    heads = [gettext("Measure"), gettext("Of"), gettext("Value"), gettext("Interval"), gettext("Rows")]
+
+    def cells(row: dict[str, Any]) -> list[Cell]:
+        about, undefined, interval = row.get("attribute"), row.get("undefined"), row.get("interval")
+        of = text_cell(about) if about else Cell(word(DATA_ROLES, row["group"]) if row.get("group") else "")
+        value = number_cell(row.get("value"))
+        if isinstance(undefined, Mapping):
+            value = Cell(sentence(undefined))
+        ends = [rate_cell(end).text for end in interval] if _is_list(interval) else []
+        return [
+            Cell(word(METRICS, row.get("metric"))),
+            of,
+            value,
+            Cell(" – ".join(ends), is_number=True),
+            number_cell(row.get("n"), whole=True),
+        ]
+
+    return _table(heads, 2, rows, cells)
+
+
 def check_view(
     run: CheckRun, prefix: str, *, ratio_limit: float | None, sensitive: Collection[str]
 ) -> CheckView:
@@ -244,6 +275,7 @@ def check_view(
         title,
         str(result.get("outcome", "")),
         sentence(result["error"]) if isinstance(result.get("error"), Mapping) else "",
+        measures=measures_table(result),
         unreadable=not _is_list(result.get("tables")),
     )
     view.figures.extend(_figures(result, prefix, ratio_limit, sensitive))
@@ -301,7 +333,7 @@ def _facts(run: CheckRun) -> list[tuple[str, str]]:
         facts.append((gettext("Confinement"), f"{level} ({how})" if how else level))
     seconds = environment.get("seconds")
     if isinstance(seconds, int | float):
-        facts.append((gettext("Duration"), gettext("{n} s").format(n=quantity(float(seconds)))))
+        facts.append((gettext("Duration"), gettext("{n} s").format(n=reader().decimals(float(seconds), 1))))
     libraries = environment.get("libraries")
     if isinstance(libraries, Mapping):
         shown = ", ".join(f"{clean_name(name)} {clean_name(version)}" for name, version in libraries.items())

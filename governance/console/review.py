@@ -215,7 +215,7 @@ def _line(line: Mapping[str, Any]) -> VerdictLine:
         asked=pattern.format(limit=limit(line["limit"])),
         value=quantity(value, beside=line["limit"]),
         interval=" – ".join(quantity(end) for end in interval) if interval else "",
-        n=reader().count(line["n"]) if line.get("n") is not None else "",
+        n=reader().count(line["n"]) if line.get("n") else "",
         bound=gettext("point value")
         if line.get("bound") == "point"
         else gettext("worse end of the interval"),

@@ -37,13 +37,29 @@ class ConsoleSite(UnfoldAdminSite):
         return answer
 
     def get_sidebar_list(self, request: HttpRequest) -> list[dict[str, Any]]:
+        """Our pages first, then a group of tables for each app."""
         ours = [
-            {"title": title, "icon": icon, "link": reverse(f"admin:{name}"), "has_permission": True}
+            self._item(request, title, reverse(f"admin:{name}"), icon)
             for title, icon, name in (
                 (_("Inbox"), "inbox", "inbox"),
                 (_("Trail"), "history", "trail"),
                 (_("Roles"), "badge", "roles"),
             )
         ]
-        tables: list[dict[str, Any]] = super().get_sidebar_list(request)
+        tables = [
+            {
+                "title": app["name"],
+                "separator": True,
+                "items": [
+                    self._item(request, model["name"], model["admin_url"])
+                    for model in app["models"]
+                    if model["admin_url"]
+                ],
+            }
+            for app in self.get_app_list(request)
+        ]
         return [{"title": _("Review"), "items": ours}, *tables]
+
+    def _item(self, request: HttpRequest, title: Any, link: str, icon: str = "table_rows") -> dict[str, Any]:
+        active = request.path.startswith(link)
+        return {"title": title, "icon": icon, "link": link, "has_permission": True, "active": active}

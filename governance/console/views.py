@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -119,7 +118,7 @@ def roles(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 def trail(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     if not visitor.may("audit.read"):
         raise PermissionDenied(gettext("The trail is read by auditors; none of your roles here permits it."))
-    search = Search(request.GET)
+    search = Search(request.GET, label_suffix="")
     found = find_trail(visitor, search)
     kept = request.GET.copy()
     kept.pop("before", None)

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import formats, translation
 from django.utils.functional import Promise
-from django.utils.translation import gettext
+from django.utils.translation import gettext, ngettext
 from django.utils.translation import gettext_lazy as _
 
 from audits import messages
@@ -165,6 +165,14 @@ def sentence(message: Message | Mapping[str, Any] | None) -> str:
         given = message.get("params")
         message = Message(str(message.get("code", "")), dict(given) if isinstance(given, Mapping) else {})
     code, params = message.code, message.params
+    if code == "requirements_not_met" and isinstance(count := params.get("count"), int):
+        # The only sentence with a number that matters so much that "1 requirements" would not do.
+        pattern = ngettext(
+            "One requirement of the policy is not met.",
+            "{count} requirements of the policy are not met.",
+            count,
+        )
+        return pattern.format(count=count)
     shown = {str(name): _shown(str(name), value, params) for name, value in params.items()}
     return messages.render(Message(code, shown))
 
