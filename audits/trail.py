@@ -46,7 +46,7 @@ class TrailQuery:
         for name in given:
             if name not in FIELDS:
                 raise BadRequest("query_parameter_unknown", field=name, name=name[:50], known=sorted(FIELDS))
-        names = given.get("verb", ())
+        names = given.get("verb", [])
         names = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, list) else (None,)
         for name in names:
             if not isinstance(name, str) or name not in verbs.all_verbs():

@@ -31,8 +31,8 @@ CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[])
 DATA = Path(env.str("CRIVO_DATA", str(BASE_DIR / ".crivo")))
 
 INSTALLED_APPS = [
+    "unfold.apps.BasicAppConfig",  # before the admin, for its templates; its default config would replace our site
     "governance.console.apps.ConsoleAdminConfig",
-    "unfold",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",

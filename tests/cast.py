@@ -74,7 +74,9 @@ def make_cast() -> Cast:
     elsewhere = bootstrap("elsewhere", None).value
     shell = Command(system_actor("shell", workspace.id))
     people = {
-        name: User.objects.create_user(username=name, password=None, first_name=name.capitalize())
+        name: User.objects.create_user(
+            username=name, password=None, first_name=name.capitalize(), is_staff=True
+        )
         for name in ROLES
     }
     for name, roles in ROLES.items():

@@ -53,7 +53,7 @@ class Schema(AutoSchema):
         )
         return "_".join([verb, *named, *(["one"] if ends_in_one else [])])
 
-    def get_description(self) -> str:
+    def get_description(self) -> str:  # type: ignore[override] # drf-spectacular's form, not DRF's
         """The docstring of the method or of the view itself, not of the base class they share."""
         method = getattr(self.view, (self.method or "").lower(), None)
         return inspect.cleandoc(

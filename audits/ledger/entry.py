@@ -40,7 +40,7 @@ def fields_of(event: Event) -> body.EventFields:
 
 
 def _as_written(value: Any) -> Any:
-    """jsonb keeps no exponents: 1e22 comes back as an integer. `record` refuses integers of that size, so it was none."""
+    """jsonb keeps no exponents: 1e22 comes back as an integer. `record` refuses integers that large: it was none."""
     if isinstance(value, dict):
         return {name: _as_written(item) for name, item in value.items()}
     if isinstance(value, list):

@@ -2,22 +2,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from audits.ledger.notary import Notary
-from audits.ledger.signing import checkpoint_key, make_keys
+from audits.ledger.signing import checkpoint_key
 from tests.audits.trail import write_keys
 
 
 @pytest.fixture
-def published(settings: Any, tmp_path: Path) -> Path:
-    """A folder for published checkpoints of this test alone, with the public keys in it."""
-    settings.CRIVO_PUBLISH = str(tmp_path / "published")
-    make_keys()
+def published(published: Path) -> Path:
+    """The folder of published checkpoints, with the public keys in it."""
     write_keys()
-    return tmp_path / "published"
+    return published
 
 
 @pytest.fixture

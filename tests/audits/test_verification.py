@@ -1,3 +1,4 @@
+# ruff: noqa: E501 - a table of statements, one per line
 """The stored ledger after somebody with every right on the tables was at it: caught, and named."""
 
 from __future__ import annotations
@@ -14,8 +15,8 @@ from audits.actors import Command, SubjectRef, system_actor
 from audits.canonical import digest_of
 from audits.ids import uuid7
 from audits.ledger import nodes
-from audits.ledger.note import SignerKey
 from audits.ledger.notary import Notary
+from audits.ledger.note import SignerKey
 from audits.ledger.record import record
 from audits.ledger.tree import CompactTree
 from audits.models import Event, Leaf
@@ -137,19 +138,21 @@ def test_tampering_is_caught_and_named(log: list[Event], name: str) -> None:
         assert str(event.id) in text or "no leaf at 3" in text, "it says which event"
 
 
-@pytest.mark.parametrize("column", sorted(f.attname for f in Event._meta.concrete_fields if f.attname != "id"))
+@pytest.mark.parametrize(
+    "column", sorted(f.attname for f in Event._meta.concrete_fields if f.attname != "id")
+)
 def test_no_column_of_an_event_is_out_of_reach(log: list[Event], column: str) -> None:
     """Whatever column of a sequenced event is changed, the event is named."""
     field = Event._meta.get_field(column)
     other = {
         "UUIDField": f"'{uuid7()}'",
-        "JSONField": "'{\"code\": \"x\", \"params\": {}, \"id\": \"p\", \"version\": 1, \"digest\": \"d\"}'",
+        "JSONField": '\'{"code": "x", "params": {}, "id": "p", "version": 1, "digest": "d"}\'',
         "DateTimeField": "at - interval '1 day'",
         "BigIntegerField": f"{column} + 40",
         "ForeignKey": "(SELECT id FROM audits_workspace WHERE name = 'elsewhere')",
     }.get(field.get_internal_type(), f"CASE {column} WHEN 'refused' THEN 'done' ELSE 'refused' END")
     if column == "evidence":
-        other = "'[{\"kind\": \"x\", \"digest\": \"y\"}]'"
+        other = '\'[{"kind": "x", "digest": "y"}]\''
     past_crivo(f"UPDATE audits_event SET {column} = {other} WHERE id = '{log[1].id}'")
     assert str(log[1].id) in {finding.event for finding in verified().findings}
 
@@ -165,7 +168,9 @@ def rebuild(order: list[int]) -> None:
         nodes.append([leaf.event_id for leaf in chosen], grown)
 
 
-def test_a_log_rebuilt_in_another_order_is_caught_by_what_others_keep(log: list[Event], published: Path) -> None:
+def test_a_log_rebuilt_in_another_order_is_caught_by_what_others_keep(
+    log: list[Event], published: Path
+) -> None:
     rebuild([0, 1, 2, 4, 3, 5, 6, 7, 8])
     report = verified()
     assert codes(report) == {"root_differs"}

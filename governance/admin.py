@@ -1,0 +1,182 @@
+"""Operators' tables of who may decide, by which policy, and what was decided, to look at only."""
+
+from __future__ import annotations
+
+from django.contrib import admin
+from django.contrib.auth.models import Group
+
+from audits.admin import ReadOnlyAdmin
+from governance.models import (
+    ApiToken,
+    Decision,
+    Environment,
+    Placement,
+    PolicyVersion,
+    Promotion,
+    RoleBinding,
+    UseCase,
+    User,
+)
+
+admin.site.unregister(Group)  # permissions come from roles; a group here would suggest otherwise
+
+
+@admin.register(User)
+class UserAdmin(ReadOnlyAdmin):
+    list_display = ("username", "first_name", "last_name", "is_active", "is_staff", "last_login")
+    list_filter = ("is_active", "is_staff", "is_superuser")
+    search_fields = ("username", "first_name", "last_name", "email", "=id")
+    ordering = ("username",)
+    fields = (
+        "id",
+        "username",
+        "first_name",
+        "last_name",
+        "email",
+        "is_active",
+        "is_staff",
+        "is_superuser",
+        "date_joined",
+        "last_login",
+    )
+
+
+@admin.register(ApiToken)
+class ApiTokenAdmin(ReadOnlyAdmin):
+    """The public half only: the hash of the secret is nobody's business."""
+
+    list_display = ("name", "public_id", "kind", "person", "expires_at", "revoked_at", "last_used_at")
+    list_filter = ("kind", "workspace")
+    list_select_related = ("person",)
+    search_fields = ("name", "public_id", "person__username")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "name",
+        "public_id",
+        "kind",
+        "person",
+        "scopes",
+        "created_at",
+        "expires_at",
+        "revoked_at",
+        "last_used_at",
+    )
+
+
+@admin.register(RoleBinding)
+class RoleBindingAdmin(ReadOnlyAdmin):
+    list_display = ("role", "person", "token", "workspace", "created_at", "revoked_at")
+    list_filter = ("role", "workspace")
+    list_select_related = ("person", "token", "workspace")
+    search_fields = ("person__username", "token__name")
+    ordering = ("-created_at",)
+    fields = ("id", "workspace", "role", "person", "token", "created_at", "revoked_at")
+
+
+@admin.register(UseCase)
+class UseCaseAdmin(ReadOnlyAdmin):
+    list_display = ("name", "risk_tier", "workspace", "created_at")
+    list_filter = ("risk_tier", "workspace")
+    list_select_related = ("workspace",)
+    search_fields = ("name", "purpose")
+    ordering = ("name",)
+    fields = ("id", "workspace", "name", "purpose", "risk_tier", "owner_id", "created_at")
+
+
+@admin.register(Environment)
+class EnvironmentAdmin(ReadOnlyAdmin):
+    list_display = ("name", "position", "exclusive", "workspace")
+    list_filter = ("workspace",)
+    list_select_related = ("workspace",)
+    ordering = ("workspace", "position")
+    fields = ("id", "workspace", "name", "position", "exclusive", "created_at")
+
+
+@admin.register(PolicyVersion)
+class PolicyVersionAdmin(ReadOnlyAdmin):
+    list_display = ("label", "environment", "current", "digest", "workspace", "created_at")
+    list_filter = ("current", "environment", "workspace")
+    list_select_related = ("workspace",)
+    search_fields = ("name", "use_case", "=digest")
+    ordering = ("name", "-n")
+    fields = (
+        "id",
+        "workspace",
+        "name",
+        "n",
+        "current",
+        "environment",
+        "risk_tiers",
+        "use_case",
+        "digest",
+        "text",
+        "applied_by",
+        "created_at",
+    )
+
+
+@admin.register(Promotion)
+class PromotionAdmin(ReadOnlyAdmin):
+    list_display = ("label", "state", "policy", "workspace", "created_at", "settled_at")
+    list_filter = ("state", "environment__name", "workspace")
+    list_select_related = ("version__model", "environment", "policy", "workspace")
+    search_fields = ("version__model__name", "=id", "=dossier_digest", "=correlation_id")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "version",
+        "environment",
+        "policy",
+        "state",
+        "requested_by",
+        "requester_id",
+        "correlation_id",
+        "dossier_digest",
+        "requirements",
+        "outcome",
+        "created_at",
+        "settled_at",
+    )
+
+
+@admin.register(Decision)
+class DecisionAdmin(ReadOnlyAdmin):
+    list_display = ("promotion", "verdict", "role", "person_id", "created_at")
+    list_filter = ("verdict", "role", "workspace")
+    list_select_related = ("promotion__version__model", "promotion__environment")
+    search_fields = ("promotion__version__model__name", "=person_id", "=dossier_digest")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "promotion",
+        "person_id",
+        "role",
+        "verdict",
+        "dossier_digest",
+        "event_id",
+        "created_at",
+    )
+
+
+@admin.register(Placement)
+class PlacementAdmin(ReadOnlyAdmin):
+    list_display = ("label", "state", "exclusive", "workspace", "created_at")
+    list_filter = ("state", "environment__name", "workspace")
+    list_select_related = ("version__model", "environment", "workspace")
+    search_fields = ("version__model__name", "=id", "=promotion__id")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "version",
+        "environment",
+        "exclusive",
+        "promotion",
+        "state",
+        "granted_event",
+        "created_at",
+    )
