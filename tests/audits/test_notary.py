@@ -1,75 +1,39 @@
-"""The notary against concurrent writers, crashes, false events, forks and a second notary; on a real PostgreSQL."""
+"""The notary among concurrent writers and beside a second notary, on a real PostgreSQL."""
 
 from __future__ import annotations
 
-import os
-import signal
-import subprocess
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import timedelta
-from hashlib import sha256
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import pytest
 from django.conf import settings as django_settings
-from django.core.management import CommandError, call_command
-from django.db import OperationalError, connection, connections, transaction
+from django.db import OperationalError, connection, transaction
 
 from audits.actors import SubjectRef
 from audits.ids import uuid7
-from audits.ledger import nodes, record
-from audits.ledger.entry import body_of
+from audits.ledger import record
 from audits.ledger.inclusion import published_at
-from audits.ledger.notary import ForkError, Notary, NotTheNotaryError
-from audits.ledger.note import Checkpoint, SignerKey, sign_checkpoint, verify_checkpoint
-from audits.ledger.publication import Publication
+from audits.ledger.notary import Notary, NotTheNotaryError
+from audits.ledger.note import Checkpoint
 from audits.ledger.signing import checkpoint_key
 from audits.models import Checkpoint as PublishedCheckpoint
-from audits.models import Event, Leaf, LogState, Node, Quarantine
-from tests.audits.trail import codes, in_thread, past_crivo, sequenced, verified, workspace, write
+from audits.models import Event, LogState, Node
+from tests.audits.trail import (
+    entries,
+    everything_is_in_order,
+    in_thread,
+    naive_root,
+    sequenced,
+    signed,
+    workspace,
+    write,
+)
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "migrator"])
-ROOT = Path(__file__).resolve().parents[2]
-
-
-def naive_root(entries: list[bytes]) -> bytes:
-    """RFC 6962 §2.1, as written there."""
-    if not entries:
-        return sha256(b"").digest()
-    if len(entries) == 1:
-        return sha256(b"\x00" + entries[0]).digest()
-    k = 1
-    while k * 2 < len(entries):
-        k *= 2
-    return sha256(b"\x01" + naive_root(entries[:k]) + naive_root(entries[k:])).digest()
-
-
-def entries() -> list[bytes]:
-    leaves = Leaf.objects.order_by("index").select_related("event__workspace")
-    return [body_of(leaf.event, leaf.event.workspace.salt).envelope for leaf in leaves]
-
-
-def signed(path: Path) -> Checkpoint:
-    return verify_checkpoint(path.read_bytes(), checkpoint_key().vkey)
-
-
-def everything_is_in_order(count: int) -> None:
-    """Every event is a leaf exactly once, all of it is published, and every checkpoint ever signed still holds."""
-    assert sorted(sequenced()) == sorted(Event.objects.values_list("id", flat=True))
-    assert Leaf.objects.count() == count
-    folder = Path(django_settings.CRIVO_PUBLISH)
-    assert signed(folder / "checkpoint").size == count
-    sizes = sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
-    assert sizes == list(PublishedCheckpoint.objects.order_by("size").values_list("size", flat=True))
-    for size in sizes:
-        assert signed(folder / "checkpoints" / str(size)).root == nodes.stored_root(size)
-    report = verified()
-    assert report.verified, report.findings
 
 
 def test_a_burst_makes_one_checkpoint(notary: Notary, published: Path) -> None:
@@ -243,347 +207,6 @@ def test_the_watermark_follows_and_a_wrong_one_is_healed_at_start(notary: Notary
     assert notary.acquire()
     assert notary.run_pass().sequenced == 2
     everything_is_in_order(4)
-
-
-# --- crashes -----------------------------------------------------------------------------------------------
-
-
-class Killed(BaseException):
-    """Nothing may catch this, as nothing can catch SIGKILL."""
-
-
-def crash(monkeypatch: pytest.MonkeyPatch, where: str) -> None:
-    def die(*args: Any, **kwargs: Any) -> None:
-        raise Killed
-
-    if where == "before the commit":
-        monkeypatch.setattr(nodes, "append", die)
-    elif where == "between commit and signature":
-        monkeypatch.setattr("audits.ledger.notary.sign_checkpoint", die)
-    elif where == "between signature and folder":
-        monkeypatch.setattr(Publication, "publish", die)
-    elif where == "between the two files":
-        real = Publication._replace
-
-        def half(self: Publication, path: Path, data: bytes) -> None:
-            if path.name == "checkpoint":
-                raise Killed
-            real(self, path, data)
-
-        monkeypatch.setattr(Publication, "_replace", half)
-    elif where == "between rename and sync":
-        monkeypatch.setattr(os, "replace", die)
-    else:
-        monkeypatch.setattr(Notary, "_write_down", die)
-
-
-@pytest.mark.parametrize(
-    "where",
-    [
-        "before the commit",
-        "between commit and signature",
-        "between signature and folder",
-        "between the two files",
-        "between rename and sync",
-        "between folder and row",
-    ],
-)
-@pytest.mark.parametrize("more", [0, 3])
-def test_killed_at(
-    transactional_db: None, published: Path, monkeypatch: pytest.MonkeyPatch, where: str, more: int
-) -> None:
-    """The next notary finishes what this one began, whether or not events came in between."""
-    first = Notary(checkpoint_key())
-    assert first.acquire()
-    write(2)
-    first.run_pass()
-    write(3)
-    with monkeypatch.context() as patch:
-        crash(patch, where)
-        with pytest.raises(Killed):
-            first.run_pass()
-    assert PublishedCheckpoint.objects.count() == 1, "nothing is effective before all of it is done"
-    connection.close()  # the session dies with its process, and its lock with it
-    write(more)
-    second = Notary(checkpoint_key())
-    assert second.acquire()
-    second.run_pass()
-    second.release()
-    everything_is_in_order(5 + more)
-    assert not list(published.rglob(".new-*")) or where == "between rename and sync"
-
-
-def environment(published: Path) -> dict[str, str]:
-    database = connections["default"].settings_dict
-    host, port = database["OPTIONS"].get("host") or database["HOST"], database["PORT"]
-    where = f"host={host}" + (f"&port={port}" if port else "")
-    password = f":{database['PASSWORD']}" if database["PASSWORD"] else ""
-    return {
-        **os.environ,
-        "DATABASE_URL": f"postgres://{database['USER']}{password}@/{database['NAME']}?{where}",
-        "CRIVO_PUBLISH": str(published),
-        "CRIVO_KEYS": django_settings.CRIVO_KEYS,
-        "CRIVO_ORIGIN": django_settings.CRIVO_ORIGIN,
-        "SECRET_KEY": "for-the-test-alone",
-    }
-
-
-def start(published: Path) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "manage.py", "notary"],
-        cwd=ROOT,
-        env=environment(published),
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-
-
-def eventually(condition: Callable[[], bool], seconds: float = 20) -> bool:
-    deadline = time.monotonic() + seconds
-    while not (met := condition()) and time.monotonic() < deadline:
-        time.sleep(0.005)
-    return met
-
-
-@pytest.fixture
-def processes() -> Iterator[list[subprocess.Popen[str]]]:
-    started: list[subprocess.Popen[str]] = []
-    yield started
-    for process in started:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
-
-
-def test_real_processes_killed_and_taken_over(
-    transactional_db: None, published: Path, processes: list[subprocess.Popen[str]]
-) -> None:
-    """SIGKILL under load: the standby takes over, nothing is lost or doubled; SIGTERM ends one gracefully."""
-    first, second = start(published), start(published)
-    processes += [first, second]
-    stop = threading.Event()
-    home = workspace().id
-
-    def writer() -> None:
-        while not stop.is_set():
-            write(1, None, home)
-            time.sleep(0.005)
-
-    threads = [in_thread(writer) for _ in range(2)]
-    try:
-        assert eventually(lambda: PublishedCheckpoint.objects.count() >= 2)
-        first.send_signal(signal.SIGKILL)
-        first.wait(10)
-        size = Event.objects.count()
-        assert eventually(lambda: PublishedCheckpoint.objects.filter(size__gt=size).exists())
-    finally:
-        stop.set()
-        for thread in threads:
-            thread.join()
-    count = Event.objects.count()
-    assert eventually(lambda: PublishedCheckpoint.objects.filter(size=count).exists())
-    waits = []
-    for _ in range(25):  # one at a time: commit to checkpoint
-        event = write(1, None, home)[0]
-        began = time.monotonic()
-        assert eventually(lambda event=event: bool(published_at([event.id])))  # type: ignore[misc]
-        waits.append(time.monotonic() - began)
-    assert max(waits) < 1.0, sorted(waits)[-3:]
-    second.send_signal(signal.SIGTERM)
-    assert second.wait(10) == 0
-    everything_is_in_order(count + 25)
-
-
-# --- false events ------------------------------------------------------------------------------------------
-
-COPY = """
-INSERT INTO audits_event (id, at, workspace_id, actor_kind, actor_id, on_behalf_of, verb, subject_kind, subject_id,
-  subject_label, subject_digest, subject_seq, outcome, reason, texts, policy, evidence, before, after, detail,
-  request_id, correlation_id, previous, subject_salt, head_salt, rest_salt, mac)
-SELECT {id}, at, {workspace}, actor_kind, actor_id, on_behalf_of, {verb}, subject_kind, {subject},
-  subject_label, subject_digest, {seq}, outcome, reason, texts, policy, evidence, before, after, detail, request_id,
-  correlation_id, {previous}, {salt}, head_salt, rest_salt, mac FROM audits_event WHERE id = '{source}'
-"""
-
-
-def insert_copy(source: UUID, **changes: str) -> UUID:
-    new = uuid7()
-    columns = {
-        "id": f"'{new}'",
-        "workspace": "workspace_id",
-        "verb": "verb",
-        "subject": f"'{uuid7()}'",
-        "seq": "subject_seq",
-        "previous": "previous",
-        "salt": "subject_salt",
-    }
-    past_crivo(COPY.format(source=source, **{**columns, **changes}))
-    return new
-
-
-@pytest.mark.parametrize(
-    ("changes", "code"),
-    [
-        ({}, "mac_differs"),
-        ({"verb": "'promotion.granted'"}, "mac_differs"),
-        ({"salt": "'zz'"}, "malformed"),
-        ({"salt": "''"}, "malformed"),
-        ({"seq": "5"}, "malformed"),  # number 5 without a previous event
-        ({"verb": "'No Verb'"}, "malformed"),
-    ],
-)
-def test_an_inserted_event_is_quarantined(notary: Notary, changes: dict[str, str], code: str) -> None:
-    genuine = write(2)
-    false = insert_copy(genuine[0].id, **changes)
-    after = write(1)
-    result = notary.run_pass()
-    assert (result.sequenced, result.quarantined, result.more) == (3, 1, True)
-    assert sequenced() == [event.id for event in [*genuine, *after]]
-    row = Quarantine.objects.get()
-    assert (row.event_id, row.code) == (false, code)
-    assert (notary.run_pass().sequenced, notary.run_pass().sequenced) == (1, 0)
-    about = Event.objects.get(verb="event.quarantined")
-    assert (about.subject_kind, about.subject_id, about.detail["code"]) == ("event", false, code)
-    assert sequenced()[-1] == about.id, "what tells of it is itself in the log"
-    report = verified()
-    assert [(finding.code, finding.event) for finding in report.findings if finding.event == str(false)][:1]
-
-
-def test_an_event_changed_before_it_was_sequenced(notary: Notary) -> None:
-    events = write(3)
-    past_crivo("UPDATE audits_event SET outcome = 'refused' WHERE id = %s", parameters=(events[1].id,))
-    assert notary.run_pass().quarantined == 1
-    assert sequenced() == [events[0].id, events[2].id]
-
-
-def test_not_even_an_event_of_no_workspace_stops_the_log(notary: Notary) -> None:
-    event = write()[0]
-    false = insert_copy(event.id, workspace=f"'{uuid7()}'::uuid")
-    for _ in range(3):
-        notary.run_pass()
-    assert sequenced() == [event.id]
-    assert not Quarantine.objects.exists(), "it cannot be written about in a workspace that is none"
-    write(2)
-    assert notary.run_pass().sequenced == 2
-    assert [finding.event for finding in verified().findings if finding.code == "mac_differs"] == [str(false)]
-
-
-# --- forks -------------------------------------------------------------------------------------------------
-
-
-def state_of(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
-
-
-FORKS = {
-    "an older backup was restored": (
-        "DELETE FROM audits_checkpoint WHERE size = 5",
-        "DELETE FROM audits_leaf WHERE index >= 3",
-    ),
-    "the last leaf was removed": ("DELETE FROM audits_leaf WHERE index = 4",),
-    "a leaf was changed": ("UPDATE audits_leaf SET hash = sha256('x') WHERE index = 4",),
-    "a node was changed": ("UPDATE audits_node SET hash = sha256('x') WHERE level = 2",),
-    "a node was removed": ("DELETE FROM audits_node WHERE level = 2",),
-    "everything was removed": (
-        "DELETE FROM audits_checkpoint",
-        "DELETE FROM audits_leaf",
-        "DELETE FROM audits_node",
-    ),
-    "a checkpoint was invented": (
-        "INSERT INTO audits_checkpoint SELECT 900, root, note, now() FROM audits_checkpoint WHERE size = 5",
-        "UPDATE audits_checkpoint SET note = replace(note, E'\\n5\\n', E'\\n900\\n') WHERE size = 900",
-    ),
-}
-
-
-@pytest.mark.parametrize("kind", list(FORKS))
-def test_a_notary_that_starts_on_a_fork_signs_nothing(notary: Notary, published: Path, kind: str) -> None:
-    write(5)
-    notary.run_pass()
-    notary.release()
-    past_crivo(*FORKS[kind])
-    write(2)
-    before, leaves = state_of(published), Leaf.objects.count()
-    with pytest.raises(CommandError, match="signs nothing") as stopped:
-        call_command("notary", once=True)
-    assert stopped.value.returncode == 1
-    assert "verify_ledger" in str(stopped.value)
-    if kind in ("an older backup was restored", "the last leaf was removed"):
-        assert "over 5 entries was published, but the database holds only" in str(stopped.value)
-    assert state_of(published) == before
-    assert Leaf.objects.count() == leaves
-    with pytest.raises(ForkError):
-        notary.acquire()
-    assert not verified().verified
-
-
-@pytest.mark.parametrize("kind", [kind for kind in FORKS if kind != "a checkpoint was invented"])
-def test_a_notary_at_work_notices_a_fork(notary: Notary, published: Path, kind: str) -> None:
-    write(5)
-    notary.run_pass()
-    past_crivo(*FORKS[kind])
-    write(2)
-    before = state_of(published)
-    with pytest.raises(ForkError):
-        notary.run_pass()
-    assert state_of(published) == before
-
-
-def test_a_checkpoint_invented_beside_a_working_notary_stops_nothing(notary: Notary, published: Path) -> None:
-    write(5)
-    notary.run_pass()
-    past_crivo(*FORKS["a checkpoint was invented"])
-    write(2)
-    assert notary.run_pass().published == 7
-    assert codes(verified()) == {"signature"}
-
-
-@pytest.mark.parametrize("size", [3, 4])
-def test_what_another_published_under_our_name_is_never_overwritten(
-    notary: Notary, published: Path, size: int
-) -> None:
-    """Somebody with our key, another history: of the same size, and of the size we would come to."""
-    write(3)
-    notary.run_pass()
-    signer = checkpoint_key()
-    other = sign_checkpoint(Checkpoint(django_settings.CRIVO_ORIGIN, size, b"x" * 32), signer)
-    (published / "checkpoints" / str(size)).write_bytes(other)
-    if size == 3:
-        (published / "checkpoint").write_bytes(other)
-    write(1)
-    with pytest.raises(ForkError):
-        notary.run_pass()
-    assert (published / "checkpoints" / str(size)).read_bytes() == other
-    assert not PublishedCheckpoint.objects.filter(size=4).exists()
-
-
-def test_a_folder_signed_by_another_key_is_refused(notary: Notary, published: Path) -> None:
-    write(2)
-    notary.run_pass()
-    notary.release()
-    foreign = SignerKey.generate(django_settings.CRIVO_ORIGIN)
-    with pytest.raises(ForkError, match="signed by its key"):
-        Notary(foreign).acquire()
-
-
-def test_a_lost_folder_is_published_again_from_the_database(notary: Notary, published: Path) -> None:
-    write(2)
-    notary.run_pass()
-    note = (published / "checkpoint").read_bytes()
-    notary.release()
-    for path in [published / "checkpoint", published / "checkpoints" / "2"]:
-        path.unlink()
-    assert notary.acquire()
-    assert (published / "checkpoint").read_bytes() == note
-    write(1)
-    assert notary.run_pass().published == 3
-
-
-def test_a_database_of_another_log_is_refused(notary: Notary, settings: Any) -> None:
-    write(1)
-    LogState.objects.update(origin="elsewhere.example/log")
-    with pytest.raises(ForkError, match=r"elsewhere\.example/log"):
-        notary.run_pass()
 
 
 # --- one notary --------------------------------------------------------------------------------------------

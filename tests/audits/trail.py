@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -13,10 +14,14 @@ from django.db import connections, transaction
 
 from audits.actors import Command, SubjectRef, system_actor
 from audits.ids import uuid7
+from audits.ledger import nodes
+from audits.ledger.entry import body_of
+from audits.ledger.note import Checkpoint, verify_checkpoint
 from audits.ledger.publication import Publication
 from audits.ledger.record import record
 from audits.ledger.signing import attestation_key, checkpoint_key, jwks
 from audits.ledger.verification import LedgerReport, verify_ledger
+from audits.models import Checkpoint as PublishedCheckpoint
 from audits.models import Event, Leaf, Workspace
 
 VERB = "dataset.registered"
@@ -98,3 +103,38 @@ def codes(report: LedgerReport) -> set[str]:
 
 def sequenced() -> list[UUID]:
     return list(Leaf.objects.order_by("index").values_list("event_id", flat=True))
+
+
+def naive_root(entries: list[bytes]) -> bytes:
+    """RFC 6962 §2.1, as written there."""
+    if not entries:
+        return sha256(b"").digest()
+    if len(entries) == 1:
+        return sha256(b"\x00" + entries[0]).digest()
+    k = 1
+    while k * 2 < len(entries):
+        k *= 2
+    return sha256(b"\x01" + naive_root(entries[:k]) + naive_root(entries[k:])).digest()
+
+
+def entries() -> list[bytes]:
+    leaves = Leaf.objects.order_by("index").select_related("event__workspace")
+    return [body_of(leaf.event, leaf.event.workspace.salt).envelope for leaf in leaves]
+
+
+def signed(path: Path) -> Checkpoint:
+    return verify_checkpoint(path.read_bytes(), checkpoint_key().vkey)
+
+
+def everything_is_in_order(count: int) -> None:
+    """Every event is a leaf exactly once, all of it is published, and every checkpoint ever signed still holds."""
+    assert sorted(sequenced()) == sorted(Event.objects.values_list("id", flat=True))
+    assert Leaf.objects.count() == count
+    folder = Path(settings.CRIVO_PUBLISH)
+    assert signed(folder / "checkpoint").size == count
+    sizes = sorted(int(path.name) for path in (folder / "checkpoints").iterdir())
+    assert sizes == list(PublishedCheckpoint.objects.order_by("size").values_list("size", flat=True))
+    for size in sizes:
+        assert signed(folder / "checkpoints" / str(size)).root == nodes.stored_root(size)
+    report = verified()
+    assert report.verified, report.findings
