@@ -31,6 +31,7 @@ class Step:
     always: bool = False
     keeps: Literal["home", "checkout"] = "home"
     show: bool = False
+    afterwards: bool = False  # once everything serves: it is a client of what was started
 
     def digest(self, project: Path) -> str:
         """SHA-256 over the command and the paths and contents of what the step depends on."""
@@ -91,7 +92,12 @@ SETUP: tuple[Step, ...] = (
         "demonstration",
         "Loading the demonstration",
         (*MANAGE, "load_demo"),
-        show=True,
+    ),
+    Step(
+        "story",
+        "Playing the first half of the demonstration, so that there is something to look at",
+        (sys.executable, "-m", "governance.demo.prepare"),
+        afterwards=True,
     ),
 )
 
@@ -141,7 +147,9 @@ PROCESSES: tuple[Process, ...] = (
 )
 
 
-WITHOUT_DEMONSTRATION: tuple[Step, ...] = tuple(step for step in SETUP if step.name != "demonstration")
+WITHOUT_DEMONSTRATION: tuple[Step, ...] = tuple(
+    step for step in SETUP if step.name not in ("demonstration", "story")
+)
 
 
 def chosen(names: Iterable[str | Process], table: tuple[Process, ...] = PROCESSES) -> tuple[Process, ...]:
