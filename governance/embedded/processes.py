@@ -69,6 +69,13 @@ CELERY = (sys.executable, "-m", "celery", "-A", "governance")
 
 SETUP: tuple[Step, ...] = (
     Step(
+        "catalogues",
+        "Compiling the translations",
+        (sys.executable, "-m", "governance.console.catalogue", "compile"),
+        changed=("templates/locale/**/*.po",),
+        keeps="checkout",
+    ),
+    Step(
         "static",
         "Collecting the pages' static files",
         (*MANAGE, "collectstatic", "--noinput", "--verbosity", "0"),
