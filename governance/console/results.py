@@ -263,9 +263,12 @@ def measures_table(result: Mapping[str, Any]) -> TableView | None:
 
 
 def check_view(
-    run: CheckRun, prefix: str, *, ratio_limit: float | None, sensitive: Collection[str]
+    run: CheckRun, prefix: str, *, ratio_limits: Mapping[str, float], sensitive: Collection[str]
 ) -> CheckView:
-    """Everything of one run. A result of another shape than expected becomes a view that says so."""
+    """Everything of one run. A result of another shape than expected becomes a view that says so.
+
+    `ratio_limits`: attribute → the least ratio of selection rates that the policy accepts.
+    """
     title = word(CHECKS, run.check_slug)
     result = run.result
     if not isinstance(result, Mapping):
@@ -278,7 +281,7 @@ def check_view(
         measures=measures_table(result),
         unreadable=not _is_list(result.get("tables")),
     )
-    view.figures.extend(_figures(result, prefix, ratio_limit, sensitive))
+    view.figures.extend(_figures(result, prefix, ratio_limits, sensitive))
     known = (
         ("groups", gettext("Rates per group"), groups_table),
         ("disparity_tests", gettext("Is the decision independent of the group?"), tests_table),
@@ -297,27 +300,44 @@ def check_view(
 
 
 def _figures(
-    result: Mapping[str, Any], prefix: str, ratio_limit: float | None, sensitive: Collection[str]
+    result: Mapping[str, Any], prefix: str, ratio_limits: Mapping[str, float], sensitive: Collection[str]
 ) -> list[Figure]:
+    # Whatever a stranger's table makes the drawing trip over: the figures are gone then; verdict and form must not be.
     try:
         plots = plots_for(
-            _tables(result),
+            [part for table in _tables(result) for part in _by_limit(table, ratio_limits)],
             labels=gettext,
             number=number,
             prefix=prefix,
-            limit=ratio_limit,
             sensitive=sensitive,
             reason=excluded,
         )
-    except (
-        Exception
-    ):  # whatever a stranger's table makes the drawing trip over: the figures of the page are gone,
-        log.exception("figures of a check result could not be drawn")  # the verdict and the form must not be
+    except Exception:
+        log.exception("figures of a check result could not be drawn")
         return []
     return [
         # audits.plots escapes every name and number it draws: its SVG is the only markup we let through.
         Figure(gettext(plot.title_msgid), mark_safe(plot.svg), plot.caption)  # noqa: S308
         for plot in plots
+    ]
+
+
+def _by_limit(table: Mapping[str, Any], ratio_limits: Mapping[str, float]) -> list[Mapping[str, Any]]:
+    """The groups as one table for each limit of the policy: an attribute nobody asked about is drawn without one.
+
+    The limit is the policy's alone; whatever the result itself says it is does not count.
+    """
+    if table.get("id") != "groups":
+        return [table]
+    rows: dict[float | None, list[dict[str, Any]]] = {}
+    for row in rows_of({"tables": [table]}, "groups"):
+        attribute = row.get("attribute")
+        limit = ratio_limits.get(attribute) if isinstance(attribute, str) else None
+        rows.setdefault(limit, []).append(row)
+    # plots_for takes rows by name: no columns needed
+    return [
+        {"id": "groups", "rows": part, "params": {} if limit is None else {"ratio_limit": limit}}
+        for limit, part in sorted(rows.items(), key=lambda item: item[0] is None)
     ]
 
 

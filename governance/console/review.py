@@ -297,17 +297,14 @@ def _why_not(
 
 
 def _checks(promotion: Promotion, lines: list[dict[str, Any]]) -> list[CheckView]:
-    ratios = [
-        line["limit"]
-        for line in lines
-        if line["metric"] == "demographic_parity_ratio" and line["op"] == "min"
-    ]
+    ratios: dict[str, float] = {}
+    for line in lines:
+        if line["metric"] == "demographic_parity_ratio" and line["op"] == "min" and line.get("attribute"):
+            ratios[line["attribute"]] = max(line["limit"], ratios.get(line["attribute"], 0.0))
     declared = promotion.version.metadata.get("sensitive")
     sensitive = frozenset(declared) if isinstance(declared, Mapping) else frozenset()
     return [
-        check_view(
-            check.run, f"check{check.position}", ratio_limit=max(ratios, default=None), sensitive=sensitive
-        )
+        check_view(check.run, f"check{check.position}", ratio_limits=ratios, sensitive=sensitive)
         for check in promotion.checks.select_related("run")
     ]
 
