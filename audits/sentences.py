@@ -44,6 +44,22 @@ SENTENCES: dict[str, str | Promise] = {
     "material_unreadable": _(
         "The {role} ({digest}) cannot be read from the store, or its bytes have changed."
     ),
+    # the ledger and its exports
+    "entry_damaged": _(
+        "The event at {index} ({event}) is not the one that was logged: it was changed past Crivo. "
+        "Run `manage.py verify_ledger` and open an incident."
+    ),
+    "ledger_diverged": _(
+        "The stored log is not the one the checkpoint signs. Run `manage.py verify_ledger` and open an incident."
+    ),
+    "nothing_published": _("No checkpoint has been published yet. Is the notary running?"),
+    "export_killed_workers": _("The export was given up after its worker died {attempts} times."),
+    "export_taken_over": _("Another worker has taken this export over."),
+    "export_not_done": _("The export is {state}: there is nothing to fetch."),
+    "export_content_lost": _("The bytes of the export cannot be read from the store, or have changed."),
+    "event_not_published": _(
+        "The event is in no published checkpoint yet; it will be, usually within a second."
+    ),
     # confinement
     "killed_by_signal": _(
         "The confined process was ended by {signal}: a library crashed, or the file tried what is forbidden."
@@ -66,5 +82,7 @@ SENTENCES: dict[str, str | Promise] = {
 VERBS = {
     "check_run.completed": _("{actor} completed the check {subject}"),
     "audit.exported": _("{actor} exported the trail ({subject})"),
+    "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
+    "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),
     "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
 }

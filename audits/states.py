@@ -42,3 +42,19 @@ CHECK_RUN: Table[CheckRunState] = {
     CheckRunState.COMPLETED: frozenset(),
     CheckRunState.ERRORED: frozenset(),
 }
+
+
+class ExportState(models.TextChoices):
+    QUEUED = "queued", _("queued")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+
+
+EXPORT: Table[ExportState] = {
+    ExportState.QUEUED: frozenset({ExportState.RUNNING}),
+    # RUNNING → RUNNING: as above.
+    ExportState.RUNNING: frozenset({ExportState.RUNNING, ExportState.DONE, ExportState.FAILED}),
+    ExportState.DONE: frozenset(),
+    ExportState.FAILED: frozenset(),
+}

@@ -8,7 +8,7 @@ from celery import shared_task
 from django.db import OperationalError
 
 from audits import blobs
-from audits.services import check_runs
+from audits.services import check_runs, exports
 
 
 @shared_task(autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5)
@@ -19,9 +19,17 @@ def run_check(run_id: str) -> None:
     execute(UUID(run_id))
 
 
+@shared_task(autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5)
+def run_export(export_id: str) -> None:
+    from audits.services.exporting import run_export as execute
+
+    execute(UUID(export_id))
+
+
 @shared_task
 def resend_waiting() -> None:
     check_runs.resend_waiting()
+    exports.resend_waiting()
 
 
 @shared_task

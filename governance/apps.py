@@ -6,6 +6,8 @@ class GovernanceConfig(AppConfig):
     verbose_name = "Governance"
 
     def ready(self) -> None:
+        import governance.api.openapi
+        import governance.celery  # noqa: F401 - the web process sends tasks, too
         from audits import messages, verbs
         from governance.sentences import SENTENCES, VERBS
 

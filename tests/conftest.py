@@ -19,6 +19,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 
 from audits import keys
+from audits.ledger.signing import make_keys
 from tests.cast import Cast, make_cast
 
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
@@ -115,6 +116,14 @@ def cast(db: None) -> Cast:
 
 
 @pytest.fixture
-def committed_cast(transactional_db: None) -> Cast:
+def published(settings: Any, tmp_path: Path) -> Path:
+    """A folder for the published checkpoints of this test alone: the next one begins with an empty log."""
+    settings.CRIVO_PUBLISH = str(tmp_path / "published")
+    make_keys()
+    return tmp_path / "published"
+
+
+@pytest.fixture
+def committed_cast(transactional_db: None, published: Path) -> Cast:
     """The cast for tests that commit: refusals, concurrency, the ledger."""
     return make_cast()

@@ -6,11 +6,11 @@ import io
 import json
 from typing import Any
 
-from django.db import connection
-
 from audits import blobs
 from audits.actors import Command, system_actor
 from audits.checks.contract import CheckResult, Message, Metric
+from audits.ledger.notary import Notary
+from audits.ledger.signing import checkpoint_key
 from audits.models import CheckRun
 from audits.services.check_runs import claim, complete_check_run
 from governance.models import Promotion
@@ -162,14 +162,10 @@ def finish_checks(promotion: Promotion, result: CheckResult | None = None) -> Pr
 
 
 def sequence() -> None:
-    """Bring every event into a published checkpoint."""
-    with connection.cursor() as cursor:
-        cursor.execute(
-            "INSERT INTO audits_leaf (index, event_id, hash) "
-            "SELECT (SELECT count(*) FROM audits_leaf) + row_number() OVER (ORDER BY at) - 1, id, '' "
-            "FROM audits_event e WHERE NOT EXISTS (SELECT 1 FROM audits_leaf l WHERE l.event_id = e.id)"
-        )
-        cursor.execute(
-            "INSERT INTO audits_checkpoint (size, root, note, published_at) "
-            "SELECT count(*), '', '', clock_timestamp() FROM audits_leaf ON CONFLICT DO NOTHING"
-        )
+    """Bring every event into a signed and published checkpoint: what the notary does, in this process."""
+    notary = Notary(checkpoint_key())
+    assert notary.acquire()
+    try:
+        notary.run_pass()
+    finally:
+        notary.release()

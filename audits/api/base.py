@@ -38,6 +38,7 @@ class View(APIView):
     """A view of the API. `query` names the query parameters it knows; any other is a 400, never ignored."""
 
     query: tuple[str, ...] = ()
+    pagination_class = Page  # of the answers that are lists
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)

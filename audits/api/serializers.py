@@ -6,7 +6,7 @@ from rest_framework import serializers
 
 from audits import messages, verbs
 from audits.checks.contract import Message
-from audits.models import CheckRun, Event
+from audits.models import AuditExport, CheckRun, Event
 
 
 class EventOut(serializers.ModelSerializer[Event]):
@@ -57,3 +57,31 @@ class CheckRunOut(serializers.ModelSerializer[CheckRun]):
             "id", "check_name", "check_version", "state", "subject_kind", "subject_id", "subject_digest", "input",
             "input_digest", "result", "result_digest", "run_environment", "queued_at", "finished_at",
         ]  # fmt: skip
+
+
+class NewExport(serializers.Serializer[None]):
+    filter = serializers.DictField(
+        required=False,
+        help_text="as the query parameters of GET /audit/events; `verb` may be a list. Absent: everything.",
+    )
+
+
+class ExportOut(serializers.ModelSerializer[AuditExport]):
+    filter = serializers.JSONField(source="query")
+    error = serializers.SerializerMethodField()
+    content = serializers.SerializerMethodField(help_text="where the tar is; null until state is done")
+
+    class Meta:
+        model = AuditExport
+        fields = [
+            "id", "state", "filter", "requested_by", "queued_at", "finished_at", "done_entries", "log_size", "heads",
+            "matches", "counts", "blob_digest", "blob_size", "error", "content",
+        ]  # fmt: skip
+
+    def get_error(self, export: AuditExport) -> dict[str, Any] | None:
+        return (
+            messages.as_json(Message(export.error["code"], export.error["params"])) if export.error else None
+        )
+
+    def get_content(self, export: AuditExport) -> str | None:
+        return f"/api/v1/audit/exports/{export.id}/content" if export.state == "done" else None

@@ -1,1 +1,199 @@
-"""The audit package over HTTP."""
+"""The audit package over HTTP: search the trail, export it, prove things about it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import IO, Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db.models import QuerySet
+from django.http import HttpResponse, StreamingHttpResponse
+from drf_spectacular.types import OpenApiTypes
+from drf_spectacular.utils import OpenApiParameter, extend_schema
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from audits import blobs, trail
+from audits.actors import authoriser
+from audits.api import serializers as shapes
+from audits.api.base import Page, View, wait_for, wait_seconds
+from audits.api.schema import problems
+from audits.errors import BadRequest, Conflict, Forbidden, LedgerUnavailable, NotFound
+from audits.ledger.receipts import receipt_for
+from audits.models import AuditExport, Checkpoint, CheckRun
+from audits.services.exports import request_export
+from audits.states import ExportState
+
+WAIT = OpenApiParameter("wait", float, description="seconds to wait until it has finished, at most 30")
+
+
+class TrailPage(Page):
+    ordering = ("-at", "-id")  # type: ignore[assignment]
+
+
+class Events(View):
+    query = trail.FIELDS
+
+    @extend_schema(
+        parameters=[
+            OpenApiParameter("verb", str, many=True, description="may be repeated"),
+            OpenApiParameter("outcome", str, enum=["done", "refused"]),
+            *(
+                OpenApiParameter(name, OpenApiTypes.UUID)
+                for name in ("actor", "subject_id", "correlation_id", "request_id")
+            ),
+            OpenApiParameter("subject_kind", str),
+            OpenApiParameter("from", OpenApiTypes.DATETIME, description="from then on"),
+            OpenApiParameter("to", OpenApiTypes.DATETIME, description="before then"),
+        ],
+        responses={200: shapes.EventOut(many=True), **problems(400, 403)},
+        description="The trail of the workspace, the newest first.",
+    )
+    def get(self, request: Request) -> Response:
+        if not authoriser().may(self.actor, "audit.read"):
+            raise Forbidden("not_permitted", action="audit.read")
+        given: dict[str, Any] = {
+            name: request.query_params[name] for name in trail.FIELDS if name in request.query_params
+        }
+        if "verb" in given:
+            given["verb"] = request.query_params.getlist("verb")
+        wanted = trail.TrailQuery.parse(given)
+        paginator = TrailPage()
+        rows = paginator.paginate_queryset(wanted.apply(trail.events(self.actor)), request, view=self) or []
+        names = trail.names_of(self.actor.workspace, {row.actor_id for row in rows})
+        shape = shapes.EventOut(rows, many=True, context={"names": names})
+        return paginator.get_paginated_response(shape.data)
+
+
+class Exports(View):
+    @extend_schema(
+        request=shapes.NewExport,
+        responses={202: shapes.ExportOut, **problems(400, 403)},
+        description="Ask for a verifiable export (a tar of the folder that the verifier reads) of the workspace.",
+    )
+    def post(self, request: Request) -> Response:
+        given = shapes.NewExport(data=request.data)
+        given.is_valid(raise_exception=True)
+        unknown = set(request.data) - {"filter"}
+        if unknown:
+            raise BadRequest("invalid", field=min(unknown), reason="unknown; known: filter")
+        wanted = trail.TrailQuery.parse(given.validated_data.get("filter", {}))
+        export = request_export(command=self.command(), query=wanted).value
+        response = Response(shapes.ExportOut(export).data, status=202)
+        response["Location"] = f"/api/v1/audit/exports/{export.id}"
+        return response
+
+    @extend_schema(responses={200: shapes.ExportOut(many=True), **problems(403)})
+    def get(self, request: Request) -> Response:
+        paginator = Page()
+        rows = paginator.paginate_queryset(_exports(self), request, view=self)
+        return paginator.get_paginated_response(shapes.ExportOut(rows, many=True).data)
+
+
+def _exports(view: View) -> QuerySet[AuditExport]:
+    return authoriser().visible(view.actor, AuditExport.objects.all())
+
+
+def _export(view: View, export_id: UUID) -> AuditExport:
+    row: AuditExport | None = _exports(view).filter(id=export_id).first()
+    if row is None:
+        raise NotFound("not_found", kind="export", name=str(export_id))
+    return row
+
+
+class ExportDetail(View):
+    query = ("wait",)
+
+    @extend_schema(parameters=[WAIT], responses={200: shapes.ExportOut, **problems(404)})
+    def get(self, request: Request, export_id: UUID) -> Response:
+        row = wait_for(
+            lambda: _export(self, export_id), lambda export: export.finished, wait_seconds(request)
+        )
+        return Response(shapes.ExportOut(row).data)
+
+
+class Plain(View):
+    """Answers in one form only, whatever Accept says: the form is the standard's, not ours to convert."""
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> Any:
+        return super().perform_content_negotiation(request, force=True)
+
+
+class ExportContent(Plain):
+    @extend_schema(
+        responses={(200, "application/x-tar"): OpenApiTypes.BINARY, **problems(404, 409)},
+        description="The export as a tar; unpack it into an empty folder and run the verifier on that.",
+    )
+    def get(self, request: Request, export_id: UUID) -> StreamingHttpResponse:
+        row = _export(self, export_id)
+        if row.state != ExportState.DONE:
+            raise Conflict("export_not_done", state=row.state)
+        stack = ExitStack()
+        try:
+            file = stack.enter_context(blobs.opened(row.workspace_id, row.blob_digest))
+        except (OSError, ValueError) as error:
+            raise LedgerUnavailable("export_content_lost") from error
+        response = StreamingHttpResponse(_chunks(stack, file), content_type="application/x-tar")
+        response["Content-Length"] = str(row.blob_size)
+        response["Content-Disposition"] = f'attachment; filename="crivo-export-{row.id}.tar"'
+        response["ETag"] = f'"{row.blob_digest.removeprefix("sha256:")}"'
+        return response
+
+
+def _chunks(stack: ExitStack, file: IO[bytes]) -> Iterator[bytes]:
+    with stack:
+        while chunk := file.read(blobs.CHUNK):
+            yield chunk
+
+
+class CheckpointDetail(Plain):
+    @extend_schema(
+        responses={(200, "text/plain"): OpenApiTypes.STR, **problems(404)},
+        description="The newest signed checkpoint (C2SP tlog-checkpoint). Keep it: later logs must agree with it.",
+    )
+    def get(self, request: Request) -> HttpResponse:
+        newest = Checkpoint.objects.order_by("-size").first()
+        if newest is None:
+            raise NotFound("nothing_published")
+        return HttpResponse(newest.note, content_type="text/plain; charset=utf-8")
+
+
+class VerifierKeyDetail(Plain):
+    @extend_schema(
+        responses={(200, "text/plain"): OpenApiTypes.STR, **problems(404)},
+        description="The key that checkpoints are signed with (C2SP vkey). Compare it with a copy from elsewhere.",
+    )
+    def get(self, request: Request) -> HttpResponse:
+        try:
+            text = (Path(settings.CRIVO_PUBLISH) / "vkey").read_text()
+        except OSError as error:
+            raise NotFound("nothing_published") from error
+        return HttpResponse(text, content_type="text/plain; charset=utf-8")
+
+
+class Proof(Plain):
+    @extend_schema(
+        responses={(200, "text/plain"): OpenApiTypes.STR, **problems(403, 404)},
+        description="Proof (C2SP tlog-proof) that the event is in the log.",
+    )
+    def get(self, request: Request, event_id: UUID) -> HttpResponse:
+        if not authoriser().may(self.actor, "audit.read"):
+            raise Forbidden("not_permitted", action="audit.read")
+        if not trail.events(self.actor).filter(id=event_id).exists():
+            raise NotFound("not_found", kind="event", name=str(event_id))
+        receipt = receipt_for(event_id)
+        if receipt is None:
+            raise NotFound("event_not_published")
+        return HttpResponse(receipt, content_type="text/plain; charset=utf-8")
+
+
+class CheckRunDetail(View):
+    @extend_schema(responses={200: shapes.CheckRunOut, **problems(404)})
+    def get(self, request: Request, run_id: UUID) -> Response:
+        row = authoriser().visible(self.actor, CheckRun.objects.all()).filter(id=run_id).first()
+        if row is None:
+            raise NotFound("not_found", kind="check run", name=str(run_id))
+        return Response(shapes.CheckRunOut(row).data)

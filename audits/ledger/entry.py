@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from audits.ledger import body
 from audits.models import Event
 
+_SAFE_INTEGER = 2**53 - 1
+
 
 def fields_of(event: Event) -> body.EventFields:
-    reason, policy = event.reason, event.policy
+    reason, policy, detail = event.reason, event.policy, event.detail
+    if not event._state.adding:  # read back
+        reason, detail = _as_written(reason), _as_written(detail)
     return body.EventFields(
         event_id=event.id,
         workspace=str(event.workspace_id),
@@ -29,8 +35,19 @@ def fields_of(event: Event) -> body.EventFields:
         evidence=tuple(body.Evidence(item["kind"], item["digest"]) for item in event.evidence),
         before=event.before or None,
         after=event.after or None,
-        detail=event.detail,
+        detail=detail,
     )
+
+
+def _as_written(value: Any) -> Any:
+    """jsonb keeps no exponents: 1e22 comes back as an integer. `record` refuses integers that large: it was none."""
+    if isinstance(value, dict):
+        return {name: _as_written(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_as_written(item) for item in value]
+    if isinstance(value, int) and abs(value) > _SAFE_INTEGER:
+        return float(value)
+    return value
 
 
 def body_of(event: Event, workspace_salt: str) -> body.Body:

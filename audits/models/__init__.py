@@ -1,4 +1,5 @@
 from audits.models.evidence import Blob, CheckRun
+from audits.models.exports import AuditExport
 from audits.models.idempotency import IdempotencyRecord
 from audits.models.ledger import (
     Checkpoint,
@@ -13,6 +14,7 @@ from audits.models.ledger import (
 from audits.models.workspace import Workspace
 
 __all__ = [
+    "AuditExport",
     "Blob",
     "CheckRun",
     "Checkpoint",

@@ -15,6 +15,13 @@ from governance.embedded.postgres import EmbeddedPostgres
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="only root can act as another user")
 
 
+@pytest.fixture(autouse=True)
+def _without_the_settings_of_these_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is started here is another project: Celery, for one, would load our settings into it."""
+    for name in ("DJANGO_SETTINGS_MODULE", "DATABASE_URL", "DATABASE_MIGRATION_URL", "CELERY_BROKER_URL"):
+        monkeypatch.delenv(name, raising=False)
+
+
 @pytest.fixture(scope="module")
 def module_home() -> Iterator[Path]:
     # Not pytest's tmp_path: it keeps the last three, and a cluster is 40 MB.

@@ -117,6 +117,7 @@ def test_a_key_survives_storage() -> None:
         str(OTHER.vkey),
         "PRIVATE+KEY+a+00000000+AAAA",
     ],
+    ids=["empty", "no prefix", "cut", "renamed", "public", "no key"],  # keys differ from process to process
 )
 def test_broken_signer_keys_are_refused_and_not_repeated(skey: str) -> None:
     with pytest.raises(NoteError) as caught:

@@ -1,0 +1,137 @@
+"""The life of an export: asked for (an event: what was asked, by whom), made by one worker, finished once (an event:
+what left, by digest). Claims, leases and progress are bookkeeping of the queue and leave none.
+"""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from functools import partial
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from audits import blobs, dispatch
+from audits.actors import Command
+from audits.checks.contract import Message
+from audits.door import Result, require, service
+from audits.errors import Conflict
+from audits.ledger.record import lock, record
+from audits.models import AuditExport, Workspace
+from audits.states import EXPORT, ExportState, step
+from audits.trail import TrailQuery
+
+LEASE = timedelta(minutes=5)  # renewed while the export grows
+MAX_ATTEMPTS = 3
+RESEND_AFTER = timedelta(seconds=20)
+EXPORT_TASK = "audits.tasks.run_export"
+
+
+@service("audit.exported")
+def request_export(*, command: Command, query: TrailQuery) -> Result[AuditExport]:
+    """Ask for a verifiable export of what the actor's workspace did. 403 unless they may export."""
+    workspace = Workspace.objects.get(id=command.actor.workspace)
+    require(command, "audit.export", None, remember_on=workspace.ref)
+    export = AuditExport.objects.create(
+        workspace=workspace,
+        requested_by=command.actor.id,
+        query=query.as_json(),
+        sent_at=timezone.now(),
+    )
+    record(command, verb="audit.exported", subject=export.ref, detail={"query": export.query})
+    transaction.on_commit(partial(dispatch.send, EXPORT_TASK, str(export.id)), robust=True)
+    return Result(export)
+
+
+def claim(export_id: UUID) -> AuditExport | None:
+    """Take the export for this worker, or None: it is finished, or another worker holds an unexpired lease."""
+    now = timezone.now()
+    taken = (
+        AuditExport.objects.filter(id=export_id)
+        .filter(Q(state=ExportState.QUEUED) | Q(state=ExportState.RUNNING, lease_until__lt=now))
+        .update(
+            state=ExportState.RUNNING,
+            lease_until=now + LEASE,
+            fence=F("fence") + 1,
+            attempts=F("attempts") + 1,
+            done_entries=0,
+        )
+    )
+    return AuditExport.objects.get(id=export_id) if taken else None
+
+
+def renew(export: AuditExport, done_entries: int) -> None:
+    """Say how far it is, and keep the lease. Conflict if another worker has taken over."""
+    kept = AuditExport.objects.filter(id=export.id, fence=export.fence, state=ExportState.RUNNING).update(
+        lease_until=timezone.now() + LEASE, done_entries=done_entries
+    )
+    if not kept:
+        raise Conflict("export_taken_over", export=str(export.id))
+
+
+def _ours(export_id: UUID, fence: int) -> AuditExport:
+    export = AuditExport.objects.select_for_update().get(id=export_id)
+    lock(export.workspace_id, export.ref)
+    if export.fence != fence or export.finished:
+        raise Conflict("export_taken_over", export=str(export.id))
+    export.finished_at, export.lease_until = timezone.now(), None
+    return export
+
+
+@service("audit.export_completed")
+def complete_export(
+    *, command: Command, export_id: UUID, fence: int, stored: blobs.Stored, manifest: dict[str, Any]
+) -> Result[AuditExport]:
+    """Write down what the export holds, once. 409 if another worker has taken it over meanwhile."""
+    export = _ours(export_id, fence)
+    export.state = step(EXPORT, export.state, ExportState.DONE)
+    export.log_size = export.done_entries = manifest["log"]["size"]
+    export.heads, export.matches, export.counts = manifest["heads"], manifest["matches"], manifest["counts"]
+    export.blob_digest, export.blob_size = stored.digest, stored.size
+    blobs.refer(export.workspace_id, stored)
+    export.save()
+    record(
+        command,
+        verb="audit.export_completed",
+        subject=export.ref,
+        after=stored.digest,
+        evidence=[{"kind": "audit_export", "digest": stored.digest}],
+        detail={
+            "query": export.query,
+            "log": manifest["log"],
+            "heads": export.heads,
+            "matches": export.matches,
+            "counts": export.counts,
+        },
+    )
+    return Result(export, created=False)
+
+
+@service("audit.export_failed")
+def fail_export(*, command: Command, export_id: UUID, fence: int, why: Message) -> Result[AuditExport]:
+    """Give the export up, and say why. 409 if another worker has taken it over meanwhile."""
+    export = _ours(export_id, fence)
+    export.state = step(EXPORT, export.state, ExportState.FAILED)
+    export.error = {"code": why.code, "params": why.params}
+    export.save()
+    record(command, verb="audit.export_failed", subject=export.ref, reason=why)
+    return Result(export, created=False)
+
+
+def resend_waiting() -> list[UUID]:
+    """Exports whose message or worker was lost, sent again with back-off. Returns their ids."""
+    now = timezone.now()
+    waiting = AuditExport.objects.filter(
+        Q(state=ExportState.QUEUED) | Q(state=ExportState.RUNNING, lease_until__lt=now)
+    )
+    sent = []
+    for export in waiting.order_by("queued_at")[:500]:
+        patience = RESEND_AFTER * 2 ** min(export.attempts, 6)
+        if export.sent_at is not None and export.sent_at > now - patience:
+            continue
+        AuditExport.objects.filter(id=export.id, sent_at=export.sent_at).update(sent_at=now)
+        if dispatch.send(EXPORT_TASK, str(export.id)):
+            sent.append(export.id)
+    return sent

@@ -1,0 +1,5 @@
+import sys
+
+from governance.client.cli import main
+
+sys.exit(main())

@@ -1,0 +1,304 @@
+"""`Crivo(url, token)`: one method per thing a pipeline or a person does, with typed answers."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import TracebackType
+from typing import Any, BinaryIO, Self, TypeVar
+from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from uuid import uuid4
+
+from governance.client import shapes
+from governance.client.errors import Unreachable, Usage
+from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
+from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
+
+T = TypeVar("T")
+FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
+VERDICTS = ("approve", "reject", "request_changes")
+
+
+def _segment(text: str) -> str:
+    """One segment of a path. Names of ours need no escape; anything else must not change the address."""
+    if text in ("", ".", ".."):
+        raise Usage(f"{text!r} is not a name.", code="name_malformed")
+    return quote(text, safe="")
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (ValueError, TypeError, RecursionError) as error:
+        raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
+
+
+class Crivo:
+    """A server of Crivo as seen with one token. Not for use by several threads at once.
+
+    Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
+    one), `Usage` (called wrongly, nothing was sent).
+    """
+
+    def __init__(self, url: str, token: str, **options: Any) -> None:
+        """`options` are those of Transport: tries, patience, sleep."""
+        self.transport = Transport(url, token, **options)
+
+    @classmethod
+    def from_environment(cls) -> Self:
+        return cls(*from_environment())
+
+    def close(self) -> None:
+        self.transport.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    # How it asks
+
+    def _get(self, path: str, *, wait: float = 0, etag: str = "", **query: Any) -> Answer:
+        """`wait`: seconds the server holds the answer back; `etag`: what is known already (then it may be 304)."""
+        given = {name: value for name, value in query.items() if value is not None}
+        if wait:
+            given["wait"] = round(wait, 3)
+        address = f"/api/v1/{path}" + (f"?{urlencode(given, doseq=True)}" if given else "")
+        headers = {"Accept": "application/json", **({"If-None-Match": etag} if etag else {})}
+        return self.transport.send(Call("GET", address, headers, timeout=TIMEOUT + wait))
+
+    def _post(self, path: str, body: Any, *, key: str | None = None) -> Answer:
+        headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid4())}
+        return self.transport.send(Call("POST", f"/api/v1/{path}", headers, _encoded(body)))
+
+    def _upload(self, path: str, upload: Upload, key: str | None) -> Answer:
+        headers = {"Idempotency-Key": key or str(uuid4())}
+        return self.transport.send(Call("POST", f"/api/v1/{path}", headers, upload, timeout=UPLOAD_TIMEOUT))
+
+    def _pages(self, path: str, limit: int, **query: Any) -> Iterator[dict[str, Any]]:
+        """Up to `limit` rows of a list, page by page. Of the address of the next page only the cursor is used."""
+        cursor: str | None = None
+        left = limit
+        while left > 0:
+            data = self._get(path, cursor=cursor, page_size=min(left, 500), **query).json()
+            rows = shapes.items(data, "results")[:left]
+            yield from rows
+            left -= len(rows)
+            following = shapes.optional(data, "next", str)
+            found = parse_qs(urlsplit(following).query).get("cursor") if following else None
+            if not found or not rows or found[0] == cursor:
+                return
+            cursor = found[0]
+
+    # Who am I
+
+    def whoami(self) -> shapes.Identity:
+        return shapes.Identity.read(self._get("me").json())
+
+    # Registering
+
+    def register_use_case(
+        self, name: str, *, purpose: str, risk_tier: str, key: str | None = None
+    ) -> shapes.UseCase:
+        """The same again returns what is there; another purpose or tier under the name is refused (409)."""
+        answer = self._post("use-cases", {"name": name, "purpose": purpose, "risk_tier": risk_tier}, key=key)
+        return shapes.UseCase.read(answer.json(), answer.status == 201)
+
+    def apply_policy(self, text: str, *, key: str | None = None) -> shapes.Policy:
+        """`text` is a policy file (YAML)."""
+        answer = self._post("policies", {"text": text}, key=key)
+        return shapes.Policy.read(answer.json(), answer.status == 201)
+
+    def register_dataset(self, name: str, *, description: str = "", key: str | None = None) -> bool:
+        """Whether it is new."""
+        return self._post("datasets", {"name": name, "description": description}, key=key).status == 201
+
+    def register_dataset_version(
+        self,
+        name: str,
+        path: str | Path,
+        *,
+        sensitive: dict[str, dict[str, Any]] | None = None,
+        format: str | None = None,
+        progress: Progress = no_progress,
+        key: str | None = None,
+    ) -> shapes.DatasetVersion:
+        """Upload a file as a version of the dataset `name`, which must be there. Same content, same version.
+
+        `sensitive` is {column: {"bins": [edges]}}; `format` is csv or parquet, by default what the file name says.
+        """
+        path = Path(path)
+        metadata = {
+            "format": format or ("parquet" if path.suffix.lower() == ".parquet" else "csv"),
+            "sensitive": sensitive or {},
+            "digest": digest_of_file(path),
+        }
+        upload = Upload.of("file", path, metadata, progress)
+        answer = self._upload(f"datasets/{_segment(name)}/versions", upload, key)
+        return shapes.DatasetVersion.read(answer.json(), answer.status == 201)
+
+    def register_model(self, name: str, *, description: str = "", key: str | None = None) -> bool:
+        """Whether it is new."""
+        return self._post("models", {"name": name, "description": description}, key=key).status == 201
+
+    def register_model_version(
+        self,
+        name: str,
+        path: str | Path,
+        metadata: dict[str, Any],
+        *,
+        progress: Progress = no_progress,
+        key: str | None = None,
+    ) -> shapes.ModelVersion:
+        """Upload a model file with what it declares (docs/metadata.md). Same file and metadata, same version."""
+        path = Path(path)
+        _encoded(metadata)
+        upload = Upload.of("artifact", path, {**metadata, "digest": digest_of_file(path)}, progress)
+        answer = self._upload(f"models/{_segment(name)}/versions", upload, key)
+        return shapes.ModelVersion.read(answer.json(), answer.status == 201)
+
+    # Promotion
+
+    def promote(self, name: str, n: int, *, to: str, reason: str, key: str | None = None) -> shapes.Promotion:
+        """Ask for the next environment; its checks are queued at once."""
+        path = f"models/{_segment(name)}/versions/{n}/promotions"
+        return shapes.Promotion.read(self._post(path, {"to": to, "reason": reason}, key=key).json())
+
+    def promotion(self, promotion_id: str, *, wait: float = 0) -> shapes.Promotion:
+        """`wait`: up to so many seconds (30 at most) the server holds the answer back until something changes."""
+        answer = self._get(f"promotions/{_segment(promotion_id)}", wait=wait)
+        return shapes.Promotion.read(answer.json())
+
+    def promotions(
+        self, *, model: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[shapes.Promotion]:
+        """The newest first."""
+        rows = self._pages("promotions", limit, model=model, state=state)
+        return [shapes.Promotion.read(row) for row in rows]
+
+    def wait(
+        self,
+        promotion_id: str,
+        *,
+        seconds: float,
+        until: Callable[[shapes.Promotion], bool] = lambda promotion: promotion.settled,
+        seen: Callable[[shapes.Promotion], None] = lambda promotion: None,
+    ) -> shapes.Promotion:
+        """Look until `until` holds or the time is over; the last look. `seen` is called with every look."""
+        path, etag, last = f"promotions/{_segment(promotion_id)}", "", None
+
+        def look(patience: float) -> shapes.Promotion:
+            nonlocal etag, last
+            # What changed between two looks must not be waited for: the ETag says what we have seen.
+            answer = self._get(path, wait=patience, etag=etag if patience else "")
+            if answer.status != 304 or last is None:
+                last, etag = shapes.Promotion.read(answer.json()), answer.headers.get("etag", "")
+                seen(last)
+            return last
+
+        return _waited(look, until, seconds)
+
+    def decide(
+        self, promotion_id: str, verdict: str, *, reason: str, dossier_digest: str, key: str | None = None
+    ) -> shapes.Decision:
+        """approve, reject or request_changes, on the dossier with this digest: 409 if it is another one by now."""
+        if verdict not in VERDICTS:
+            raise Usage(f"A decision is one of: {', '.join(VERDICTS)}.", code="verdict_unknown")
+        body = {"verdict": verdict, "reason": reason, "dossier_digest": dossier_digest}
+        path = f"promotions/{_segment(promotion_id)}/decisions"
+        return shapes.Decision.read(self._post(path, body, key=key).json())
+
+    def attestation(self, promotion_id: str) -> bytes:
+        """The signed statement: one line of an *.intoto.jsonl file (DSSE envelope of an in-toto statement)."""
+        return self._get(f"promotions/{_segment(promotion_id)}/attestation").body
+
+    def receipt(self, promotion_id: str) -> bytes:
+        """The proof that the grant is in the log (C2SP tlog-proof)."""
+        return self._get(f"promotions/{_segment(promotion_id)}/receipt").body
+
+    def gate(self, digest: str, *, environment: str, model: str | None = None) -> shapes.GateAnswer:
+        """May the artefact with this digest run there, now?"""
+        data = self._get("gate", digest=digest, environment=environment, model=model).json()
+        answer = shapes.GateAnswer.read(data)
+        if (answer.digest, answer.environment) != (digest, environment):
+            raise shapes.unexpected("it is about another artefact or environment than was asked for")
+        return answer
+
+    # Lineage
+
+    def record_lineage(self, event: dict[str, Any], *, key: str | None = None) -> shapes.LineageEvent:
+        """One OpenLineage event (spec 2-0-2)."""
+        answer = self._post("lineage", event, key=key)
+        return shapes.LineageEvent.read(answer.json(), answer.status == 201)
+
+    def lineage(self, node: str, *, direction: str = "both", depth: int = 20) -> shapes.Graph:
+        """What `node` (kind:namespace:name) came from, and what came of it."""
+        return shapes.Graph.read(self._get("lineage", nodeId=node, direction=direction, depth=depth).json())
+
+    # Audit
+
+    def events(self, *, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
+        """The newest events of the trail first."""
+        return list(self._pages("audit/events", limit, **filters))
+
+    def start_export(self, filter: dict[str, Any] | None = None, *, key: str | None = None) -> shapes.Export:
+        """Order a verifiable export; without a filter, of everything."""
+        return shapes.Export.read(self._post("audit/exports", {"filter": filter or {}}, key=key).json())
+
+    def export(self, export_id: str, *, wait: float = 0) -> shapes.Export:
+        answer = self._get(f"audit/exports/{_segment(export_id)}", wait=wait)
+        return shapes.Export.read(answer.json())
+
+    def wait_for_export(self, export_id: str, *, seconds: float) -> shapes.Export:
+        """Until it is done or failed, or the time is over."""
+        return _waited(
+            lambda patience: self.export(export_id, wait=patience), lambda export: export.finished, seconds
+        )
+
+    def download_export(self, export_id: str, sink: BinaryIO) -> None:
+        """The export as a tar archive, into `sink` (seekable)."""
+        call = Call("GET", f"/api/v1/audit/exports/{_segment(export_id)}/content", {}, sink=sink)
+        self.transport.send(call)
+
+    def checkpoint(self) -> bytes:
+        """The newest signed checkpoint (C2SP tlog-checkpoint). Keep one: it shows later that the log only grew."""
+        return self._get("audit/checkpoint").body
+
+    def vkey(self) -> str:
+        """The key that checkpoints verify against (C2SP signed-note). Keep it where the server cannot change it."""
+        text = self._get("audit/vkey").body
+        try:
+            return text.decode().strip()
+        except UnicodeDecodeError as error:
+            raise shapes.unexpected("the key is no text") from error
+
+    def jwks(self) -> dict[str, Any]:
+        """The public keys of attestations (RFC 7517)."""
+        data = self.transport.send(Call("GET", "/.well-known/jwks.json", {})).json()
+        shapes.items(data, "keys")
+        return dict(data)
+
+
+def _waited(look: Callable[[float], T], done: Callable[[T], bool], seconds: float) -> T:
+    """Look at least once, then with growing patience. A server that answers at once is not asked in a rush.
+
+    Growing, because a server (or a proxy that drops our ETag) may not know that we have not seen the last change yet.
+    """
+    deadline = time.monotonic() + seconds
+    found, poll = look(0), FIRST_POLL
+    while not done(found) and (left := deadline - time.monotonic()) > 0:
+        began = time.monotonic()
+        found = look(min(left, poll))
+        poll = min(poll * 2, POLL)
+        early = 0.2 - (time.monotonic() - began)
+        if early > 0 and not done(found):
+            time.sleep(min(early, max(deadline - time.monotonic(), 0)))
+    return found
+
+
+__all__ = ["Crivo", "Unreachable"]

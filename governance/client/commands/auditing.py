@@ -1,0 +1,165 @@
+"""The trail: search it, export it, verify an export."""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from governance.client.commands.common import OK, PENDING, REFUSED, Context
+from governance.client.console import plain
+from governance.client.errors import Unreachable, Usage
+from governance.client.unpack import prepared, unpack
+from governance.client.verifying import load_verifier
+
+
+def declare(commands: Any, common: argparse.ArgumentParser) -> None:
+    whoami = commands.add_parser("whoami", parents=[common], help="who this token stands for")
+    whoami.set_defaults(command=whoami_command)
+
+    audit = commands.add_parser("audit", help="the audit trail").add_subparsers(
+        metavar="export|events", required=True
+    )
+    search = _search()
+    export = audit.add_parser(
+        "export", parents=[common, search], help="fetch a verifiable export into a new folder"
+    )
+    export.add_argument("folder", metavar="DIR")
+    export.add_argument("--timeout", type=float, default=600.0, metavar="S")
+    export.set_defaults(command=export_command)
+    events = audit.add_parser("events", parents=[common, search], help="the newest events, newest first")
+    events.add_argument("--limit", type=int, default=20)
+    events.set_defaults(command=events_command)
+
+    verify = commands.add_parser("verify", parents=[common], help="verify an export offline")
+    verify.add_argument("folder", metavar="DIR", help="an export, or a receipt (.tlog-proof)")
+    verify.add_argument("--vkey", help="the log's key, or a file that holds it; not the one in the export")
+    verify.add_argument("--previous", metavar="CHECKPOINT", help="an earlier checkpoint that you have kept")
+    verify.set_defaults(command=verify_command)
+
+
+FILTERS = ("verb", "outcome", "actor", "subject_kind", "subject_id", "correlation_id", "from", "to")
+
+
+def _search() -> argparse.ArgumentParser:
+    """Which events: the same for searching and exporting."""
+    search = argparse.ArgumentParser(add_help=False)
+    which = search.add_argument_group("which events (default: all)")
+    which.add_argument("--verb", action="append", help="e.g. promotion.refused; may be repeated")
+    which.add_argument("--outcome", choices=["done", "refused"])
+    which.add_argument("--from", metavar="TIME", help="from then on, e.g. 2026-01-31T00:00:00Z")
+    which.add_argument("--to", metavar="TIME", help="before then")
+    for name, text in (
+        ("actor", "id of who acted"),
+        ("subject-kind", "e.g. promotion"),
+        ("subject-id", "id of what was acted on"),
+        ("correlation-id", "of everything one request led to"),
+    ):
+        which.add_argument(f"--{name}", help=text)
+    return search
+
+
+def _wanted(options: argparse.Namespace) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
+
+
+def whoami_command(context: Context) -> int:
+    me, console = context.server().whoami(), context.console
+    console.document(me.raw)
+    console.fields(
+        [
+            ("you are", f"{me.kind} {me.id}"),
+            ("workspace", me.workspace),
+            ("roles", ", ".join(map(str, me.roles)) or "none"),
+            ("scopes", "unrestricted" if me.scopes is None else ", ".join(map(str, me.scopes)) or "none"),
+        ]
+    )
+    return OK
+
+
+def export_command(context: Context) -> int:
+    options, console = context.options, context.console
+    wanted = _wanted(options)
+    target = prepared(Path(options.folder))
+    crivo = context.server()
+    export = crivo.start_export(wanted)
+    export = crivo.wait_for_export(export.id, seconds=options.timeout)
+    if not export.finished:
+        console.document(export.raw)
+        console.say(f"The export {plain(export.id)} is still {plain(export.state)}. Try again later.")
+        return PENDING
+    if export.state == "failed":
+        raise Unreachable(
+            f"The export {plain(export.id)} failed on the server: {_why(export.raw)}", code="export_failed"
+        )
+    with tempfile.TemporaryFile() as archive:
+        crivo.download_export(export.id, archive)
+        files = unpack(archive, target)
+    console.document({**export.raw, "folder": str(target), "files": files})
+    console.say(f"export of {files:,} files in {target}")
+    console.say(f"Verify it with: crivo verify {options.folder} --vkey KEY")
+    return OK
+
+
+def _why(data: dict[str, Any]) -> str:
+    reason = data.get("reason") or data.get("error")
+    text = reason.get("text") if isinstance(reason, dict) else reason
+    return plain(text or "it does not say why; its log does.")
+
+
+def events_command(context: Context) -> int:
+    options, console = context.options, context.console
+    if options.limit < 1:
+        raise Usage("--limit is a number from 1.")
+    found = context.server().events(limit=options.limit, **_wanted(options))
+    console.document(found)
+    for event in found:
+        index = event.get("index")
+        console.say(
+            f"  {plain(event.get('at', ''))[:19]}  {'–' if index is None else index:>6}  "
+            f"{plain(event.get('outcome', '')):<8} {plain(event.get('sentence') or event.get('verb', ''))}"
+        )
+    if not found:
+        console.say("No events that you may see.")
+    return OK
+
+
+def verify_command(context: Context) -> int:
+    """The verifier's own exit codes are 0 verified, 1 tampered with, 2 unreadable: the same as here."""
+    options, console = context.options, context.console
+    verifier = load_verifier()
+    if not console.as_json:
+        given = [options.folder]
+        for name in ("vkey", "previous"):
+            if getattr(options, name) is not None:
+                given += [f"--{name}", getattr(options, name)]
+        return int(verifier.main(given))
+    if Path(options.folder).is_file():
+        raise Usage("--json is for exports; verify a receipt without it.")
+    return _verify_as_json(context, verifier)
+
+
+def _verify_as_json(context: Context, verifier: Any) -> int:
+    options = context.options
+    try:
+        vkey = options.vkey
+        if vkey is not None and Path(vkey).is_file():
+            vkey = Path(vkey).read_text(encoding="utf-8").strip()
+        previous = Path(options.previous).read_bytes() if options.previous else None
+        report = verifier.verify_export(options.folder, vkey, previous)
+    except (OSError, ValueError, RecursionError, MemoryError, verifier.UnreadableError) as error:
+        raise Usage(f"{options.folder} cannot be read as an export: {error}", code="unreadable") from error
+    context.console.document(
+        {
+            "verified": report.verified,
+            "origin": report.origin,
+            "size": report.size,
+            "completeness": report.completeness,
+            "heads": report.heads,
+            "matches": report.matches,
+            "counts": report.counts,
+            "problems": [str(problem) for problem in report.problems],
+        }
+    )
+    return OK if report.verified else REFUSED

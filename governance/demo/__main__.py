@@ -1,0 +1,5 @@
+import sys
+
+from governance.demo.run import main
+
+sys.exit(main())

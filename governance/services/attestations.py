@@ -1,0 +1,154 @@
+"""Attestations: what a promotion rested on, as a signed in-toto statement that a deploy job can verify without us.
+
+Issued by the notary, once the granting event is in a published checkpoint: before that the grant is not effective.
+"""
+
+from __future__ import annotations
+
+import json
+from datetime import datetime
+from typing import Any, Protocol
+from uuid import UUID
+
+from audits.actors import Command, system_actor
+from audits.door import Result, service
+from audits.errors import Conflict
+from audits.ledger.body import timestamp
+from audits.ledger.canonical import canonical, digest
+from audits.ledger.inclusion import published_at
+from audits.ledger.receipts import receipt_for
+from audits.ledger.record import lock, record
+from audits.models import Event, Leaf, LogState
+from governance.dossier import datasets_of
+from governance.models import Attestation, Decision, Placement, Promotion
+from governance.policy.schema import duration
+
+STATEMENT = "https://in-toto.io/Statement/v1"
+# A name, not an address: nothing has to be fetched to understand it, and nobody can take the host over.
+PREDICATE = "urn:crivo:attestation:promotion:v1"
+
+
+class Signer(Protocol):
+    @property
+    def id(self) -> str: ...
+
+    def sign(self, payload: bytes) -> dict[str, Any]: ...
+
+
+def issue_pending(signer: Signer, limit: int = 100) -> list[UUID]:
+    """Attest every effective promotion that is not attested yet, at most `limit`; the ids of those promotions."""
+    waiting = Placement.objects.filter(promotion__attestation=None).order_by("id")
+    rows = list(waiting.values_list("promotion_id", "granted_event", "workspace_id")[: 10 * limit])
+    effective = published_at(event for _, event, _ in rows)
+    issued: list[UUID] = []
+    for promotion, event, workspace in rows:
+        if event in effective and len(issued) < limit:
+            issue_attestation(
+                command=Command(system_actor("notary", workspace)), promotion_id=promotion, signer=signer
+            )
+            issued.append(promotion)
+    return issued
+
+
+@service("attestation.issued")
+def issue_attestation(*, command: Command, promotion_id: UUID, signer: Signer) -> Result[Attestation]:
+    """Sign the statement of one promotion, once. 409 while its grant is not effective."""
+    promotion = Promotion.objects.select_related(
+        "version__model", "version__evaluation__dataset", "environment", "policy", "placement"
+    ).get(id=promotion_id)
+    lock(promotion.workspace_id, promotion.ref)
+    existing = Attestation.objects.filter(promotion=promotion).first()
+    if existing is not None:
+        return Result(existing, created=False)
+    payload = canonical(statement(promotion))
+    envelope = signer.sign(payload)
+    attestation = Attestation.objects.create(
+        promotion=promotion, envelope=json.dumps(envelope, separators=(",", ":")), key_id=signer.id
+    )
+    record(
+        command,
+        verb="attestation.issued",
+        subject=promotion.ref,
+        evidence=[{"kind": "attestation", "digest": digest(envelope)}],
+        detail={"key_id": signer.id, "predicate": PREDICATE},
+    )
+    return Result(attestation)
+
+
+def statement(promotion: Promotion) -> dict[str, Any]:
+    """The in-toto Statement v1 of a granted promotion. Conflict while the grant is in no published checkpoint."""
+    version = promotion.version
+    return {
+        "_type": STATEMENT,
+        "subject": [{"name": version.label, "digest": _digest(version.artifact_digest)}],
+        "predicateType": PREDICATE,
+        "predicate": _predicate(promotion),
+    }
+
+
+def _predicate(promotion: Promotion) -> dict[str, Any]:
+    version, policy = promotion.version, promotion.policy
+    event_id = promotion.placement.granted_event
+    effective = published_at([event_id]).get(event_id)
+    receipt = receipt_for(event_id)
+    if effective is None or receipt is None:
+        raise Conflict("attestation_pending")
+    granted = Event.objects.get(id=event_id)
+    return {
+        "promotion": str(promotion.id),
+        "workspace": str(promotion.workspace_id),
+        "modelVersion": {
+            "name": version.model.name,
+            "version": version.n,
+            "manifest": _digest(version.manifest_digest),
+        },
+        "environment": promotion.environment.name,
+        "requestedBy": str(promotion.requested_by),
+        "grantedAt": timestamp(granted.at),
+        "effectiveAt": timestamp(effective),
+        "validUntil": _valid_until(policy.body, granted.at),
+        "policy": {
+            "uri": f"urn:crivo:policy:{policy.name}:{policy.n}",
+            "version": policy.n,
+            "digest": _digest(policy.digest),
+        },
+        "dossier": _digest(promotion.dossier_digest),
+        "reviews": [
+            {
+                "reviewer": str(decision.person_id),
+                "role": decision.role,
+                "decision": decision.verdict,
+                "at": timestamp(decision.created_at),
+            }
+            for decision in Decision.objects.filter(
+                promotion=promotion, dossier_digest=promotion.dossier_digest
+            ).order_by("id")
+        ],
+        "evidence": [
+            {
+                "kind": check.run.check_slug,
+                "version": check.run.check_version,
+                "digest": _digest(check.run.result_digest),
+                "basis": "computed",
+                "finishedAt": timestamp(check.run.finished_at),
+            }
+            for check in promotion.checks.select_related("run")
+            if check.run.finished_at is not None
+        ],
+        "datasets": [{"name": row.label, "digest": _digest(row.digest)} for row in datasets_of(promotion)],
+        "log": {
+            "origin": LogState.objects.get(id=1).origin,
+            "index": Leaf.objects.get(event_id=event_id).index,
+            "event": str(event_id),
+            "receipt": receipt,
+        },
+    }  # fmt: skip
+
+
+def _valid_until(policy: dict[str, Any], granted: datetime) -> str | None:
+    return timestamp(granted + duration(policy["valid_for"])) if "valid_for" in policy else None
+
+
+def _digest(text: str) -> dict[str, str]:
+    algorithm, _, value = text.partition(":")
+    return {algorithm: value}
