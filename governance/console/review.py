@@ -22,6 +22,7 @@ from governance.console.people import Names, Visitor
 from governance.console.results import CheckView, check_view
 from governance.console.wording import (
     CHECKS,
+    DECIDED,
     DUTIES,
     METRICS,
     ROLE_TITLES,
@@ -228,13 +229,12 @@ def _line(line: Mapping[str, Any]) -> VerdictLine:
 def _approvals(
     promotion: Promotion, decisions: list[Decision], digest: str, people: Names, said: dict[UUID, str]
 ) -> list[Approval]:
-    words = dict(DecisionVerdict.choices)
     rows = [
         Approval(
             role=word(ROLE_TITLES, decision.role),
             person=people[decision.person_id],
             verdict=decision.verdict,
-            verdict_word=word(words, decision.verdict),
+            verdict_word=word(DECIDED, decision.verdict),
             at=decision.created_at,
             reason=said.get(decision.event_id, ""),
             void=decision.dossier_digest != digest,

@@ -82,6 +82,12 @@ VERDICTS: Words = {
     "pending": _("being checked"),
 }
 
+DECIDED: Words = {
+    DecisionVerdict.APPROVE: _("approved"),
+    DecisionVerdict.REJECT: _("rejected"),
+    DecisionVerdict.REQUEST_CHANGES: _("asked for changes"),
+}
+
 DUTIES: Words = {
     "requester": _("asked for this promotion"),
     "author": _("is the author of the version"),

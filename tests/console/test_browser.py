@@ -103,7 +103,7 @@ def test_bruno_approves(browser: playwright.Browser, live_server: LiveServer, wa
     page.click("text=Record the decision")
     page.wait_for_url(f"**{page_of(waiting)}")
     assert "Your decision is recorded: Approve." in page.locator(".notices").inner_text()
-    assert "Validator – Bruno: approve" in page.locator(".approvals").inner_text()
+    assert "Validator – Bruno: approved" in page.locator(".approvals").inner_text()
     assert waiting.decisions.get().role == "validator"
     assert visit.said == []
     page.click("text=Log out")

@@ -55,8 +55,8 @@ def test_two_people_approve_and_it_is_granted(cast: Cast, as_person: SignIn, wai
         assert waiting.state == state
     shown = read(as_person("clara").get(page_of(waiting))).text
     assert "Granted, not effective yet." in shown
-    assert f"Validator – Bruno: approve {REASON}" in shown
-    assert f"Approver – Bia: approve {REASON}" in shown
+    assert f"Validator – Bruno: approved {REASON}" in shown
+    assert f"Approver – Bia: approved {REASON}" in shown
     scenario.publish()
     assert "Granted and effective." in read(as_person("clara").get(page_of(waiting))).text
     event = Event.objects.get(id=Decision.objects.get(role="approver").event_id)
