@@ -155,7 +155,7 @@ FILE_UPLOAD_HANDLERS = [
 ]
 
 STATIC_URL = "static/"
-STATIC_ROOT = DATA / "static"
+STATIC_ROOT = BASE_DIR / ".crivo" / "static"  # made from the checkout, so it lies in it
 WHITENOISE_USE_FINDERS = True
 
 LANGUAGE_CODE = "en"

@@ -7,6 +7,7 @@ from governance import health
 
 urlpatterns = [
     path("", RedirectView.as_view(pattern_name="admin:inbox")),
+    path("favicon.ico", RedirectView.as_view(url="/static/console/crivo.svg", permanent=True)),
     path("healthz", health.alive),
     path("readyz", health.ready),
     path(".well-known/jwks.json", health.jwks),

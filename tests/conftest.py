@@ -25,6 +25,14 @@ from tests.cast import Cast, make_cast
 SHARED = Path(__file__).resolve().parent.parent.parent / "shared"
 
 
+def pytest_configure(config: pytest.Config) -> None:
+    """Translations are compiled once, before the workers start."""
+    if not hasattr(config, "workerinput"):
+        from governance.console.catalogue import compile_all
+
+        compile_all()
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """Public vectors and goldens kept beside the checkout."""

@@ -132,19 +132,29 @@ class PromotionDetail(View):
 
     @extend_schema(parameters=[WAIT], responses={200: shapes.PromotionOut, 304: None, **problems(404)})
     def get(self, request: Request, promotion_id: UUID) -> Response:
-        """With `wait`, the answer comes when something changes: checks finished, decided, effective."""
+        """With `wait`, the answer comes when something changes: checks finished, decided, effective.
+
+        Send the ETag of the last answer as If-None-Match: a change meanwhile is answered at once, no change with 304.
+        """
 
         def read() -> dict[str, Any]:
             return promotion(selectors.promotion(self.actor, promotion_id))
 
-        first = read()
-        seen = _progress(first)
-        data = first
-        if (seconds := wait_seconds(request)) and _moving(first):
+        data = read()
+        seen = _progress(data)
+        known = request.headers.get("If-None-Match")
+        seconds = wait_seconds(request)
+        # Who says what they know (If-None-Match) and does not know this yet gets it at once: no change is slept over.
+        if seconds and known in (None, _tag(seen)) and _moving(data):
             data = wait_for(read, lambda now: _progress(now) != seen, seconds)
-        response = Response(shapes.PromotionOut(data).data)
-        response["ETag"] = etag_of(repr(_progress(data)))
+        tag = _tag(_progress(data))
+        response = Response(status=304) if known == tag else Response(shapes.PromotionOut(data).data)
+        response["ETag"] = tag
         return response
+
+
+def _tag(progress: tuple[Any, ...]) -> str:
+    return etag_of(repr(progress))
 
 
 def _progress(data: dict[str, Any]) -> tuple[Any, ...]:

@@ -80,7 +80,13 @@ def _play(work: Path, keep: Path, *, serve: bool) -> int:
     except OSError as error:
         say(f"{keep} cannot be used: {error.strerror}. Name another folder.")
         return 2
-    stack = EmbeddedStack(work / "home", steps=SETUP, fsync=False, throw_away=True, report=say)
+    stack = EmbeddedStack(
+        work / "home",
+        steps=[step for step in SETUP if not step.afterwards],
+        fsync=False,
+        throw_away=True,
+        report=say,
+    )
     try:
         with stack:
             say(f"Crivo runs at {stack.base_url} ({time.monotonic() - began:.0f} s).\n")

@@ -31,6 +31,7 @@ class Step:
     always: bool = False
     keeps: Literal["home", "checkout"] = "home"
     show: bool = False
+    afterwards: bool = False  # once everything serves: it is a client of what was started
 
     def digest(self, project: Path) -> str:
         """SHA-256 over the command and the paths and contents of what the step depends on."""
@@ -68,6 +69,13 @@ CELERY = (sys.executable, "-m", "celery", "-A", "governance")
 
 SETUP: tuple[Step, ...] = (
     Step(
+        "catalogues",
+        "Compiling the translations",
+        (sys.executable, "-m", "governance.console.catalogue", "compile"),
+        changed=("templates/locale/**/*.po",),
+        keeps="checkout",
+    ),
+    Step(
         "static",
         "Collecting the pages' static files",
         (*MANAGE, "collectstatic", "--noinput", "--verbosity", "0"),
@@ -91,7 +99,12 @@ SETUP: tuple[Step, ...] = (
         "demonstration",
         "Loading the demonstration",
         (*MANAGE, "load_demo"),
-        show=True,
+    ),
+    Step(
+        "story",
+        "Playing the first half of the demonstration, so that there is something to look at",
+        (sys.executable, "-m", "governance.demo.prepare"),
+        afterwards=True,
     ),
 )
 
@@ -141,7 +154,9 @@ PROCESSES: tuple[Process, ...] = (
 )
 
 
-WITHOUT_DEMONSTRATION: tuple[Step, ...] = tuple(step for step in SETUP if step.name != "demonstration")
+WITHOUT_DEMONSTRATION: tuple[Step, ...] = tuple(
+    step for step in SETUP if step.name not in ("demonstration", "story")
+)
 
 
 def chosen(names: Iterable[str | Process], table: tuple[Process, ...] = PROCESSES) -> tuple[Process, ...]:

@@ -154,7 +154,7 @@ class EmbeddedStack:
                 if listener is not None:
                     self.port = listener.getsockname()[1]
                 self._start_services()
-                self._set_up()
+                self._set_up(step for step in self.steps if not step.afterwards)
                 for name in self.processes:
                     self.start_process(name, listener, patience=0)
             finally:
@@ -162,6 +162,7 @@ class EmbeddedStack:
                     listener.close()
             for name in self.processes:
                 self.wait_until_ready(name)
+            self._set_up(step for step in self.steps if step.afterwards and self.processes)
         except BaseException:
             self.stop()
             raise
@@ -212,9 +213,9 @@ class EmbeddedStack:
             own["CRIVO_TEST_SUPERUSER_URL"] = self.superuser_url
         self.env = self._inherited | own | {"PYTHONUNBUFFERED": "1"}
 
-    def _set_up(self) -> None:
+    def _set_up(self, steps: Iterable[Step]) -> None:
         setup.run(
-            self.steps,
+            steps,
             home=self.home,
             checkout_home=self.project / ".crivo",
             project=self.project,
