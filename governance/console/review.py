@@ -22,6 +22,7 @@ from governance.console.people import Names, Visitor
 from governance.console.results import CheckView, check_view
 from governance.console.wording import (
     CHECKS,
+    DECIDED,
     DUTIES,
     METRICS,
     ROLE_TITLES,
@@ -228,13 +229,12 @@ def _line(line: Mapping[str, Any]) -> VerdictLine:
 def _approvals(
     promotion: Promotion, decisions: list[Decision], digest: str, people: Names, said: dict[UUID, str]
 ) -> list[Approval]:
-    words = dict(DecisionVerdict.choices)
     rows = [
         Approval(
             role=word(ROLE_TITLES, decision.role),
             person=people[decision.person_id],
             verdict=decision.verdict,
-            verdict_word=word(words, decision.verdict),
+            verdict_word=word(DECIDED, decision.verdict),
             at=decision.created_at,
             reason=said.get(decision.event_id, ""),
             void=decision.dossier_digest != digest,
@@ -297,17 +297,14 @@ def _why_not(
 
 
 def _checks(promotion: Promotion, lines: list[dict[str, Any]]) -> list[CheckView]:
-    ratios = [
-        line["limit"]
-        for line in lines
-        if line["metric"] == "demographic_parity_ratio" and line["op"] == "min"
-    ]
+    ratios: dict[str, float] = {}
+    for line in lines:
+        if line["metric"] == "demographic_parity_ratio" and line["op"] == "min" and line.get("attribute"):
+            ratios[line["attribute"]] = max(line["limit"], ratios.get(line["attribute"], 0.0))
     declared = promotion.version.metadata.get("sensitive")
     sensitive = frozenset(declared) if isinstance(declared, Mapping) else frozenset()
     return [
-        check_view(
-            check.run, f"check{check.position}", ratio_limit=max(ratios, default=None), sensitive=sensitive
-        )
+        check_view(check.run, f"check{check.position}", ratio_limits=ratios, sensitive=sensitive)
         for check in promotion.checks.select_related("run")
     ]
 

@@ -82,6 +82,12 @@ VERDICTS: Words = {
     "pending": _("being checked"),
 }
 
+DECIDED: Words = {
+    DecisionVerdict.APPROVE: _("approved"),
+    DecisionVerdict.REJECT: _("rejected"),
+    DecisionVerdict.REQUEST_CHANGES: _("asked for changes"),
+}
+
 DUTIES: Words = {
     "requester": _("asked for this promotion"),
     "author": _("is the author of the version"),
@@ -165,6 +171,8 @@ def sentence(message: Message | Mapping[str, Any] | None) -> str:
         given = message.get("params")
         message = Message(str(message.get("code", "")), dict(given) if isinstance(given, Mapping) else {})
     code, params = message.code, message.params
+    if not messages.known(code):
+        return clean_name(code)  # what would be shown in place of a sentence may be a stranger's
     if code == "requirements_not_met" and isinstance(count := params.get("count"), int):
         # The only sentence with a number that matters so much that "1 requirements" would not do.
         pattern = ngettext(
