@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from django.utils.formats import get_format
 from django.utils.functional import Promise
 
 from audits.checks.contract import Message
@@ -35,7 +36,7 @@ class _Params(dict[str, Any]):
 
 def _shown(value: Any) -> Any:
     if isinstance(value, float):
-        return f"{value:.4g}"
+        return f"{value:.4g}".replace(".", get_format("DECIMAL_SEPARATOR"))
     if isinstance(value, dict) and "code" in value:
         return render(value)  # a message about a message: why a line of the dossier is not passed
     if isinstance(value, list | tuple):

@@ -49,7 +49,7 @@ SENTENCES = {
     "already_decided": _("You have already decided on this dossier."),
     "rejected_by_reviewer": _("A reviewer ({role}) rejected the request."),
     "changes_requested": _("A reviewer ({role}) asked for changes. Register a new version, or ask again."),
-    "requirements_not_met": _("{count} requirements of the policy are not met."),
+    "requirements_not_met": _("Requirements of the policy that are not met: {count}."),
     "requirement_not_passed": _("{check}, {metric} {attribute}: {cause}"),
     # verdicts
     "limit_met_min": _("{value} is at least {limit}: within policy."),

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.utils import formats, translation
 from django.utils.functional import Promise
-from django.utils.translation import gettext, ngettext
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audits import messages
@@ -173,14 +173,6 @@ def sentence(message: Message | Mapping[str, Any] | None) -> str:
     code, params = message.code, message.params
     if not messages.known(code):
         return clean_name(code)  # what would be shown in place of a sentence may be a stranger's
-    if code == "requirements_not_met" and isinstance(count := params.get("count"), int):
-        # The only sentence with a number that matters so much that "1 requirements" would not do.
-        pattern = ngettext(
-            "One requirement of the policy is not met.",
-            "{count} requirements of the policy are not met.",
-            count,
-        )
-        return pattern.format(count=count)
     shown = {str(name): _shown(str(name), value, params) for name, value in params.items()}
     return messages.render(Message(code, shown))
 

@@ -64,7 +64,7 @@ REFUSED = promotion(
     "refused",
     requirements=[requirement()],
     reasons=[
-        reason("requirements_not_met", "1 requirements of the policy are not met."),
+        reason("requirements_not_met", "Requirements of the policy that are not met: 1."),
         reason(
             "requirement_not_passed",
             "bias.group_disparity, demographic_parity_ratio sex: 0.6283 is below the limit of 0.8.",

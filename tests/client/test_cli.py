@@ -80,7 +80,7 @@ def test_a_refusal_reads_as_a_person_reads_it(run: Run, double: Double) -> None:
         "  MISSED  bias.group_disparity  demographic_parity_ratio of sex  0.6283 [0.4406, 0.8812]  "
         "at least 0.8 (point)\n"
         "  approvals: validator 0 of 1\n"
-        "  - 1 requirements of the policy are not met.\n"
+        "  - Requirements of the policy that are not met: 1.\n"
         "  - bias.group_disparity, demographic_parity_ratio sex: 0.6283 is below the limit of 0.8.\n"
     )
 

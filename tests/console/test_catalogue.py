@@ -10,6 +10,8 @@ from babel.messages.catalog import Message
 from django.utils import translation
 from django.utils.translation import gettext, ngettext
 
+from audits import messages
+from audits.checks.contract import Message as Said
 from governance.console import catalogue
 
 PERCENT = re.compile(r"%\((\w+)\)[sd]")
@@ -75,11 +77,9 @@ def test_django_reads_what_was_compiled() -> None:
     with translation.override("pt-br"):
         assert gettext("Inbox") == "Caixa de entrada"
         assert ngettext(
-            "One requirement of the policy is not met.", "{count} requirements of the policy are not met.", 3
-        ) == ("{count} requisitos da política não foram atendidos.")
-        from audits import messages
-        from audits.checks.contract import Message as Said
-
+            "One promotion waits for your decision.", "%(n)s promotions wait for your decision.", 3
+        ).startswith("%(n)s promoções")
+        assert messages.render(Said("limit_missed_min", {"value": 0.628, "limit": 0.8})).startswith("0,628")
         assert messages.render(Said("target_missing", {"role": "x", "column": "y"})).startswith(
             "Os dados de x não têm"
         )

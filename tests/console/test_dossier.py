@@ -90,7 +90,7 @@ def test_a_requirement_that_is_not_met(cast: Cast, as_person: SignIn) -> None:
     promotion = scenario.request(cast, scenario.register(cast), "development")
     scenario.complete_checks(promotion, {BIAS: result})
     text = dossier(as_person("bruno"), promotion).text
-    assert "Not promoted: refused. One requirement of the policy is not met." in text
+    assert "Not promoted: refused. Requirements of the policy that are not met: 1." in text
     # 0.80 would read as if it met the limit it misses
     assert "not met Demographic parity ratio sex Group disparity at least 0.80 point value 0.7996" in text
     assert "0.7996 is below the limit of 0.80." in text
@@ -114,7 +114,7 @@ def test_an_errored_check_says_why_and_counts_as_not_met(cast: Cast, as_person: 
     text = dossier(as_person("bruno"), promotion).text
     assert "The evaluation data has no column progressed, which is declared as the target." in text
     assert "could not be measured Demographic parity ratio" in text
-    assert "3 requirements of the policy are not met." in text
+    assert "Requirements of the policy that are not met: 3." in text
 
 
 HOSTILE = [

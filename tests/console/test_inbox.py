@@ -60,7 +60,7 @@ def test_being_checked_and_refused(cast: Cast, as_person: SignIn) -> None:
     scenario.complete_checks(promotion, {"data.quality": bad})
     assert groups(as_person("bruno"))["settled"] == ["diabetes@1 → development"]
     page = read(as_person("bruno").get(reverse("admin:inbox")))
-    assert "One requirement of the policy is not met." in page.text
+    assert "Requirements of the policy that are not met: 1." in page.text
 
 
 def test_the_number_of_queries_does_not_grow(cast: Cast, as_person: SignIn, waiting: Promotion) -> None:
