@@ -63,7 +63,7 @@ def test_what_is_found_where() -> None:
         "audits/checks/messages.py",
         "audits/plots/rates.py",
         "registry/sentences.py",
-        "governance/sentences.py",
+        "governance/sentences/core.py",
         "governance/roles.py",
         "governance/states.py",
         "templates/console/promotion.html",

@@ -1,4 +1,4 @@
-"""Every message code and every verb of this package, as sentences. Never remove one: old events still say it."""
+"""Identity, use cases, policies, promotions, the gate: their codes and verbs as sentences."""
 
 from django.utils.translation import gettext_lazy as _
 
