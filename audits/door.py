@@ -24,7 +24,7 @@ from django.apps import apps
 from django.db import DatabaseError, OperationalError, connection, models, transaction
 from django.utils import timezone
 
-from audits.actors import Command, SubjectRef, authoriser
+from audits.actors import Command, Idempotency, SubjectRef, authoriser
 from audits.checks.contract import Message
 from audits.errors import Conflict, Forbidden, LedgerUnavailable, Refusal, Unprocessable
 from audits.ledger.record import record
@@ -115,18 +115,11 @@ def _claim_key(command: Command) -> Result[Any] | None:
     key = command.idempotency
     if key is None:
         return None
-    principal = command.token or command.actor.id
-    name = f"{principal} {key.method} {key.path} {key.key}".encode()
     with connection.cursor() as cursor:
-        cursor.execute(
-            "SELECT pg_try_advisory_xact_lock(%s)",
-            [int.from_bytes(sha256(name).digest()[:8], "big", signed=True)],
-        )
+        cursor.execute("SELECT pg_try_advisory_xact_lock(%s)", [_lock_number(command, key)])
         if not cursor.fetchone()[0]:
             raise _InFlight("request_in_flight")
-    stored = IdempotencyRecord.objects.filter(
-        principal=principal, method=key.method, path=key.path, key=key.key
-    ).first()
+    stored = _stored(command, key)
     if stored is None:
         return None
     if stored.created_at < timezone.now() - KEY_LIFETIME:
@@ -138,6 +131,17 @@ def _claim_key(command: Command) -> Result[Any] | None:
         raise _Replayed.of(stored.refusal)
     value = apps.get_model(stored.result_model)._base_manager.get(pk=stored.result_id)
     return Result(value, created=stored.created, replayed=True)
+
+
+def _lock_number(command: Command, key: Idempotency) -> int:
+    name = f"{command.token or command.actor.id} {key.method} {key.path} {key.key}".encode()
+    return int.from_bytes(sha256(name).digest()[:8], "big", signed=True)
+
+
+def _stored(command: Command, key: Idempotency) -> IdempotencyRecord | None:
+    return IdempotencyRecord.objects.filter(
+        principal=command.token or command.actor.id, method=key.method, path=key.path, key=key.key
+    ).first()
 
 
 class _KeyReused(Unprocessable):
@@ -170,6 +174,19 @@ def _keep_key(command: Command, **outcome: Any) -> None:
     )
 
 
+def _keep_refusal(command: Command, refusal: dict[str, Any]) -> None:
+    """The key's lock went with the transaction that was rolled back: meanwhile the same request may have come again
+    and been answered. Then that answer stands, and this one is asked to look again.
+    """
+    if command.idempotency is None:
+        return
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_lock_number(command, command.idempotency)])
+    if _stored(command, command.idempotency) is not None:
+        raise _InFlight("request_in_flight")
+    _keep_key(command, refusal=refusal)
+
+
 def _remember(command: Command, verb: str, refusal: Refusal) -> None:
     if isinstance(refusal, _InFlight | _KeyReused | _Replayed) or refusal.subject is None:
         return
@@ -182,7 +199,7 @@ def _remember(command: Command, verb: str, refusal: Refusal) -> None:
     }
     try:
         with transaction.atomic(durable=True):
-            _keep_key(command, refusal=stored)
+            _keep_refusal(command, stored)
             record(
                 command,
                 verb=verb,

@@ -9,7 +9,23 @@ from __future__ import annotations
 from typing import Any
 
 from audits.actors import SubjectRef
+from audits.canonical import storable
 from audits.checks.contract import Message
+
+LONGEST_TEXT = 2_000
+LONGEST_LIST = 100
+
+
+def _bounded(value: Any) -> Any:
+    """What a problem repeats of its caller's words: storable, and short enough for an answer and an event."""
+    if isinstance(value, str) and len(value) > LONGEST_TEXT:
+        return value[:LONGEST_TEXT] + "…"
+    if isinstance(value, list | tuple):
+        cut = [_bounded(item) for item in value[:LONGEST_LIST]]
+        return [*cut, "…"] if len(value) > LONGEST_LIST else cut
+    if isinstance(value, dict):
+        return {key: _bounded(item) for key, item in value.items()}
+    return value
 
 
 class Problem(Exception):  # noqa: N818 - the word of RFC 9457
@@ -20,7 +36,7 @@ class Problem(Exception):  # noqa: N818 - the word of RFC 9457
     def __init__(
         self, code: str, /, *, reasons: tuple[Message, ...] = (), field: str = "", **params: Any
     ) -> None:
-        self.message = Message(code, params)
+        self.message = Message(code, _bounded(storable(params)[0]))
         self.reasons = reasons
         self.field = field
         super().__init__(f"{code} {params}" if params else code)

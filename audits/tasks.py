@@ -5,13 +5,13 @@ from __future__ import annotations
 from uuid import UUID
 
 from celery import shared_task
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from audits import blobs
 from audits.services import check_runs, exports
 
 
-@shared_task(autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5)
+@shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
 def run_check(run_id: str) -> None:
     # Imported here: only the worker's own process starts a zygote; whoever sends the task must not.
     from audits.services.execution import run_check as execute
@@ -19,7 +19,7 @@ def run_check(run_id: str) -> None:
     execute(UUID(run_id))
 
 
-@shared_task(autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5)
+@shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
 def run_export(export_id: str) -> None:
     from audits.services.exporting import run_export as execute
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -23,6 +24,7 @@ from audits.models.ledger import Outcome
 FIELDS = (
     "verb", "outcome", "actor", "subject_kind", "subject_id", "correlation_id", "request_id", "from", "to",
 )  # fmt: skip
+KIND = r"[a-z_]{1,60}"
 PROCESSES = ("shell", "worker", "notary", "sweep")
 
 
@@ -55,7 +57,7 @@ class TrailQuery:
         if outcome is not None and outcome not in Outcome.values:
             raise BadRequest("invalid", field="outcome", reason=f"one of {', '.join(Outcome.values)}")
         kind = given.get("subject_kind")
-        if kind is not None and (not isinstance(kind, str) or not 0 < len(kind) <= 60):
+        if kind is not None and (not isinstance(kind, str) or not re.fullmatch(KIND, kind)):
             raise BadRequest("invalid", field="subject_kind", reason="a kind is a short text")
         return cls(
             verb=names,

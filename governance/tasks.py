@@ -5,12 +5,12 @@ from __future__ import annotations
 from uuid import UUID
 
 from celery import shared_task
-from django.db import OperationalError
+from django.db import InterfaceError, OperationalError
 
 from governance.services import settling
 
 
-@shared_task(autoretry_for=(OperationalError,), retry_backoff=True, max_retries=5)
+@shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
 def settle_after_check(run_id: str) -> None:
     settling.settle_after_check(UUID(run_id))
 

@@ -36,6 +36,9 @@ SENTENCES = {
     "lineage_names_nothing": _("The lineage event names no job, run or dataset."),
     "lineage_schema_url_missing": _("The event has no schemaURL; accepted."),
     "lineage_nul_replaced": _("The event had NUL characters; they were replaced."),
+    "lineage_number_as_text": _(
+        "The event had numbers that JSON cannot carry exactly; they are kept as text."
+    ),
     "lineage_event_time_missing": _("The event has no readable eventTime; the time of arrival was taken."),
     "lineage_time_zone_missing": _("The eventTime has no time zone; UTC was assumed."),
     "node_unknown": _("There is no lineage node {node}."),

@@ -15,6 +15,7 @@ from audits.errors import Unprocessable
 
 FIELD_LIMIT = 1 << 20  # characters in one cell
 MAX_COLUMNS = 10_000
+NAME_LIMIT = 1_000  # characters in the name of a column
 FORMATS = ("csv", "parquet")
 
 
@@ -95,6 +96,9 @@ def _read(reader: Iterator[list[str]]) -> Profile:
     for position, name in enumerate(names, start=1):
         if not name:
             raise Unprocessable("upload_csv_column_without_name", field="file", position=position)
+        if len(name) > NAME_LIMIT or "\x00" in name:
+            reason = f"the name of column {position} is longer than {NAME_LIMIT} characters or holds a NUL"
+            raise Unprocessable("upload_csv_unreadable", field="file", reason=reason)
         if names.index(name) != position - 1:
             raise Unprocessable("upload_csv_duplicate_column", field="file", column=name)
     kinds = [_Kind() for _ in names]

@@ -7,6 +7,7 @@ commits (`django_db(transaction=True)`) is cleaned up behind it through the migr
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -69,8 +70,17 @@ def _as_migrator(statement: str) -> None:
         **{name: parameters[name] for name in parameters if name != "cursor_factory"}
     )
     connection.autocommit = True
-    with connection.cursor() as cursor:
-        cursor.execute(statement)
+    deadline = time.monotonic() + 10
+    while True:
+        try:
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+            break
+        except psycopg2.errors.InsufficientPrivilege:
+            # FORCE may not end a session of crivo_app: a thread's connection, closed, may still be on its way out.
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.1)
     connection.close()
 
 

@@ -8,6 +8,7 @@ from hashlib import sha256
 from typing import Any, TypeVar, cast
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import close_old_connections
 from django.db.models import QuerySet
 from rest_framework.pagination import CursorPagination
@@ -17,8 +18,8 @@ from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
 from audits.actors import Actor, Command, Idempotency
-from audits.canonical import digest_of
-from audits.errors import BadRequest
+from audits.canonical import digest_of, storable
+from audits.errors import BadRequest, NotFound
 from audits.ids import uuid7
 
 T = TypeVar("T")
@@ -33,6 +34,15 @@ class Page(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 500
 
+    def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
+        try:
+            return super().paginate_queryset(queryset, request, view)
+        except (ValidationError, ValueError, TypeError) as error:
+            # The position in a cursor is compared with a column: one we did not make may be of no type at all.
+            if self.cursor_query_param not in request.query_params:
+                raise
+            raise BadRequest("invalid", field="cursor", reason="not a cursor of this list") from error
+
 
 class View(APIView):
     """A view of the API. `query` names the query parameters it knows; any other is a 400, never ignored."""
@@ -42,10 +52,17 @@ class View(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if "\x00" in request.path:
+            raise NotFound("not_found", kind="", name="")
+        if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
+            # Django reads no body of unknown length: better said than taken for an empty one.
+            raise BadRequest("malformed", reason="send Content-Length; a chunked body is not read")
         known = {*self.query, "cursor", "page_size", "format"}
         for name in request.query_params:
             if name not in known or (request.method != "GET"):
                 raise BadRequest("query_parameter_unknown", field=name, name=name, known=sorted(self.query))
+            if any("\x00" in value for value in request.query_params.getlist(name)):
+                raise BadRequest("invalid", field=name, reason="NUL")
 
     @property
     def actor(self) -> Actor:
@@ -62,7 +79,7 @@ class View(APIView):
             raise BadRequest("idempotency_key_invalid", field="Idempotency-Key")
         idempotency = None
         if key:
-            digest = digest_of(body if body is not None else _plain(request.data))
+            digest = digest_of(storable(body if body is not None else _plain(request.data))[0])
             idempotency = Idempotency(request.method or "", request.path[:500], key, digest)
         return Command(
             actor=self.actor,

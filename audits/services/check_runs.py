@@ -26,9 +26,10 @@ from audits.ledger.record import lock, record
 from audits.models import CheckRun
 from audits.states import CHECK_RUN, CheckRunState, step
 
-LEASE = timedelta(minutes=15)  # longer than the longest check: see settings.CRIVO_CHECK_SECONDS
+LEASE = timedelta(seconds=30)  # renewed while the check computes: a killed worker's run is free again soon
 MAX_ATTEMPTS = 3
 RESEND_AFTER = timedelta(seconds=20)
+RESEND_AT_LEAST = timedelta(minutes=5)
 RUN_TASK = "audits.tasks.run_check"
 
 
@@ -113,6 +114,12 @@ def claim(run_id: UUID) -> CheckRun | None:
     return CheckRun.objects.get(id=run_id) if taken else None
 
 
+def renew(run_id: UUID, fence: int) -> bool:
+    """Keep the lease. False if the run is no longer this worker's."""
+    mine = CheckRun.objects.filter(id=run_id, fence=fence, state=CheckRunState.RUNNING)
+    return bool(mine.update(lease_until=timezone.now() + LEASE))
+
+
 @service("check_run.completed")
 def complete_check_run(
     *, command: Command, run_id: UUID, fence: int, result: CheckResult, run_environment: dict[str, Any]
@@ -155,16 +162,21 @@ def failed_result(code: str, **params: Any) -> CheckResult:
 
 
 def resend_waiting() -> list[UUID]:
-    """Runs whose message or worker was lost, sent again with back-off. Returns their ids."""
+    """Runs whose message or worker was lost, sent again. Returns their ids.
+
+    A run that waits may only wait its turn: it is sent again after 20 s, then each time it has waited twice as long,
+    at least every five minutes, so that a long queue does not fill the broker with copies of itself.
+    """
     now = timezone.now()
     waiting = CheckRun.objects.filter(
         Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now)
     )
     sent = []
     for run in waiting.order_by("queued_at")[:500]:
-        patience = RESEND_AFTER * 2 ** min(run.attempts, 6)
-        if run.sent_at is not None and run.sent_at > now - patience:
-            continue
+        if run.sent_at is not None:
+            waited = run.sent_at - run.queued_at if run.state == CheckRunState.QUEUED else RESEND_AFTER
+            if run.sent_at > now - min(max(waited, RESEND_AFTER), RESEND_AT_LEAST):
+                continue
         CheckRun.objects.filter(id=run.id, sent_at=run.sent_at).update(sent_at=now)
         if dispatch.send(RUN_TASK, str(run.id)):
             sent.append(run.id)

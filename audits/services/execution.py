@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
+import logging
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from functools import cache
+from threading import Event, Thread
 from uuid import UUID
 
 from django.conf import settings
+from django.db import DatabaseError, InterfaceError, OperationalError, connection
 
 from audits import blobs
 from audits.actors import Command, system_actor
@@ -15,7 +20,18 @@ from audits.checks.results import MalformedResult, parse_result
 from audits.confine import Limits, Zygote
 from audits.errors import Conflict
 from audits.models import CheckRun
-from audits.services.check_runs import MAX_ATTEMPTS, claim, complete_check_run, failed_result
+from audits.services.check_runs import (
+    LEASE,
+    MAX_ATTEMPTS,
+    claim,
+    complete_check_run,
+    failed_result,
+    renew,
+)
+
+RENEW_SECONDS = LEASE.total_seconds() / 4
+PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0)  # seconds between attempts to write a result down
+log = logging.getLogger(__name__)
 
 
 @cache
@@ -35,13 +51,53 @@ def run_check(run_id: UUID) -> CheckRun | None:
         environment: dict[str, object] = {}
         result = failed_result("check_killed_workers", attempts=run.attempts - 1)
     else:
-        result, environment = _computed(run)
+        with _lease_kept(run):
+            result, environment = _computed(run)
+    return _written_down(command, run, result, environment)
+
+
+def _written_down(
+    command: Command, run: CheckRun, result: CheckResult, environment: dict[str, object]
+) -> CheckRun | None:
+    """What took minutes to compute is not thrown away because the database restarts in that moment."""
+    for pause in (*PAUSES, None):
+        try:
+            return complete_check_run(
+                command=command, run_id=run.id, fence=run.fence, result=result, run_environment=environment
+            ).value
+        except Conflict:
+            return None
+        except (OperationalError, InterfaceError) as error:
+            if pause is None:
+                raise
+            log.warning("the result of check run %s is not written yet: %s", run.id, error)
+            connection.close()
+            time.sleep(pause)
+    raise AssertionError("unreachable")
+
+
+@contextmanager
+def _lease_kept(run: CheckRun) -> Iterator[None]:
+    """Renew the lease from a thread, on its own connection, for as long as the block takes."""
+    finished = Event()
+
+    def keep() -> None:
+        while not finished.wait(RENEW_SECONDS):
+            try:
+                if not renew(run.id, run.fence):
+                    return
+            except DatabaseError:
+                log.warning("the lease of check run %s could not be renewed", run.id)
+            finally:
+                connection.close()
+
+    thread = Thread(target=keep, name=f"lease of {run.id}", daemon=True)
+    thread.start()
     try:
-        return complete_check_run(
-            command=command, run_id=run.id, fence=run.fence, result=result, run_environment=environment
-        ).value
-    except Conflict:
-        return None
+        yield
+    finally:
+        finished.set()
+        thread.join()
 
 
 def _computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:

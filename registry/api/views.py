@@ -22,6 +22,7 @@ from registry.services import datasets, lineage, models
 from registry.tabular import look
 
 MAX_DEPTH = 100
+MAX_SENSITIVE = 500  # each is named in the event
 
 
 def _status(created: bool) -> int:
@@ -99,6 +100,9 @@ def _dataset_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
         and all(isinstance(edge, int | float) and not isinstance(edge, bool) for edge in bins)
         for declared in given["sensitive"].values()
     )
+    if isinstance(given["sensitive"], dict) and len(given["sensitive"]) > MAX_SENSITIVE:
+        reason = f"at most {MAX_SENSITIVE} sensitive columns"
+        raise BadRequest("invalid", field="metadata.sensitive", reason=reason)
     if not well_formed or not isinstance(given["digest"], str) or not isinstance(given["format"], str):
         raise BadRequest("invalid", field="metadata", reason='sensitive is {column: {"bins": [numbers]}}')
     return given

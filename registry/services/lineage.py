@@ -8,7 +8,7 @@ from typing import Any
 from django.utils.dateparse import parse_datetime
 
 from audits.actors import Command
-from audits.canonical import digest_of
+from audits.canonical import digest_of, storable
 from audits.door import Result, require, service
 from audits.errors import BadRequest
 from audits.ledger.record import lock, record
@@ -58,7 +58,7 @@ def record_lineage(*, command: Command, event: Any) -> Result[LineageEvent]:
         digest=digest,
         event_time=event_time,
         event_type=str(body.get("eventType") or "OTHER")[:20],
-        run_id=str((body.get("run") or {}).get("runId") or "")[:200],
+        run_id=str(run.get("runId") or "")[:200] if isinstance(run := body.get("run"), dict) else "",
         body=body,
         findings=findings + late,
     )
@@ -75,24 +75,14 @@ def _checked(event: Any) -> tuple[dict[str, Any], list[str]]:
     if not any(isinstance(event.get(key), dict) and event[key] for key in ("job", "run", "dataset")):
         raise BadRequest("lineage_names_nothing")
     findings = []
-    cleaned = _without_nul(event)
-    if cleaned != event:
-        event = cleaned
+    event, changed = storable(event)
+    if "text" in changed:
         findings.append("lineage_nul_replaced")
+    if "number" in changed:
+        findings.append("lineage_number_as_text")
     if not event.get("schemaURL"):
         findings.append("lineage_schema_url_missing")
     return event, findings
-
-
-def _without_nul(value: Any) -> Any:
-    """PostgreSQL stores no NUL character: shown as U+FFFD, and said."""
-    if isinstance(value, str):
-        return value.replace("\x00", "\ufffd")
-    if isinstance(value, list):
-        return [_without_nul(item) for item in value]
-    if isinstance(value, dict):
-        return {_without_nul(key): _without_nul(item) for key, item in value.items()}
-    return value
 
 
 def _event_time(body: dict[str, Any]) -> tuple[datetime, list[str]]:
@@ -105,7 +95,11 @@ def _event_time(body: dict[str, Any]) -> tuple[datetime, list[str]]:
         return datetime.now(UTC), ["lineage_event_time_missing"]
     if moment.tzinfo is None:
         return moment.replace(tzinfo=UTC), ["lineage_time_zone_missing"]
-    return moment, []
+    try:
+        # Within a zone's width of year 1 or 9999 it could be stored, and never be read again.
+        return moment.astimezone(UTC), []
+    except OverflowError:
+        return datetime.now(UTC), ["lineage_event_time_missing"]
 
 
 def _project(row: LineageEvent) -> None:
@@ -128,4 +122,4 @@ def _project(row: LineageEvent) -> None:
 
 
 def _text(value: dict[str, Any], key: str, limit: int) -> str:
-    return str(value.get(key) or "").replace("\x00", "")[:limit]
+    return str(value.get(key) or "")[:limit]
