@@ -29,7 +29,9 @@ SCOPES: dict[str, frozenset[str]] = {
     "policy:write": frozenset({"policy.apply"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
-    "admin": frozenset({"role.bind", "token.issue"}),
+    "admin": frozenset({"role.bind", "token.issue", "key.rotate"}),
+    "grandfather:write": frozenset({"placement.grandfather"}),
+    "reconciliation:write": frozenset({"reconciliation.record"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -49,13 +51,17 @@ _READ = frozenset({"registry.read", "gate.read"})
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
-        Role("pipeline", _("Pipeline"), _READ | _BUILD),
+        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"reconciliation.record"}),
         Role("data_scientist", _("Data scientist"), _READ | _BUILD),
         Role("validator", _("Validator"), _READ | {"promotion.decide"}, decides=True),
         Role("approver", _("Approver"), _READ | {"promotion.decide"}, decides=True),
-        Role("risk_manager", _("Risk manager"), _READ | {"policy.apply", "use_case.register"}),
+        Role(
+            "risk_manager",
+            _("Risk manager"),
+            _READ | {"policy.apply", "use_case.register", "placement.grandfather", "reconciliation.record"},
+        ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
-        Role("deployer", _("Deployer"), frozenset({"gate.read"})),
+        Role("deployer", _("Deployer"), frozenset({"gate.read", "reconciliation.record"})),
         Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue"}),
     )
 }

@@ -131,6 +131,12 @@ class GatePlacement(serializers.Serializer[None]):
     promotion = serializers.UUIDField()
 
 
+class GateGrandfathered(serializers.Serializer[None]):
+    id = serializers.UUIDField()
+    model = serializers.CharField()
+    deadline = serializers.DateTimeField()
+
+
 class GateOut(serializers.Serializer[None]):
     allowed = serializers.BooleanField()
     digest = serializers.CharField()
@@ -139,6 +145,10 @@ class GateOut(serializers.Serializer[None]):
     placements = GatePlacement(many=True)
     attestation = serializers.CharField(allow_null=True)
     receipt = serializers.CharField(allow_null=True)
+    at = serializers.DateTimeField(allow_null=True, help_text="the time asked about; null: now")
+    grandfathered = GateGrandfathered(
+        allow_null=True, help_text="tolerated because it ran before, not approved; null otherwise"
+    )
 
 
 class MeOut(serializers.Serializer[None]):

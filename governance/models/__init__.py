@@ -1,3 +1,4 @@
+from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
 from governance.models.identity import ApiToken, RoleBinding, User
 from governance.models.policies import Environment, PolicyVersion, UseCase
 from governance.models.promotions import (
@@ -15,10 +16,14 @@ __all__ = [
     "Decision",
     "Environment",
     "Exclusion",
+    "Grandfathered",
+    "Import",
     "Placement",
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
+    "Reconciliation",
+    "RevocationList",
     "RoleBinding",
     "UseCase",
     "User",
