@@ -85,9 +85,7 @@ def _placed(
     moment: Moment, versions: dict[str, list[ModelVersion]], environments: dict[str, Environment]
 ) -> Placed:
     wanted = [version for rows in versions.values() for version in rows]
-    chains = known.chains(
-        [row.id for row in wanted], [row.id for row in environments.values()], moment
-    )
+    chains = known.chains([row.id for row in wanted], [row.id for row in environments.values()], moment)
     version_states = known.version_states(wanted, moment)
     placed: Placed = defaultdict(list)
     for row in chains.asked:
@@ -97,9 +95,7 @@ def _placed(
     return placed
 
 
-def _standing(
-    placement: Placement, chains: known.Chains, version_states: dict[UUID, str]
-) -> Standing | None:
+def _standing(placement: Placement, chains: known.Chains, version_states: dict[UUID, str]) -> Standing | None:
     state = chains.state(placement)
     if state is None:
         return None  # granted only later

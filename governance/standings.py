@@ -72,7 +72,7 @@ class Chains:
         return self.effective.get(placement.id)
 
     def stands_in(self, placement: Placement) -> bool:
-        """No successor is effective yet, however many are waiting. One taken back meanwhile does not revive this one."""
+        """No successor is effective yet, however many wait. One taken back meanwhile does not revive this one."""
         successor = self._successor(placement)
         while successor is not None:
             if successor.id in self.effective:
@@ -127,9 +127,7 @@ def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment)
     return Chains(asked, rows, effective, states)
 
 
-def state_after(
-    kind: str, subjects: Iterable[UUID], table: dict[str, str], at: datetime
-) -> dict[UUID, str]:
+def state_after(kind: str, subjects: Iterable[UUID], table: dict[str, str], at: datetime) -> dict[UUID, str]:
     """The state of each subject by its last telling event until `at`; subjects with none by then are left out.
 
     An event may name the state itself, in its detail: what a suspension interrupted can come back as something else.

@@ -97,7 +97,7 @@ class Publication:
             self._replace(path, note)
 
     def publish_keys(self, jwks: dict[str, Any]) -> None:
-        """`vkey` is the newest key that the newest checkpoint verifies with; `vkeys`, where there are more, holds all."""
+        """`vkey` is the newest key that the newest checkpoint verifies with; `vkeys` holds all, if there are more."""
         known = self._known()
         self._replace(self.folder / "vkey", f"{self.newest_vkey()}\n".encode())
         if len(known) > 1:

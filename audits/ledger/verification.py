@@ -71,9 +71,7 @@ class LedgerReport:
             self.findings.append(Finding(code, sentence, index, str(event)))
 
 
-def verify_ledger(
-    vkey: VerifierKey, *kept: bytes, others: Sequence[VerifierKey] = ()
-) -> LedgerReport:
+def verify_ledger(vkey: VerifierKey, *kept: bytes, others: Sequence[VerifierKey] = ()) -> LedgerReport:
     """Compare everything with everything. `kept` are signed checkpoints from outside the database, in any order.
 
     `others`: earlier keys of the log; a checkpoint is good if any of its keys signed it.

@@ -139,7 +139,9 @@ class FindingOut(serializers.Serializer[None]):
     digest = serializers.CharField()
     since = serializers.DateTimeField(allow_null=True)
     reason = ReasonOut(allow_null=True)
-    expected = serializers.ListField(child=serializers.CharField(), help_text="digests that are approved there")
+    expected = serializers.ListField(
+        child=serializers.CharField(), help_text="digests that are approved there"
+    )
 
 
 class ReconciliationOut(serializers.ModelSerializer[Reconciliation]):

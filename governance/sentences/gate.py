@@ -23,7 +23,9 @@ SENTENCES = {
     "import_size": _("An import has from 1 to {limit} rows. Send a longer list in parts."),
     "reconciliation_size": _("A reconciliation has at most {limit} rows."),
     "reconciliation_empty": _("Say what runs, or name the environments in which nothing does."),
-    "no_revocations_yet": _("No revocation list was issued yet. The notary issues the first one when it starts."),
+    "no_revocations_yet": _(
+        "No revocation list was issued yet. The notary issues the first one when it starts."
+    ),
     "key_overlap": _("The overlap is at least {minutes} minutes and at most {days} days."),
     "key_rotation_pending": _(
         "The key {purpose} is being replaced already. Wait until the new one signs alone."

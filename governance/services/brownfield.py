@@ -53,7 +53,7 @@ class Row:
 def import_running(
     *, command: Command, rows: Sequence[Row], deadline: datetime | None = None
 ) -> Result[Import]:
-    """Let these in until `deadline` (default: as long as policy allows, 90 days). The same list again is the same import.
+    """Let these in until `deadline` (default: as long as policy allows, 90 days). The same list is the same import.
 
     Per row one of: imported, existing (keeps its deadline), placed (a promotion speaks for it), replaced (an approved
     version stands in its place). 422 for a row that is malformed: then none is let in.

@@ -43,13 +43,15 @@ def reconcile(
     if len(running) > MAX_ROWS:
         raise Unprocessable("reconciliation_size", subject=workspace.ref, field="running", limit=MAX_ROWS)
     names = sorted(set(environments) | {row.environment for row in running})
-    known = {
-        row.name: row for row in Environment.objects.filter(workspace=workspace, name__in=names)
-    }
+    known = {row.name: row for row in Environment.objects.filter(workspace=workspace, name__in=names)}
     for name in environments:
         if name not in known:
             raise Unprocessable(
-                "environment_unknown", subject=workspace.ref, field="environments", name=name, known=sorted(known)
+                "environment_unknown",
+                subject=workspace.ref,
+                field="environments",
+                name=name,
+                known=sorted(known),
             )
     if not names:
         raise Unprocessable("reconciliation_empty", subject=workspace.ref, field="running")

@@ -39,9 +39,7 @@ def address() -> str:
 def revoked() -> dict[str, dict[str, str]]:
     """Promotion id → {attestation, status} for every attestation whose placement the gate no longer lets pass."""
     rows = list(
-        Placement.objects.exclude(
-            state=PlacementState.LIVE, version__state=VersionState.REGISTERED
-        )
+        Placement.objects.exclude(state=PlacementState.LIVE, version__state=VersionState.REGISTERED)
         .filter(promotion__attestation__isnull=False)
         .values_list("id", "version_id", "environment_id")
     )

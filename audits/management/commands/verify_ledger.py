@@ -21,7 +21,9 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--vkey", action="append", help="verifier key of the log, or a file that holds it; may be repeated after a "
+            "--vkey",
+            action="append",
+            help="verifier key of the log, or a file that holds it; may be repeated after a "
             "rotation; default: as published",
         )
         parser.add_argument(

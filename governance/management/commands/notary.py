@@ -109,9 +109,7 @@ class Command(BaseCommand):
         ))  # fmt: skip
         issued = bool(issue_pending(attesters.current))
         # At the first pass in any case: the notary before may have ended between a change and its list.
-        listed = issue_if_needed(
-            attesters.current, changed=issued or result.sequenced > 0 or not self.looked
-        )
+        listed = issue_if_needed(attesters.current, changed=issued or result.sequenced > 0 or not self.looked)
         self.looked = True
         return issued or listed or result.more
 
