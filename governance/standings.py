@@ -6,7 +6,7 @@ state is a table here; a test holds every registered verb about a placement or a
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
@@ -127,7 +127,9 @@ def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment)
     return Chains(asked, rows, effective, states)
 
 
-def state_after(kind: str, subjects: Iterable[UUID], table: dict[str, str], at: datetime) -> dict[UUID, str]:
+def state_after(
+    kind: str, subjects: Iterable[UUID], table: Mapping[str, str], at: datetime
+) -> dict[UUID, str]:
     """The state of each subject by its last telling event until `at`; subjects with none by then are left out.
 
     An event may name the state itself, in its detail: what a suspension interrupted can come back as something else.

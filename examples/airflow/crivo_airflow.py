@@ -1,11 +1,14 @@
 """Wait in Airflow until a promotion is effective: for days, without a worker slot, while tokens are renewed.
 
-    CrivoPromotionOperator(task_id="approved", model="scoring", version="{{ ti.xcom_pull('register') }}", to="production",
-                           reason="nightly training", url="https://crivo.example", token_file="/run/secrets/crivo-token")
+    CrivoPromotionOperator(
+        task_id="approved", model="scoring", version="{{ ti.xcom_pull('register') }}", to="production",
+        reason="nightly training", url="https://crivo.example", token_file="/run/secrets/crivo-token",
+    )
 
-The operator asks for the promotion and defers. Its trigger lives in the triggerer, looks every `every` seconds, and reads
-the token from its file for each look, so that a token renewed meanwhile is used and an expired one is no failure as long
-as a new one comes. It keeps nothing but what `serialize` returns: a triggerer that restarts goes on where it was.
+The operator asks for the promotion and defers. Its trigger lives in the triggerer, looks every `every` seconds, and
+reads the token from its file for each look, so that a token renewed meanwhile is used and an expired one is no failure
+as long as a new one comes. It keeps nothing but what `serialize` returns: a triggerer that restarts goes on where it
+was.
 """
 
 from __future__ import annotations
@@ -19,7 +22,6 @@ from typing import Any
 from airflow.exceptions import AirflowException
 from airflow.models import BaseOperator
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-
 from crivo import Crivo, Refused, Unreachable, Usage
 
 RENEWAL = 3600.0  # seconds that a token may be refused before it counts as gone
@@ -33,7 +35,9 @@ def _client(url: str, token_file: str) -> Crivo:
 class CrivoPromotionTrigger(BaseTrigger):
     """Fires once the promotion is effective, over without a yes, or `until` (seconds since 1970 UTC) has come."""
 
-    def __init__(self, url: str, token_file: str, promotion_id: str, until: float, every: float = 30.0) -> None:
+    def __init__(
+        self, url: str, token_file: str, promotion_id: str, until: float, every: float = 30.0
+    ) -> None:
         super().__init__()
         self.url, self.token_file, self.promotion_id = url, token_file, promotion_id
         self.until, self.every = until, every
@@ -125,7 +129,9 @@ class CrivoPromotionOperator(BaseOperator):
 
     def resume(self, context: Any, event: dict[str, Any]) -> None:
         if event["status"] != "effective":
-            raise AirflowException(f"The promotion is {event['status']}. {' '.join(event['reasons'])}".strip())
+            raise AirflowException(
+                f"The promotion is {event['status']}. {' '.join(event['reasons'])}".strip()
+            )
 
 
 def _key(context: Any) -> str:

@@ -55,11 +55,11 @@ class QuestionIn(serializers.Serializer[None]):
 
 
 class QuestionsIn(serializers.Serializer[None]):
-    questions = QuestionIn(many=True, min_length=1, max_length=MAX_QUESTIONS)
+    questions = serializers.ListField(child=QuestionIn(), min_length=1, max_length=MAX_QUESTIONS)
     at = serializers.DateTimeField(required=False, help_text="as for a single question")
 
 
-class AnswersOut(serializers.Serializer[None]):
+class AnswersOut(serializers.Serializer[Any]):
     answers = GateOut(many=True, help_text="in the order of the questions")
 
 
@@ -79,7 +79,7 @@ class ImportRowIn(RunningIn):
 
 
 class NewImport(serializers.Serializer[None]):
-    rows = ImportRowIn(many=True, min_length=1, max_length=brownfield.MAX_ROWS)
+    rows = serializers.ListField(child=ImportRowIn(), min_length=1, max_length=brownfield.MAX_ROWS)
     deadline = serializers.DateTimeField(
         required=False, help_text="default: as long as policy allows, 90 days where it does not say"
     )
@@ -119,7 +119,7 @@ class Ending(serializers.Serializer[None]):
 
 
 class NewReconciliation(serializers.Serializer[None]):
-    running = RunningIn(many=True, max_length=reconciliations.MAX_ROWS)
+    running = serializers.ListField(child=RunningIn(), max_length=reconciliations.MAX_ROWS)
     environments = serializers.ListField(
         child=serializers.CharField(max_length=60),
         required=False,

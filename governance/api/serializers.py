@@ -137,7 +137,7 @@ class GateGrandfathered(serializers.Serializer[None]):
     deadline = serializers.DateTimeField()
 
 
-class GateOut(serializers.Serializer[None]):
+class GateOut(serializers.Serializer[Any]):
     allowed = serializers.BooleanField()
     digest = serializers.CharField()
     environment = serializers.CharField()

@@ -1,6 +1,6 @@
 """Reading a model version out of MLflow, over its REST API or from a `file:` store. MLflow itself is not needed.
 
-What is carried: parameters, metrics, tags, the digests of the data the run logged, the commit of its code, and the
+What is carried: parameters, metrics, the digests of the data the run logged, the commit of its code, and the
 bytes of the model. Sources: MLflow REST API 2.0 (model-versions, runs, mlflow-artifacts), the layout of its file store.
 """
 
@@ -37,7 +37,6 @@ class Version:
     name: str
     version: str
     run_id: str
-    description: str
     params: dict[str, str]
     metrics: dict[str, float]
     tags: dict[str, str]
@@ -91,8 +90,8 @@ class Server:
         self.uri, self.base = uri, parts.path
         self._host, self._port, self._https = parts.hostname, parts.port, parts.scheme == "https"
 
-    def get(self, path: str, **query: str) -> Any:
-        address = f"{path}?{urlencode(query)}" if query else path
+    def get(self, address: str, /, **query: str) -> Any:
+        address = f"{address}?{urlencode(query)}" if query else address
         with self._open(address) as response:
             data = response.read(MAX_JSON + 1)
         try:
@@ -176,7 +175,6 @@ def _from_server(server: Server, name: str, version: str) -> Version:
         name,
         version,
         run_id,
-        str(found.get("description") or ""),
         {key: str(value) for key, value in _pairs(data.get("params")).items()},
         _metrics(_pairs(data.get("metrics"))),
         {key: str(value) for key, value in {**_pairs(data.get("tags")), **_pairs(found.get("tags"))}.items()},
@@ -301,7 +299,6 @@ def _from_folder(root: Path, name: str, version: str) -> Version:
         name,
         version,
         run_id,
-        about.get("description", ""),
         _folder(run, "params"),
         _metrics(
             {
@@ -377,7 +374,10 @@ class Carried:
 
 
 def carried(version: Version, artifact: str | None = None) -> Carried:
-    """Which file is the model, and the metadata that MLflow can speak for. Usage where that cannot be told."""
+    """Which file is the model, and the metadata that MLflow can speak for. Usage where that cannot be told.
+
+    Description and tags can change in MLflow afterwards, so they stay there: the same version is registered once.
+    """
     files = version.artifacts.files()
     flavour = _text_of(version.artifacts, "MLmodel") if "MLmodel" in files else ""
     path = artifact or _model_file(files, flavour)
@@ -393,16 +393,14 @@ def carried(version: Version, artifact: str | None = None) -> Carried:
                 "model": f"models:/{version.name}/{version.version}",
                 "run_id": version.run_id,
                 "datasets": version.datasets,
-                "tags": {
+                "source": {
                     key: value
-                    for key, value in version.tags.items()
-                    if not key.startswith("mlflow.log-model")
+                    for key, value in sorted(version.tags.items())
+                    if key.startswith("mlflow.source.")
                 },
             },
         },
     }
-    if version.description:
-        metadata["description"] = version.description[:10_000]
     for name in ("seed", "random_state"):
         if version.params.get(name, "").isdecimal():
             metadata.setdefault("seed", int(version.params[name]))

@@ -95,9 +95,10 @@ def issue_revocations(*, command: Command, signer: AttestationKey) -> Result[Rev
     if last is not None and last.digest == content and not due(now):
         return Result(last, created=False)
     known = {item["promotion"]: item for item in entries_of(last)} if last is not None else {}
+    sequence = 1 if last is None else last.n + 1
     payload = {
         "_type": TYPE,
-        "sequence": 1 if last is None else last.n + 1,
+        "sequence": sequence,
         "issuedAt": timestamp(now),
         "nextUpdate": timestamp(now + LIFETIME),
         "address": address(),
@@ -113,7 +114,7 @@ def issue_revocations(*, command: Command, signer: AttestationKey) -> Result[Rev
     }
     envelope = signer.sign(canonical(payload), PAYLOAD_TYPE)
     row = RevocationList.objects.create(
-        n=payload["sequence"],
+        n=sequence,
         envelope=json.dumps(envelope, separators=(",", ":")),
         digest=content,
         key_id=signer.id,

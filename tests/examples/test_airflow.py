@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import importlib.util
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -43,7 +42,7 @@ class TriggerEvent:
 
 
 @pytest.fixture
-def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+def module(monkeypatch: pytest.MonkeyPatch) -> Any:
     surface = {
         "airflow": {},
         "airflow.exceptions": {"AirflowException": type("AirflowException", (Exception,), {})},
@@ -62,7 +61,7 @@ def module(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     loaded = importlib.util.module_from_spec(spec)
     monkeypatch.setitem(sys.modules, "crivo_airflow", loaded)
     spec.loader.exec_module(loaded)
-    yield loaded
+    return loaded
 
 
 @pytest.fixture
@@ -103,7 +102,7 @@ def test_asked_once_deferred_and_resumed(module: Any, double: Double, token: Pat
     again = module.CrivoPromotionTrigger(**arguments)
     assert again.serialize() == (path, arguments)
     operator.resume({}, {"status": "effective", "reasons": []})
-    with pytest.raises(sys.modules["airflow.exceptions"].AirflowException, match="refused. Too low."):
+    with pytest.raises(sys.modules["airflow.exceptions"].AirflowException, match=r"refused\. Too low\."):
         operator.resume({}, {"status": "refused", "reasons": ["Too low."]})
 
 

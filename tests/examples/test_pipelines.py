@@ -117,7 +117,7 @@ def test_they_run_against_the_service(
     assert run(offline) == 1
     monkeypatch.setenv("CRIVO_URL", live_server.url)
     Path("running.csv").write_text(f"digest,environment\nsha256:{'0' * 64},development\n")
-    reconcile = [arguments for arguments in commands(FILES[2]) if arguments[0] == "reconcile"][0]
+    reconcile = next(arguments for arguments in commands(FILES[2]) if arguments[0] == "reconcile")
     assert run(reconcile) == 1
     assert Path("differences.csv").exists()
 
