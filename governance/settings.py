@@ -196,6 +196,21 @@ UNFOLD = {
     "SITE_SYMBOL": "filter_alt",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {
+        "primary": {
+            "50": "#eff6fc",
+            "100": "#dbeaf7",
+            "200": "#bcd8f0",
+            "300": "#8dbde4",
+            "400": "#5799d3",
+            "500": "#337cc0",
+            "600": "#1a66a6",
+            "700": "#185487",
+            "800": "#184770",
+            "900": "#193c5e",
+            "950": "#11263f",
+        }
+    },
 }
 
 LOGGING = {
