@@ -135,6 +135,7 @@ CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_EVENT_TASKS = {"check_run.completed": ["governance.tasks.settle_after_check"]}
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
+CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own
 CRIVO_CHECK_MEMORY = env.int("CRIVO_CHECK_MEMORY", 4 * 1024**3)  # bytes
 
 STORAGES = {

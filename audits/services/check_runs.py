@@ -11,6 +11,7 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -26,7 +27,8 @@ from audits.ledger.record import lock, record
 from audits.models import CheckRun
 from audits.states import CHECK_RUN, CheckRunState, step
 
-LEASE = timedelta(seconds=30)  # renewed while the check computes: a killed worker's run is free again soon
+# Renewed while the check computes: a killed worker's run is free again soon.
+LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
 RESEND_AFTER = timedelta(seconds=20)
 RESEND_AT_LEAST = timedelta(minutes=5)

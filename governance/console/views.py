@@ -70,7 +70,9 @@ def decide(request: HttpRequest, visitor: Visitor, promotion_id: UUID) -> HttpRe
     """The service decides whether this may be; its refusal is shown at the form with its own status."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    given = {name: request.POST.get(name, "") for name in ("verdict", "reason", "dossier_digest")}
+    # NUL, which no database stores, is not something a person types.
+    fields = ("verdict", "reason", "dossier_digest")
+    given = {name: request.POST.get(name, "").replace("\x00", "") for name in fields}
     key = _uuid(request.POST.get("key"))
     idempotency = Idempotency("POST", request.path, str(key), digest_of(given)) if key else None
     try:

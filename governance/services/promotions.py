@@ -203,10 +203,12 @@ def decide(
 
 @service("promotion.withdrawn")
 def withdraw_promotion(*, command: Command, promotion_id: UUID, reason: str) -> Result[Promotion]:
-    """Take a request back before it is settled."""
+    """Take one's own request back before it is settled. Others, who think it should not go on, decide on it."""
     found = selectors.promotion(command.actor, promotion_id)
     promotion = _locked(command, found.id)
     require(command, "promotion.withdraw", promotion.ref)
+    if command.actor.id != promotion.requested_by and command.actor.person != promotion.requester_id:
+        raise Forbidden("not_the_requester", subject=promotion.ref)
     if not reason.strip() or len(reason) > REASON_LIMIT:
         raise Unprocessable("reason_missing", subject=promotion.ref, field="reason", limit=REASON_LIMIT)
     before = _state_digest(promotion)
