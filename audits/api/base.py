@@ -11,6 +11,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import close_old_connections
 from django.db.models import QuerySet
+from rest_framework.exceptions import NotFound as DRFNotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -37,7 +38,7 @@ class Page(CursorPagination):
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (ValidationError, ValueError, TypeError) as error:
+        except (DRFNotFound, ValidationError, ValueError, TypeError) as error:
             # The position in a cursor is compared with a column: one we did not make may be of no type at all.
             if self.cursor_query_param not in request.query_params:
                 raise

@@ -10,6 +10,9 @@ from audits.models import AuditExport, CheckRun, Event
 
 
 class EventOut(serializers.ModelSerializer[Event]):
+    policy = serializers.DictField(
+        allow_null=True, help_text="the policy version that applied: id, version, digest"
+    )
     actor = serializers.SerializerMethodField()
     subject = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
