@@ -30,6 +30,7 @@ SENTENCES: dict[str, str | Promise] = {
     "throttled": _("Too many requests. {reason}"),
     "error": _("{reason}"),
     "query_parameter_unknown": _("The query parameter {name} is not known here. Known: {known}."),
+    "page_size_invalid": _("page_size is a whole number from 1 to {limit}."),
     "wait_invalid": _("wait is a number of seconds; up to {limit} are waited for."),
     "upload_too_large": _("The upload is over the limit of {cap} bytes. Nothing of it was kept."),
     "upload_missing": _("A file is expected in the multipart part {part}."),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -35,6 +36,23 @@ class Page(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 500
 
+    def get_page_size(self, request: Request) -> int:
+        text = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > self.max_page_size:
+            raise BadRequest("page_size_invalid", field="page_size", limit=self.max_page_size)
+        return int(text)
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            if parameter["name"] == self.page_size_query_param:
+                parameter["schema"] |= {
+                    "minimum": 1,
+                    "maximum": self.max_page_size,
+                    "default": self.page_size,
+                }
+        return parameters
+
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
         try:
             return super().paginate_queryset(queryset, request, view)
@@ -53,6 +71,8 @@ class View(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if not hasattr(self, (request.method or "").lower()):
+            return  # 405, whatever else is wrong with it
         if "\x00" in request.path:
             raise NotFound("not_found", kind="", name="")
         if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):

@@ -15,7 +15,7 @@ from rest_framework.serializers import Serializer
 
 from audits.actors import authoriser
 from audits.api.base import View, etag_of, paged, wait_for, wait_seconds
-from audits.api.schema import problems
+from audits.api.schema import WAIT, problems
 from audits.errors import BadRequest, Forbidden, NotFound
 from audits.ledger.receipts import receipt_for
 from audits.models import Workspace
@@ -29,7 +29,6 @@ from governance.states import PromotionState
 from registry.selectors import model_version
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
-WAIT = OpenApiParameter("wait", float, description="seconds to wait for a change (long poll), at most 30")
 
 
 def _given(shape: type[Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -113,7 +112,7 @@ class Promotions(View):
     )
     def get(self, request: Request) -> Response:
         rows = selectors.promotions(self.actor)
-        if state := request.query_params.get("state"):
+        if (state := request.query_params.get("state")) is not None:
             if state not in PromotionState.values:
                 raise BadRequest("invalid", field="state", reason=state[:50])
             rows = rows.filter(state=state)
@@ -243,8 +242,13 @@ class Gate(View):
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("digest", str, required=True, description="of the artefact, sha256:…"),
-            OpenApiParameter("environment", str, required=True),
+            OpenApiParameter(
+                "digest",
+                {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+                required=True,
+                description="of the artefact",
+            ),
+            OpenApiParameter("environment", {"type": "string", "minLength": 1}, required=True),
             OpenApiParameter("model", str, description="if the artefact is registered for several models"),
         ],
         responses={200: shapes.GateOut, **problems(400, 403)},
