@@ -239,6 +239,7 @@ class ReceiptDetail(View):
 
 
 class Gate(View):
+    rate = "gate"
     query = ("digest", "environment", "model")
 
     @extend_schema(
