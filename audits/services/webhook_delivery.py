@@ -57,7 +57,7 @@ def sweep() -> list[UUID]:
     ):
         plan(webhook_id)
         if not WebhookDelivery.objects.filter(
-            webhook_id=webhook_id, state=DeliveryState.PENDING, next_at__lte=now
+            webhook_id=webhook_id, state=DeliveryState.PENDING, next_at__lte=timezone.now()
         ).exists():
             continue
         if not Webhook.objects.filter(idle, id=webhook_id).update(busy_until=now + BUSY):
