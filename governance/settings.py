@@ -229,6 +229,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVERS": [{"url": "/"}],
+    "ENUM_NAME_OVERRIDES": {
+        "WebhookStateEnum": "audits.states.WebhookState",
+        "DeliveryStateEnum": "audits.states.DeliveryState",
+        "WebhookSwitchEnum": "audits.api.webhooks.SWITCH",
+    },
 }
 
 UNFOLD = {

@@ -25,6 +25,7 @@ from audits.services.webhook_message import type_of
 from audits.states import DeliveryState, WebhookState
 
 INDEX = 2**53 - 1
+SWITCH = [(state.value, state.label) for state in (WebhookState.ACTIVE, WebhookState.DISABLED)]
 
 
 def _message(stored: dict[str, Any] | None) -> dict[str, Any] | None:
@@ -57,7 +58,7 @@ class NewWebhook(_Known):
 class WebhookChange(NewWebhook):
     name = serializers.RegexField(rf"^{NAME}\Z", max_length=100, required=False)
     url = serializers.CharField(max_length=LONGEST_URL, required=False)
-    state = serializers.ChoiceField([WebhookState.ACTIVE, WebhookState.DISABLED], required=False)
+    state = serializers.ChoiceField(SWITCH, required=False)
 
 
 class Rotation(_Known):

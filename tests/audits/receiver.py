@@ -18,7 +18,11 @@ class Receiver:
 
     def __init__(self) -> None:
         self.got: list[tuple[dict[str, str], bytes]] = []
-        self.answer: Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes]] = lambda body: (204, {}, b"")
+        self.answer: Callable[[dict[str, Any]], tuple[int, dict[str, str], bytes]] = lambda body: (
+            204,
+            {},
+            b"",
+        )
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -42,7 +46,9 @@ class Receiver:
         self.server.daemon_threads = True
         self.port: int = self.server.server_address[1]
         self.url = f"http://hooks.example:{self.port}/crivo"
-        threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        threading.Thread(
+            target=self.server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        ).start()
 
     def close(self) -> None:
         self.server.shutdown()

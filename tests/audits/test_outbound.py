@@ -150,7 +150,9 @@ def test_without_the_setting_the_loopback_stays_shut(settings: Any, loopback: Re
     assert loopback.got == []
 
 
-def test_proxies_of_the_environment_are_not_asked(loopback: Receiver, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_proxies_of_the_environment_are_not_asked(
+    loopback: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
     for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy"):
         monkeypatch.setenv(name, "http://127.0.0.1:9")
     assert post(loopback.url, b"{}", {}, resolve=lambda host, port: ["127.0.0.1"]).status == 204
@@ -195,7 +197,9 @@ def test_an_answer_that_drips_is_cut(settings: Any, first: bytes) -> None:
     settings.CRIVO_WEBHOOK_ALLOW = ["127.0.0.1/32"]
     started = time.monotonic()
     with pytest.raises(Unanswered, match="webhook_too_slow"):
-        post(f"http://hooks.example:{port}/", b"{}", {}, resolve=lambda host, port: ["127.0.0.1"], seconds=0.4)
+        post(
+            f"http://hooks.example:{port}/", b"{}", {}, resolve=lambda host, port: ["127.0.0.1"], seconds=0.4
+        )
     assert time.monotonic() - started < 2
     listener.close()
 

@@ -157,9 +157,7 @@ def test_only_what_was_subscribed_to(cast: Cast, notary: Notary, receiver: Recei
     webhook = hooks.subscribe(
         cast, receiver.url, verbs=["model.registered", "promotion.granted"], subject_kinds=["model"]
     )
-    refusals = hooks.subscribe(
-        cast, receiver.url, name="refusals", verbs=["model.registered"], refusals=True
-    )
+    refusals = hooks.subscribe(cast, receiver.url, name="refusals", verbs=["model.registered"], refusals=True)
     with transaction.atomic():
         record(command, verb="model.registered", subject=SubjectRef("model", uuid7(), "a"))
         record(command, verb="model.registered", subject=SubjectRef("model", uuid7(), "b"), outcome="refused")
@@ -228,7 +226,11 @@ def test_a_subject_that_is_refused_keeps_its_order_and_nobody_else_waits(
         write(1, other, cast.workspace.id)
     notary.run_pass()
     down = True
-    receiver.answer = lambda body: (503 if down and body["data"]["subject"]["label"] == "slow" else 200, {}, b"")
+    receiver.answer = lambda body: (
+        503 if down and body["data"]["subject"]["label"] == "slow" else 200,
+        {},
+        b"",
+    )
     assert hooks.run(webhook) == 4
     assert [entry for entry in sequence_of(receiver) if entry[0] == str(other.id)] == [
         (str(other.id), n) for n in (1, 2, 3)
@@ -541,7 +543,10 @@ def test_the_log_of_tries_only_grows(cast: Cast, notary: Notary, receiver: Recei
     notary.run_pass()
     hooks.run(webhook)
     for statement in ("UPDATE audits_webhook_attempt SET status = 1", "DELETE FROM audits_webhook_attempt"):
-        with pytest.raises(Exception, match="never changed or removed|permission denied"), transaction.atomic():
+        with (
+            pytest.raises(Exception, match=r"never changed or removed|permission denied"),
+            transaction.atomic(),
+        ):
             connection.cursor().execute(statement)
     with pytest.raises(IntegrityError), transaction.atomic():
         WebhookDelivery.objects.update(state="lost")

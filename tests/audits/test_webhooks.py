@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -119,7 +120,7 @@ def test_the_trail_tells_what_was_done_and_not_the_address(ada: Caller) -> None:
     assert events[1].detail["changed"] == ["refusals", "verbs"]
     digests = [(event.before, event.after) for event in events]
     assert digests[0][0] == ""
-    assert all(before[1] == after[0] for before, after in zip(digests, digests[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in itertools.pairwise(digests))
     for event in events:
         assert "do-not-tell" not in json.dumps(event.detail)
     assert ada("GET", f"/{webhook_id}").status_code == 404
