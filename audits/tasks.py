@@ -34,3 +34,17 @@ def resend_waiting() -> None:
 @shared_task
 def tidy() -> None:
     housekeeping.tidy()
+
+
+@shared_task
+def sweep_webhooks() -> None:
+    from audits.services import webhook_delivery
+
+    webhook_delivery.sweep()
+
+
+@shared_task
+def deliver_webhook(webhook_id: str) -> None:
+    from audits.services import webhook_delivery
+
+    webhook_delivery.deliver_due(UUID(webhook_id))

@@ -13,7 +13,11 @@ from governance.roles import actions_of, covered_by
 
 M = TypeVar("M", bound=Model)
 
-READ_ACTION = {"audits.Event": "audit.read", "audits.AuditExport": "audit.export"}
+READ_ACTION = {
+    "audits.Event": "audit.read",
+    "audits.AuditExport": "audit.export",
+    "audits.Webhook": "webhook.manage",
+}
 NEVER_BY_SERVICE_TOKEN = frozenset({"promotion.decide"})
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(

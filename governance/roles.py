@@ -29,7 +29,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "policy:write": frozenset({"policy.apply"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
-    "admin": frozenset({"role.bind", "token.issue"}),
+    "admin": frozenset({"role.bind", "token.issue", "webhook.manage"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -56,7 +56,7 @@ ROLES: dict[str, Role] = {
         Role("risk_manager", _("Risk manager"), _READ | {"policy.apply", "use_case.register"}),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
         Role("deployer", _("Deployer"), frozenset({"gate.read"})),
-        Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue"}),
+        Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue", "webhook.manage"}),
     )
 }
 

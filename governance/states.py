@@ -60,3 +60,18 @@ class DecisionVerdict(models.TextChoices):
     APPROVE = "approve", _("approve")
     REJECT = "reject", _("reject")
     REQUEST_CHANGES = "request_changes", _("request changes")
+
+
+class NoticeState(models.TextChoices):
+    PENDING = "pending", _("pending")
+    SENT = "sent", _("sent")
+    SKIPPED = "skipped", _("not needed any more")
+    FAILED = "failed", _("given up")
+
+
+NOTICE: Table[NoticeState] = {
+    NoticeState.PENDING: frozenset({NoticeState.SENT, NoticeState.SKIPPED, NoticeState.FAILED}),
+    NoticeState.SENT: frozenset(),
+    NoticeState.SKIPPED: frozenset(),
+    NoticeState.FAILED: frozenset(),
+}

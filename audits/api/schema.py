@@ -43,9 +43,11 @@ WAIT = OpenApiParameter(
 
 
 def problems(*statuses: int) -> dict[tuple[int, str], Any]:
-    """Responses every view has (401, 503) and those named."""
+    """Responses every view has (401, 429, 503) and those named."""
     answer = OpenApiResponse(ProblemOut)
-    return {(status, "application/problem+json"): answer for status in sorted({400, 401, *statuses, 503})}
+    return {
+        (status, "application/problem+json"): answer for status in sorted({400, 401, *statuses, 429, 503})
+    }
 
 
 class Schema(AutoSchema):

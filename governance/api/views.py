@@ -238,6 +238,7 @@ class ReceiptDetail(View):
 
 
 class Gate(View):
+    rate = "gate"
     query = ("digest", "environment", "model")
 
     @extend_schema(

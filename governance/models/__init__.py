@@ -1,4 +1,5 @@
 from governance.models.identity import ApiToken, RoleBinding, User
+from governance.models.notices import MailMode, MailPreference, Notice
 from governance.models.policies import Environment, PolicyVersion, UseCase
 from governance.models.promotions import (
     Attestation,
@@ -15,6 +16,9 @@ __all__ = [
     "Decision",
     "Environment",
     "Exclusion",
+    "MailMode",
+    "MailPreference",
+    "Notice",
     "Placement",
     "PolicyVersion",
     "Promotion",
