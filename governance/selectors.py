@@ -11,7 +11,16 @@ from django.db.models import Max, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
-from governance.models import ApiToken, Environment, Placement, PolicyVersion, Promotion, UseCase, User
+from governance.models import (
+    ApiToken,
+    Environment,
+    Placement,
+    PolicyChange,
+    PolicyVersion,
+    Promotion,
+    UseCase,
+    User,
+)
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from registry.selectors import found
@@ -85,3 +94,15 @@ def standing(version: ModelVersion) -> int:
         version=version, state__in=[PlacementState.LIVE, PlacementState.SUPERSEDED]
     ).aggregate(position=Max("environment__position"))["position"]
     return -1 if furthest is None else int(furthest)
+
+
+def policy_changes(actor: Actor) -> QuerySet[PolicyChange]:
+    return authoriser().visible(actor, PolicyChange.objects.select_related("workspace", "base", "version"))
+
+
+def policy_change(actor: Actor, change_id: UUID) -> PolicyChange:
+    return found(policy_changes(actor).filter(id=change_id), "policy change", str(change_id))
+
+
+def policy_version(actor: Actor, name: str, n: int) -> PolicyVersion:
+    return found(policies(actor).filter(name=name, n=n), "policy version", f"{name}@{n}")

@@ -1,5 +1,11 @@
 from governance.models.identity import ApiToken, RoleBinding, User
 from governance.models.policies import Environment, PolicyVersion, UseCase
+from governance.models.policy_changes import (
+    PolicyAcknowledgement,
+    PolicyChange,
+    PolicyChangeDecision,
+    PolicyChangeExclusion,
+)
 from governance.models.promotions import (
     Attestation,
     Decision,
@@ -8,6 +14,7 @@ from governance.models.promotions import (
     Promotion,
     PromotionCheck,
 )
+from governance.models.signoffs import SignoffInvitation
 
 __all__ = [
     "ApiToken",
@@ -16,10 +23,15 @@ __all__ = [
     "Environment",
     "Exclusion",
     "Placement",
+    "PolicyAcknowledgement",
+    "PolicyChange",
+    "PolicyChangeDecision",
+    "PolicyChangeExclusion",
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
     "RoleBinding",
+    "SignoffInvitation",
     "UseCase",
     "User",
 ]

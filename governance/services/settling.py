@@ -10,7 +10,8 @@ from audits.actors import Command, system_actor
 from audits.services.check_runs import OPEN
 from governance.models import Promotion, PromotionCheck
 from governance.services.promotions import settle_promotion
-from governance.states import PromotionState
+from governance.services.reopening import outdated
+from governance.states import OPEN_PROMOTION, PromotionState
 
 
 def settle_after_check(run_id: UUID) -> None:
@@ -19,15 +20,28 @@ def settle_after_check(run_id: UUID) -> None:
 
 def settle_waiting() -> None:
     _settle(Promotion.objects.all())
+    reopen_outdated()
+
+
+def reopen_outdated() -> None:
+    """Open requests pinned to a policy version that is no longer the one in force are held against that one."""
+    found = Promotion.objects.filter(state__in=OPEN_PROMOTION)
+    for promotion in found.select_related("version", "environment").order_by("id")[:500]:
+        if outdated(promotion) is not None:
+            _settle_one(promotion)
 
 
 def _settle(promotions: QuerySet[Promotion]) -> None:
     unfinished = PromotionCheck.objects.filter(promotion=OuterRef("pk"), run__state__in=OPEN)
     ready = promotions.filter(~Exists(unfinished), state=PromotionState.CHECKING)
     for promotion in ready.order_by("id")[:500]:
-        settle_promotion(
-            command=Command(
-                system_actor("worker", promotion.workspace_id), correlation_id=promotion.correlation_id
-            ),
-            promotion_id=promotion.id,
-        )
+        _settle_one(promotion)
+
+
+def _settle_one(promotion: Promotion) -> None:
+    settle_promotion(
+        command=Command(
+            system_actor("worker", promotion.workspace_id), correlation_id=promotion.correlation_id
+        ),
+        promotion_id=promotion.id,
+    )
