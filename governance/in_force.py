@@ -38,9 +38,7 @@ def policy_for(use_case: UseCase, environment: Environment) -> PolicyVersion | N
     return matching(versions_in_force(use_case.workspace_id), use_case, environment.name)
 
 
-def matching(
-    versions: Sequence[PolicyVersion], use_case: UseCase, environment: str
-) -> PolicyVersion | None:
+def matching(versions: Sequence[PolicyVersion], use_case: UseCase, environment: str) -> PolicyVersion | None:
     """As policy_for, among `versions`. Pure."""
     here = [version for version in versions if version.environment == environment]
     own = [version for version in here if version.use_case == use_case.name]

@@ -11,6 +11,7 @@ from django.db.models import Max, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
+from audits.models import EventText
 from governance.models import (
     ApiToken,
     Environment,
@@ -18,6 +19,7 @@ from governance.models import (
     PolicyChange,
     PolicyVersion,
     Promotion,
+    SignoffInvitation,
     UseCase,
     User,
 )
@@ -70,7 +72,16 @@ def names_of(ids: Iterable[UUID]) -> dict[UUID, str]:
     wanted = set(ids)
     names = {user.id: user.label for user in User.objects.filter(id__in=wanted)}
     names |= {token.id: token.name for token in ApiToken.objects.filter(id__in=wanted)}
+    if left := wanted - set(names):
+        names |= _guests(left)
     return names
+
+
+def _guests(ids: set[UUID]) -> dict[UUID, str]:
+    """People outside, by the name they were invited under."""
+    events = dict(SignoffInvitation.objects.filter(actor_id__in=ids).values_list("event_id", "actor_id"))
+    texts = EventText.objects.filter(event__in=list(events), name="name").values_list("event_id", "text")
+    return {events[event]: text for event, text in texts}
 
 
 @dataclass(frozen=True)

@@ -78,7 +78,11 @@ def obtain_run(
 
 
 def _input(
-    slug: str, parameters: dict[str, Any], seed: int, semantics: dict[str, Any], materials: tuple[Material, ...]
+    slug: str,
+    parameters: dict[str, Any],
+    seed: int,
+    semantics: dict[str, Any],
+    materials: tuple[Material, ...],
 ) -> CheckInput:
     definition = CATALOGUE[slug]
     return CheckInput(

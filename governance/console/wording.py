@@ -14,7 +14,7 @@ from audits import messages
 from audits.checks.contract import Message
 from audits.plots.reader import Reader
 from audits.plots.svg import clean_name
-from governance.roles import ROLES
+from governance.roles import EXTERNAL, ROLES
 from governance.states import DecisionVerdict, PromotionState
 
 Words = Mapping[str, str | Promise]
@@ -116,7 +116,7 @@ COLUMN_KINDS: Words = {
     "empty": _("empty"),
 }
 
-ROLE_TITLES: Words = {slug: role.title for slug, role in ROLES.items()}
+ROLE_TITLES: Words = {**{slug: role.title for slug, role in ROLES.items()}, **EXTERNAL}
 
 _BY_PARAMETER: Mapping[str, Words] = {
     "check": CHECKS,

@@ -19,9 +19,13 @@ class PolicyChange(Governed):
     text = models.TextField()
     body = models.JSONField()
     digest = models.CharField(max_length=80)  # of the body, as a version of it would have
-    base = models.ForeignKey(PolicyVersion, models.PROTECT, null=True, related_name="+")  # current when proposed
+    base = models.ForeignKey(
+        PolicyVersion, models.PROTECT, null=True, related_name="+"
+    )  # current when proposed
     diff = models.JSONField()  # against base: [{direction, code, params}]
-    commit = models.CharField(max_length=80, blank=True)  # of the Git checkout it came from, as the client said
+    commit = models.CharField(
+        max_length=80, blank=True
+    )  # of the Git checkout it came from, as the client said
     proposed_by = models.UUIDField()  # the actor
     proposer_id = models.UUIDField()  # the person behind
     state = models.CharField(
@@ -33,7 +37,9 @@ class PolicyChange(Governed):
     class Meta:
         db_table = "governance_policy_change"
         constraints = [
-            models.CheckConstraint(condition=Q(state__in=PolicyChangeState.values), name="policy_change_state"),
+            models.CheckConstraint(
+                condition=Q(state__in=PolicyChangeState.values), name="policy_change_state"
+            ),
             models.CheckConstraint(
                 condition=Q(state="approved", version__isnull=False)
                 | (~Q(state="approved") & Q(version__isnull=True)),

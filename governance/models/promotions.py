@@ -21,7 +21,9 @@ class Promotion(Governed):
     requested_by = models.UUIDField()  # the actor
     requester_id = models.UUIDField(null=True)  # the person behind
     correlation_id = models.UUIDField()
-    round = models.SmallIntegerField(default=0)  # goes up when another policy version comes into force meanwhile
+    round = models.SmallIntegerField(
+        default=0
+    )  # goes up when another policy version comes into force meanwhile
     outcome = models.JSONField(null=True)  # why it was refused: {code, params}
     dossier_digest = models.CharField(
         max_length=80, blank=True

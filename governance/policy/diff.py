@@ -100,7 +100,9 @@ def _requirements(check: str, before: Sequence[Any], after: Sequence[Any]) -> It
             yield from _limit(where, op, old[key], new[key])
 
 
-def _limit(where: dict[str, Any], op: str, old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[Change]:
+def _limit(
+    where: dict[str, Any], op: str, old: Mapping[str, Any], new: Mapping[str, Any]
+) -> Iterator[Change]:
     if old[op] != new[op]:
         tighter = new[op] > old[op] if op == "min" else new[op] < old[op]
         about = {**where, "before": old[op], "after": new[op]}
@@ -135,7 +137,7 @@ def _sets(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Chang
                 code = "policy_names_added" if added else "policy_names_removed"
                 yield Change(
                     "tighter" if added == more else "looser",
-                    Message(code, {"field": field, "names": sorted(names)}),  # noqa: S106 - no secret
+                    Message(code, {"field": field, "names": sorted(names)}),
                 )
 
 
@@ -155,7 +157,9 @@ def _rest(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Chang
 
 def _field(field: str, values: tuple[Any, Any], direction: Direction) -> Change:
     shown = ["–" if value is None else _plain(value) for value in values]
-    return Change(direction, Message("policy_field_changed", {"field": field, "before": shown[0], "after": shown[1]}))
+    return Change(
+        direction, Message("policy_field_changed", {"field": field, "before": shown[0], "after": shown[1]})
+    )
 
 
 def _plain(value: Any) -> str:

@@ -14,7 +14,9 @@ SENTENCES = {
     ),
     "policy_change_not_yours": _("Only who proposed a change takes it back."),
     "commit_malformed": _("A commit is named by at most {limit} printable characters."),
-    "policy_changed": _("Another policy is in force by now: {policy}. The request is checked again under it."),
+    "policy_changed": _(
+        "Another policy is in force by now: {policy}. The request is checked again under it."
+    ),
     "policy_not_acknowledged": _(
         "The policy {policy} asks you to acknowledge it before you decide by it. Read it, and say that you have."
     ),
@@ -29,8 +31,12 @@ SENTENCES = {
     "policy_parameters_changed": _("The check {check} runs with other parameters."),
     "policy_limit_added": _("{check}: {metric} {attribute} is held to a limit ({op} {limit})."),
     "policy_limit_removed": _("{check}: {metric} {attribute} is no longer held to {limit}."),
-    "policy_limit_tightened": _("{check}: the limit on {metric} {attribute} is tightened from {before} to {after}."),
-    "policy_limit_loosened": _("{check}: the limit on {metric} {attribute} is loosened from {before} to {after}."),
+    "policy_limit_tightened": _(
+        "{check}: the limit on {metric} {attribute} is tightened from {before} to {after}."
+    ),
+    "policy_limit_loosened": _(
+        "{check}: the limit on {metric} {attribute} is loosened from {before} to {after}."
+    ),
     "policy_bound_changed": _("{check}: {metric} {attribute} is judged {after}, no longer {before}."),
     "policy_approvals_changed": _("Approvals by {role}: {before} before, {after} now."),
     "policy_names_added": _("{field}: {names} added."),

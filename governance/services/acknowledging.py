@@ -41,9 +41,7 @@ def acknowledge_policy(*, command: Command, name: str, n: int) -> Result[PolicyA
         before=policy.digest,
         after=policy.digest,
     )
-    acknowledgement = PolicyAcknowledgement.objects.create(
-        policy=policy, person_id=person, event_id=event.id
-    )
+    acknowledgement = PolicyAcknowledgement.objects.create(policy=policy, person_id=person, event_id=event.id)
     return Result(acknowledgement)
 
 

@@ -38,9 +38,7 @@ def order_checks(actor: Actor, promotion: Promotion) -> None:
         run = obtain_run(
             actor, **question, confinement_level=policy["confinement_level"], fresh_since=fresh_since
         )
-        PromotionCheck.objects.create(
-            promotion=promotion, round=promotion.round, position=position, run=run
-        )
+        PromotionCheck.objects.create(promotion=promotion, round=promotion.round, position=position, run=run)
 
 
 def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[str, Any]]:

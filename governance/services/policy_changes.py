@@ -115,9 +115,7 @@ def decide_policy_change(
     if change.state != PolicyChangeState.PROPOSED:
         raise Conflict("policy_change_settled", subject=change.ref, state=change.state)
     if digest != change.digest:
-        raise Conflict(
-            "policy_change_another", subject=change.ref, seen=digest[:80], current=change.digest
-        )
+        raise Conflict("policy_change_another", subject=change.ref, seen=digest[:80], current=change.digest)
     before = _state_digest(change)
     if verdict == PolicyChangeDecision.Verdict.APPROVE:
         current = current_version(change.workspace, change.name)
@@ -213,9 +211,7 @@ def _touched(change: PolicyChange) -> Sequence[Promotion]:
     """Open requests under the policy as it is, and those that it would cover."""
     applies = change.body["applies_to"]
     tiers = schema.tiers_of(change.body)
-    use_cases = {
-        row.name: row.risk_tier for row in UseCase.objects.filter(workspace_id=change.workspace_id)
-    }
+    use_cases = {row.name: row.risk_tier for row in UseCase.objects.filter(workspace_id=change.workspace_id)}
     open_ones = Promotion.objects.filter(workspace_id=change.workspace_id, state__in=OPEN_PROMOTION)
 
     def covered(promotion: Promotion) -> bool:

@@ -23,9 +23,9 @@ from governance.dossier import Dossier, approvals_given, assess
 from governance.in_force import policy_for
 from governance.models import Decision, Environment, Exclusion, Placement, Promotion, UseCase
 from governance.policy import quorum
+from governance.services.acknowledging import require_acknowledged
 from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
-from governance.services.acknowledging import require_acknowledged
 from governance.services.reopening import hold_against_policy_in_force, outdated
 from governance.services.reopening import state_digest as _state_digest
 from governance.states import (
