@@ -11,9 +11,11 @@ from governance.models import (
     Decision,
     Environment,
     Placement,
+    PolicyChange,
     PolicyVersion,
     Promotion,
     RoleBinding,
+    SignoffInvitation,
     UseCase,
     User,
 )
@@ -179,4 +181,52 @@ class PlacementAdmin(ReadOnlyAdmin):
         "state",
         "granted_event",
         "created_at",
+    )
+
+
+@admin.register(PolicyChange)
+class PolicyChangeAdmin(ReadOnlyAdmin):
+    list_display = ("label", "state", "workspace", "created_at", "settled_at")
+    list_filter = ("state", "workspace")
+    list_select_related = ("base", "workspace")
+    search_fields = ("name", "=id", "=digest")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "name",
+        "base",
+        "digest",
+        "text",
+        "diff",
+        "commit",
+        "proposed_by",
+        "proposer_id",
+        "state",
+        "version",
+        "created_at",
+        "settled_at",
+    )
+
+
+@admin.register(SignoffInvitation)
+class SignoffInvitationAdmin(ReadOnlyAdmin):
+    """Of the link itself nothing is shown, as of any secret."""
+
+    list_display = ("promotion", "role", "actor_id", "expires_at", "used_at", "revoked_at")
+    list_filter = ("role", "workspace")
+    list_select_related = ("promotion__version__model", "promotion__environment")
+    search_fields = ("=id", "=actor_id")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "promotion",
+        "role",
+        "actor_id",
+        "invited_by",
+        "created_at",
+        "expires_at",
+        "used_at",
+        "revoked_at",
     )

@@ -18,7 +18,9 @@ READ_ACTION = {
     "audits.AuditExport": "audit.export",
     "audits.Webhook": "webhook.manage",
 }
-NEVER_BY_SERVICE_TOKEN = frozenset({"promotion.decide"})
+NEVER_BY_SERVICE_TOKEN = frozenset(
+    {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite"}
+)
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export"}

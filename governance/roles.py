@@ -26,7 +26,11 @@ SCOPES: dict[str, frozenset[str]] = {
     "promotion:request": frozenset({"promotion.request", "promotion.withdraw"}),
     "promotion:decide": frozenset({"promotion.decide"}),
     "gate:read": frozenset({"gate.read"}),
-    "policy:write": frozenset({"policy.apply"}),
+    # Only Crivo itself applies a policy without a second person (first start, shell): no role has policy.apply.
+    "policy:write": frozenset({"policy.apply", "policy.propose"}),
+    "policy:decide": frozenset({"policy.decide"}),
+    "policy:acknowledge": frozenset({"policy.acknowledge"}),
+    "signoff:invite": frozenset({"signoff.invite"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
     "admin": frozenset({"role.bind", "token.issue", "webhook.manage"}),
@@ -44,7 +48,7 @@ class Role:
 
 
 _BUILD = SCOPES["registry:write"] | SCOPES["lineage:write"] | SCOPES["promotion:request"]
-_READ = frozenset({"registry.read", "gate.read"})
+_READ = frozenset({"registry.read", "gate.read", "policy.acknowledge"})
 
 ROLES: dict[str, Role] = {
     role.slug: role
@@ -52,13 +56,26 @@ ROLES: dict[str, Role] = {
         Role("pipeline", _("Pipeline"), _READ | _BUILD),
         Role("data_scientist", _("Data scientist"), _READ | _BUILD),
         Role("validator", _("Validator"), _READ | {"promotion.decide"}, decides=True),
-        Role("approver", _("Approver"), _READ | {"promotion.decide"}, decides=True),
-        Role("risk_manager", _("Risk manager"), _READ | {"policy.apply", "use_case.register"}),
+        Role(
+            "approver",
+            _("Approver"),
+            _READ | {"promotion.decide", "policy.decide", "signoff.invite"},
+            decides=True,
+        ),
+        Role(
+            "risk_manager",
+            _("Risk manager"),
+            _READ | {"policy.propose", "policy.decide", "use_case.register"},
+        ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
         Role("deployer", _("Deployer"), frozenset({"gate.read"})),
         Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue", "webhook.manage"}),
     )
 }
+
+# Slots of a policy's approvals that people outside fill through a link (governance.services.signoffs). No binding
+# gives these: they permit nothing else.
+EXTERNAL: dict[str, str | Promise] = {"customer": _("Customer"), "business_owner": _("Business owner")}
 
 
 def actions_of(roles: frozenset[str]) -> frozenset[str]:

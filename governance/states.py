@@ -28,7 +28,13 @@ PROMOTION: Table[PromotionState] = {
         }
     ),
     PromotionState.AWAITING_APPROVAL: frozenset(
-        {PromotionState.GRANTED, PromotionState.REFUSED, PromotionState.WITHDRAWN, PromotionState.EXPIRED}
+        {
+            PromotionState.CHECKING,  # another version of its policy is in force: it is checked again
+            PromotionState.GRANTED,
+            PromotionState.REFUSED,
+            PromotionState.WITHDRAWN,
+            PromotionState.EXPIRED,
+        }
     ),
     PromotionState.GRANTED: frozenset(),
     PromotionState.REFUSED: frozenset(),
@@ -74,4 +80,21 @@ NOTICE: Table[NoticeState] = {
     NoticeState.SENT: frozenset(),
     NoticeState.SKIPPED: frozenset(),
     NoticeState.FAILED: frozenset(),
+}
+
+
+class PolicyChangeState(models.TextChoices):
+    PROPOSED = "proposed", _("proposed")
+    APPROVED = "approved", _("approved")
+    REJECTED = "rejected", _("rejected")
+    WITHDRAWN = "withdrawn", _("withdrawn")
+
+
+POLICY_CHANGE: Table[PolicyChangeState] = {
+    PolicyChangeState.PROPOSED: frozenset(
+        {PolicyChangeState.APPROVED, PolicyChangeState.REJECTED, PolicyChangeState.WITHDRAWN}
+    ),
+    PolicyChangeState.APPROVED: frozenset(),
+    PolicyChangeState.REJECTED: frozenset(),
+    PolicyChangeState.WITHDRAWN: frozenset(),
 }

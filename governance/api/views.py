@@ -72,20 +72,6 @@ class UseCaseDetail(View):
         return Response(shapes.UseCaseOut(selectors.use_case(self.actor, name)).data)
 
 
-class Policies(View):
-    @extend_schema(
-        request=shapes.NewPolicy,
-        responses={200: shapes.PolicyOut, 201: shapes.PolicyOut, **problems(403, 409, 422)},
-    )
-    def post(self, request: Request) -> Response:
-        result = policies.apply_policy(command=self.command(), **_given(shapes.NewPolicy, request))
-        return Response(shapes.PolicyOut(result.value).data, status=201 if result.created else 200)
-
-    @extend_schema(responses={200: shapes.PolicyOut(many=True), **problems(403)})
-    def get(self, request: Request) -> Response:
-        return paged(self, selectors.policies(self.actor).filter(current=True), shapes.PolicyOut)
-
-
 class VersionPromotions(View):
     @extend_schema(
         request=shapes.NewPromotion, responses={201: shapes.PromotionOut, **problems(403, 404, 409, 422)}

@@ -14,6 +14,7 @@ from uuid import uuid4
 from governance.client import shapes
 from governance.client.errors import Unreachable, Usage
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
+from governance.client.policies import Policies
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 
 T = TypeVar("T")
@@ -35,7 +36,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo:
+class Crivo(Policies):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -108,11 +109,6 @@ class Crivo:
         """The same again returns what is there; another purpose or tier under the name is refused (409)."""
         answer = self._post("use-cases", {"name": name, "purpose": purpose, "risk_tier": risk_tier}, key=key)
         return shapes.UseCase.read(answer.json(), answer.status == 201)
-
-    def apply_policy(self, text: str, *, key: str | None = None) -> shapes.Policy:
-        """`text` is a policy file (YAML)."""
-        answer = self._post("policies", {"text": text}, key=key)
-        return shapes.Policy.read(answer.json(), answer.status == 201)
 
     def register_dataset(self, name: str, *, description: str = "", key: str | None = None) -> bool:
         """Whether it is new."""

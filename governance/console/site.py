@@ -19,6 +19,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         from governance.console import (  # models are not ready when the site is made
+            policies,
             preferences,
             views,
             webhooks,
@@ -34,6 +35,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("preferences", self.admin_view(preferences.preferences), name="preferences"),
             path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),
             path("webhooks/<uuid:webhook_id>", self.admin_view(webhooks.act), name="webhook"),
+            *policies.urls(self.admin_view),
         ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -52,6 +54,7 @@ class ConsoleSite(UnfoldAdminSite):
                 (_("Trail"), "history", "trail"),
                 (_("Roles"), "badge", "roles"),
                 (_("Preferences"), "settings", "preferences"),
+                (_("Policies"), "policy", "policies"),
             )
         ]
         tables = [

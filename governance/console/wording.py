@@ -14,7 +14,7 @@ from audits import messages
 from audits.checks.contract import Message
 from audits.plots.reader import Reader
 from audits.plots.svg import clean_name
-from governance.roles import ROLES
+from governance.roles import EXTERNAL, ROLES
 from governance.states import DecisionVerdict, PromotionState
 
 Words = Mapping[str, str | Promise]
@@ -93,6 +93,9 @@ DUTIES: Words = {
     "author": _("is the author of the version"),
     "trainer": _("registered the version"),
     "dataset_owner": _("owns a dataset it was made from"),
+    # of a change of a policy
+    "proposer": _("proposed it"),
+    "beneficiary": _("waits for a decision under this policy"),
 }
 
 EXCLUDED: Words = {"below_min_group": _("too few rows to compare")}
@@ -116,7 +119,7 @@ COLUMN_KINDS: Words = {
     "empty": _("empty"),
 }
 
-ROLE_TITLES: Words = {slug: role.title for slug, role in ROLES.items()}
+ROLE_TITLES: Words = {**{slug: role.title for slug, role in ROLES.items()}, **EXTERNAL}
 
 _BY_PARAMETER: Mapping[str, Words] = {
     "check": CHECKS,
@@ -186,7 +189,7 @@ def _shown(name: str, value: Any, params: Any) -> Any:
     if words is not None and isinstance(value, str) and value in words:
         return str(words[value])
     if isinstance(value, float):
-        if name == "limit":
+        if name in ("limit", "before", "after"):
             return limit(value)
         beside = params.get("limit") if name == "value" else None
         return quantity(value, beside=beside if isinstance(beside, float | int) else None)

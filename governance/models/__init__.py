@@ -1,6 +1,12 @@
 from governance.models.identity import ApiToken, RoleBinding, User
 from governance.models.notices import MailMode, MailPreference, Notice
 from governance.models.policies import Environment, PolicyVersion, UseCase
+from governance.models.policy_changes import (
+    PolicyAcknowledgement,
+    PolicyChange,
+    PolicyChangeDecision,
+    PolicyChangeExclusion,
+)
 from governance.models.promotions import (
     Attestation,
     Decision,
@@ -9,6 +15,7 @@ from governance.models.promotions import (
     Promotion,
     PromotionCheck,
 )
+from governance.models.signoffs import SignoffInvitation
 
 __all__ = [
     "ApiToken",
@@ -20,10 +27,15 @@ __all__ = [
     "MailPreference",
     "Notice",
     "Placement",
+    "PolicyAcknowledgement",
+    "PolicyChange",
+    "PolicyChangeDecision",
+    "PolicyChangeExclusion",
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
     "RoleBinding",
+    "SignoffInvitation",
     "UseCase",
     "User",
 ]

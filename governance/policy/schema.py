@@ -14,11 +14,11 @@ from audits.checks.catalogue import CATALOGUE
 from audits.errors import Unprocessable
 from audits.models.workspace import NAME
 from governance.models.policies import RiskTier
-from governance.roles import ROLES
+from governance.roles import EXTERNAL, ROLES
 
 MAX_BYTES = 64 * 1024
 DURATION = r"^[1-9][0-9]{0,4}[dh]$"
-DECIDING = [slug for slug, role in ROLES.items() if role.decides]
+DECIDING = [slug for slug, role in ROLES.items() if role.decides] + list(EXTERNAL)
 TIERS = list(RiskTier.values)
 
 SCHEMA: dict[str, Any] = {
@@ -92,6 +92,13 @@ SCHEMA: dict[str, Any] = {
         "evidence_max_age": {"type": "string", "pattern": DURATION},
         "artifact_formats": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "confinement_level": {"enum": [1, 2]},
+        # Who has to say that they know this version before they decide by it.
+        "acknowledge": {
+            "type": "array",
+            "items": {"enum": list(ROLES)},
+            "minItems": 1,
+            "uniqueItems": True,
+        },
     },
 }
 

@@ -2,9 +2,9 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import core, notices
+from governance.sentences import core, notices, policies
 
-TOPICS = (core, notices)
+TOPICS = (core, notices, policies)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}

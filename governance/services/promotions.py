@@ -20,11 +20,14 @@ from audits.states import IllegalTransition, step
 from governance import selectors
 from governance.authority import roles_of_person
 from governance.dossier import Dossier, approvals_given, assess
+from governance.in_force import policy_for
 from governance.models import Decision, Environment, Exclusion, Placement, Promotion, UseCase
 from governance.policy import quorum
+from governance.services.acknowledging import require_acknowledged
 from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
-from governance.services.policies import policy_for
+from governance.services.reopening import hold_against_policy_in_force, outdated
+from governance.services.reopening import state_digest as _state_digest
 from governance.states import (
     OPEN_PROMOTION,
     PLACEMENT,
@@ -158,6 +161,9 @@ def decide(
         raise Unprocessable("reason_missing", subject=promotion.ref, field="reason", limit=REASON_LIMIT)
     if promotion.state != PromotionState.AWAITING_APPROVAL:
         raise Conflict("promotion_not_awaiting", subject=promotion.ref, state=promotion.state)
+    if (newer := outdated(promotion)) is not None:
+        raise Conflict("policy_changed", subject=promotion.ref, policy=newer)
+    require_acknowledged(promotion, person)
     dossier = assess(promotion, timezone.now())
     if dossier_digest != dossier.digest:
         raise Conflict(
@@ -173,6 +179,19 @@ def decide(
     if role is None:
         roles = list(quorum.needed(promotion.policy.body))
         raise Forbidden("role_without_slot", subject=promotion.ref, roles=roles)
+    return Result(_decided(command, promotion, dossier, person, role, verdict, reason))
+
+
+def _decided(
+    command: Command,
+    promotion: Promotion,
+    dossier: Dossier,
+    person: UUID,
+    role: str,
+    verdict: str,
+    reason: str,
+) -> Decision:
+    """Write the decision down and do what follows from it."""
     event = record(
         command,
         verb="promotion.decided",
@@ -198,7 +217,7 @@ def decide(
     else:
         code = "rejected_by_reviewer" if verdict == DecisionVerdict.REJECT else "changes_requested"
         _refuse(command, promotion, Message(code, {"role": role}), dossier)
-    return Result(decision)
+    return decision
 
 
 @service("promotion.withdrawn")
@@ -237,7 +256,12 @@ def _locked(command: Command, promotion_id: UUID) -> Promotion:
 def _settle(command: Command, promotion: Promotion) -> Promotion:
     if promotion.state not in OPEN_PROMOTION:
         return promotion
+    # In the transaction that would grant: what is granted is granted under the policy that is in force then.
+    uncovered = hold_against_policy_in_force(command, promotion)
     dossier = assess(promotion, timezone.now())
+    if uncovered is not None:
+        _refuse(command, promotion, uncovered, dossier)
+        return promotion
     if not dossier.complete:
         return promotion
     promotion.dossier_digest = dossier.digest
@@ -345,9 +369,3 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
 def _evidence(dossier: Dossier) -> list[dict[str, str]]:
     results = [{"kind": run.check_slug, "digest": run.result_digest} for run in dossier.runs]
     return [{"kind": "dossier", "digest": dossier.digest}, *results]
-
-
-def _state_digest(promotion: Promotion) -> str:
-    return digest_of(
-        {"state": promotion.state, "dossier": promotion.dossier_digest, "outcome": promotion.outcome}
-    )
