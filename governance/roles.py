@@ -20,15 +20,20 @@ SCOPES: dict[str, frozenset[str]] = {
             "dataset_version.register",
             "model.register",
             "model_version.register",
+            "alias.set",
         }
     ),
     "lineage:write": frozenset({"lineage.record"}),
     "promotion:request": frozenset({"promotion.request", "promotion.withdraw"}),
     "promotion:decide": frozenset({"promotion.decide"}),
     "gate:read": frozenset({"gate.read"}),
-    "policy:write": frozenset({"policy.apply"}),
+    "policy:write": frozenset({"policy.apply", "environment.configure"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
+    "lifecycle:write": frozenset(
+        {"placement.suspend", "placement.withdraw", "placement.rollback", "model_version.retire"}
+    ),
+    "deployment:write": frozenset({"deployment.record"}),
     "admin": frozenset({"role.bind", "token.issue"}),
 }
 
@@ -49,14 +54,29 @@ _READ = frozenset({"registry.read", "gate.read"})
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
-        Role("pipeline", _("Pipeline"), _READ | _BUILD),
+        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record"}),
         Role("data_scientist", _("Data scientist"), _READ | _BUILD),
-        Role("validator", _("Validator"), _READ | {"promotion.decide"}, decides=True),
-        Role("approver", _("Approver"), _READ | {"promotion.decide"}, decides=True),
-        Role("risk_manager", _("Risk manager"), _READ | {"policy.apply", "use_case.register"}),
+        Role("validator", _("Validator"), _READ | {"promotion.decide", "placement.suspend"}, decides=True),
+        Role(
+            "approver",
+            _("Approver"),
+            _READ | SCOPES["lifecycle:write"] | {"promotion.decide", "alias.set", "deployment.record"},
+            decides=True,
+        ),
+        Role(
+            "risk_manager",
+            _("Risk manager"),
+            _READ
+            | SCOPES["lifecycle:write"]
+            | {"policy.apply", "use_case.register", "environment.configure", "alias.set"},
+        ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
-        Role("deployer", _("Deployer"), frozenset({"gate.read"})),
-        Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue"}),
+        Role("deployer", _("Deployer"), frozenset({"gate.read", "placement.rollback", "deployment.record"})),
+        Role(
+            "administrator",
+            _("Administrator"),
+            _READ | {"role.bind", "token.issue", "environment.configure"},
+        ),
     )
 }
 

@@ -1,4 +1,5 @@
 from governance.models.identity import ApiToken, RoleBinding, User
+from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
 from governance.models.policies import Environment, PolicyVersion, UseCase
 from governance.models.promotions import (
     Attestation,
@@ -10,16 +11,20 @@ from governance.models.promotions import (
 )
 
 __all__ = [
+    "Alias",
     "ApiToken",
     "Attestation",
     "Decision",
+    "Deployment",
     "Environment",
     "Exclusion",
     "Placement",
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
+    "Retirement",
     "RoleBinding",
+    "Suspension",
     "UseCase",
     "User",
 ]

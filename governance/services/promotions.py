@@ -111,6 +111,8 @@ def _next_environment(version: ModelVersion, to: str) -> Environment:
         )
     if version.state != VersionState.REGISTERED:
         raise Conflict("version_not_registered", subject=version.ref, state=version.state)
+    if Placement.objects.filter(version=version, environment=wanted, state=PlacementState.SUSPENDED).exists():
+        raise Conflict("suspended_there", subject=version.ref, environment=to)
     stands = selectors.standing(version)
     following = next((row.name for row in environments if row.position > stands), "")
     if wanted.name != following:
@@ -302,7 +304,8 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
         after=_state_digest(promotion),
         detail={"environment": promotion.environment.name, "version": str(promotion.version_id)},
     )
-    environment = promotion.environment
+    # Read again: whether it is exclusive may have been changed until our request, which refers to it, was inserted.
+    environment = Environment.objects.get(id=promotion.environment_id)
     predecessors = list(
         Placement.objects.select_for_update()
         .filter(
@@ -330,8 +333,8 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
         detail={"environment": environment.name},
     )
     for predecessor in predecessors:
-        predecessor.successor = placement
-        predecessor.save(update_fields=["successor"])
+        predecessor.successor, predecessor.superseding_event = placement, event.id
+        predecessor.save(update_fields=["successor", "superseding_event"])
         record(
             command,
             verb="placement.superseded",
