@@ -55,6 +55,11 @@ def of_version(version: ModelVersion, environment: Environment) -> Answer:
     return _decide(_standings(rows.order_by("-id")), environment.name)
 
 
+def of_placement(placement: Placement) -> Standing:
+    """What one placement says, by itself."""
+    return _standings([placement])[0]
+
+
 def _standings(placements: Iterable[Placement]) -> list[Standing]:
     rows = list(placements)
     lifted = Suspension.objects.filter(

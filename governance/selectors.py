@@ -11,7 +11,16 @@ from django.db.models import Max, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
-from governance.models import ApiToken, Environment, Placement, PolicyVersion, Promotion, UseCase, User
+from governance.models import (
+    ApiToken,
+    Deployment,
+    Environment,
+    Placement,
+    PolicyVersion,
+    Promotion,
+    UseCase,
+    User,
+)
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from registry.selectors import found
@@ -31,6 +40,11 @@ def policies(actor: Actor) -> QuerySet[PolicyVersion]:
 
 def environments(actor: Actor) -> QuerySet[Environment]:
     return authoriser().visible(actor, Environment.objects.all())
+
+
+def deployments(actor: Actor) -> QuerySet[Deployment]:
+    rows = Deployment.objects.select_related("version__model", "environment")
+    return authoriser().visible(actor, rows)
 
 
 def promotions(actor: Actor) -> QuerySet[Promotion]:

@@ -13,6 +13,7 @@ urlpatterns = [
     path(".well-known/jwks.json", health.jwks),
     path("api/v1/schema", SpectacularAPIView.as_view(permission_classes=[], authentication_classes=[])),
     path("api/v1/", include("governance.api.urls")),
+    path("api/v1/", include("governance.api.lifecycle")),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("audits.api.urls")),
     path("admin/", admin.site.urls),

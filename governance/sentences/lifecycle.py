@@ -59,6 +59,16 @@ SENTENCES = {
         "Promotions to {name} were asked for already: its place and whether it is exclusive stay as they are."
     ),
     "too_many_environments": _("There are at most {limit} environments."),
+    # comparison
+    "nothing_live_to_compare": _(
+        "No other version of {model} is live in {environment}: there is nothing to compare."
+    ),
+    "check_not_run": _("{version} has no completed result of {check}."),
+    "different_evaluation_data": _(
+        "Not comparable: {check} of the two versions was measured on different evaluation data."
+    ),
+    "different_check_version": _("Not comparable: the two results are of different versions of {check}."),
+    "no_importance": _("A result of {check} holds no importance of columns."),
     "position_invalid": _("The position is a number from 0 to {limit}."),
 }
 

@@ -32,7 +32,9 @@ def open_ways(cast: Cast) -> ModelVersion:
 def step_to(cast: Cast, version: ModelVersion, last: str) -> Promotion:
     """All steps up to `last`, each effective but the last one, which is granted or waits for approval."""
     for row in Environment.objects.filter(workspace=cast.workspace).order_by("position"):
-        if Placement.objects.filter(version=version, environment=row, state__in=["live", "superseded"]).exists():
+        if Placement.objects.filter(
+            version=version, environment=row, state__in=["live", "superseded"]
+        ).exists():
             continue
         promotion = study.ask(cast, version, row.name)
         if row.name == last:

@@ -69,7 +69,9 @@ def test_a_suspension_binds_at_commit_and_a_reinstatement_once_published(
     suspension = Suspension.objects.get()
     assert suspension.person_id == cast.people["rita"].id
     assert suspension.lifted_by == cast.people["bia"].id
-    verbs = Event.objects.filter(subject_id=placement.id).order_by("subject_seq").values_list("verb", flat=True)
+    verbs = (
+        Event.objects.filter(subject_id=placement.id).order_by("subject_seq").values_list("verb", flat=True)
+    )
     assert list(verbs) == ["placement.granted", "placement.suspended", "placement.reinstated"]
 
 
