@@ -201,7 +201,7 @@ class VersionComparison(View):
         responses={200: ComparisonOut, **problems(400, 404)},
     )
     def get(self, request: Request, name: str, n: int) -> Response:
-        """Beside the version that is live there: metrics with a test, groups, importance, data. No part of the proof."""
+        """Beside the version that is live there: metrics with a test, groups, importance, data."""
         version = model_version(self.actor, name, n)
         wanted = request.query_params.get("environment", "production")
         place = found(selectors.environments(self.actor).filter(name=wanted), "environment", wanted)

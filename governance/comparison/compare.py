@@ -96,7 +96,7 @@ class Comparison:
 
 
 def compare(version: ModelVersion, environment: Environment) -> Comparison:
-    """`version` beside the version of its model that the gate lets run in `environment`; the newest if there are more."""
+    """`version` beside the version of its model that the gate lets run in `environment`; the newest of several."""
     live = _live(version, environment)
     if live is None:
         about = {"model": version.model.name, "environment": environment.name}

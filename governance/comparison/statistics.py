@@ -34,9 +34,9 @@ def two_sided(z: float) -> float:
 
 
 def proportions(successes: int, n: int, other_successes: int, other_n: int) -> Test | None:
-    """Do two proportions differ? Pooled z test; Fisher's exact test where a cell expects fewer than five. None for n = 0.
+    """Do two proportions differ? Pooled z test; Fisher's exact test where a cell expects fewer than five.
 
-    No continuity correction.
+    None for n = 0. No continuity correction.
     """
     if n <= 0 or other_n <= 0:
         return None
