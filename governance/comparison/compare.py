@@ -242,7 +242,7 @@ def _importance(version: ModelVersion, live: ModelVersion) -> ImportanceShift:
         return ImportanceShift(Message("no_importance", {"check": SHAP}))
     shared = [feature for feature in mine if feature in theirs]
     shifts = [Shift(feature, mine[feature], theirs[feature]) for feature in shared]
-    shifts.sort(key=lambda shift: (-abs(shift.change), shift.feature))
+    shifts.sort(key=lambda shift: (-round(abs(shift.change), 12), shift.feature))
     return ImportanceShift(
         None,
         statistics.rank_correlation([mine[name] for name in shared], [theirs[name] for name in shared]),
