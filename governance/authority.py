@@ -17,15 +17,7 @@ READ_ACTION = {"audits.Event": "audit.read", "audits.AuditExport": "audit.export
 NEVER_BY_SERVICE_TOKEN = frozenset({"promotion.decide"})
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
-    {
-        "registry.read",
-        "token.issue",
-        "role.bind",
-        "policy.apply",
-        "audit.read",
-        "audit.export",
-        "environment.configure",
-    }
+    {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export"}
 )
 
 

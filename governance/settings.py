@@ -188,6 +188,11 @@ SPECTACULAR_SETTINGS = {
     "SERVE_INCLUDE_SCHEMA": False,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVERS": [{"url": "/"}],
+    "ENUM_NAME_OVERRIDES": {  # two enumerations of the same members' name `state` or `mode` get names of their own
+        "PromotionStateEnum": "governance.states.PromotionState",
+        "PlacementStateEnum": "governance.states.PlacementState",
+        "VersionStateEnum": "registry.states.VersionState",
+    },
 }
 
 UNFOLD = {
