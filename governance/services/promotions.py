@@ -45,6 +45,7 @@ def request_promotion(*, command: Command, version_id: UUID, to: str, reason: st
     """Ask for the next environment. The checks of its policy are queued at once, or found done already."""
     version = model_version_by_id(command.actor, version_id)
     lock(version.workspace_id, version.model.ref, version.ref)
+    version.refresh_from_db(fields=["state"])  # suspended or retired while we waited for our turn
     require(command, "promotion.request", version.ref)
     _with_reason(reason, version)
     environment = _next_environment(version, to)
