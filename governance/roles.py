@@ -20,6 +20,7 @@ SCOPES: dict[str, frozenset[str]] = {
             "dataset_version.register",
             "model.register",
             "model_version.register",
+            "alias.set",
         }
     ),
     "lineage:write": frozenset({"lineage.record"}),
@@ -27,12 +28,16 @@ SCOPES: dict[str, frozenset[str]] = {
     "promotion:decide": frozenset({"promotion.decide"}),
     "gate:read": frozenset({"gate.read"}),
     # Only Crivo itself applies a policy without a second person (first start, shell): no role has policy.apply.
-    "policy:write": frozenset({"policy.apply", "policy.propose"}),
+    "policy:write": frozenset({"policy.apply", "policy.propose", "environment.configure"}),
     "policy:decide": frozenset({"policy.decide"}),
     "policy:acknowledge": frozenset({"policy.acknowledge"}),
     "signoff:invite": frozenset({"signoff.invite"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
+    "lifecycle:write": frozenset(
+        {"placement.suspend", "placement.withdraw", "placement.rollback", "model_version.retire"}
+    ),
+    "deployment:write": frozenset({"deployment.record"}),
     "admin": frozenset({"role.bind", "token.issue", "webhook.manage"}),
 }
 
@@ -53,23 +58,31 @@ _READ = frozenset({"registry.read", "gate.read", "policy.acknowledge"})
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
-        Role("pipeline", _("Pipeline"), _READ | _BUILD),
+        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record"}),
         Role("data_scientist", _("Data scientist"), _READ | _BUILD),
-        Role("validator", _("Validator"), _READ | {"promotion.decide"}, decides=True),
+        Role("validator", _("Validator"), _READ | {"promotion.decide", "placement.suspend"}, decides=True),
         Role(
             "approver",
             _("Approver"),
-            _READ | {"promotion.decide", "policy.decide", "signoff.invite"},
+            _READ
+            | SCOPES["lifecycle:write"]
+            | {"promotion.decide", "alias.set", "deployment.record", "policy.decide", "signoff.invite"},
             decides=True,
         ),
         Role(
             "risk_manager",
             _("Risk manager"),
-            _READ | {"policy.propose", "policy.decide", "use_case.register"},
+            _READ
+            | SCOPES["lifecycle:write"]
+            | {"policy.propose", "policy.decide", "use_case.register", "environment.configure", "alias.set"},
         ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
-        Role("deployer", _("Deployer"), frozenset({"gate.read"})),
-        Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue", "webhook.manage"}),
+        Role("deployer", _("Deployer"), frozenset({"gate.read", "placement.rollback", "deployment.record"})),
+        Role(
+            "administrator",
+            _("Administrator"),
+            _READ | {"role.bind", "token.issue", "webhook.manage", "environment.configure"},
+        ),
     )
 }
 

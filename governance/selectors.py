@@ -14,6 +14,7 @@ from audits.ledger.inclusion import published_at
 from audits.models import EventText
 from governance.models import (
     ApiToken,
+    Deployment,
     Environment,
     Placement,
     PolicyChange,
@@ -42,6 +43,11 @@ def policies(actor: Actor) -> QuerySet[PolicyVersion]:
 
 def environments(actor: Actor) -> QuerySet[Environment]:
     return authoriser().visible(actor, Environment.objects.all())
+
+
+def deployments(actor: Actor) -> QuerySet[Deployment]:
+    rows = Deployment.objects.select_related("version__model", "environment")
+    return authoriser().visible(actor, rows)
 
 
 def promotions(actor: Actor) -> QuerySet[Promotion]:

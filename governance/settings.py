@@ -235,6 +235,9 @@ SPECTACULAR_SETTINGS = {
         "WebhookStateEnum": "audits.states.WebhookState",
         "DeliveryStateEnum": "audits.states.DeliveryState",
         "WebhookSwitchEnum": "audits.api.webhooks.SWITCH",
+        "PromotionStateEnum": "governance.states.PromotionState",
+        "PlacementStateEnum": "governance.states.PlacementState",
+        "VersionStateEnum": "registry.states.VersionState",
     },
 }
 

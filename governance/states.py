@@ -56,8 +56,13 @@ PLACEMENT: Table[PlacementState] = {
     PlacementState.LIVE: frozenset(
         {PlacementState.SUPERSEDED, PlacementState.SUSPENDED, PlacementState.WITHDRAWN}
     ),
-    PlacementState.SUPERSEDED: frozenset({PlacementState.SUSPENDED, PlacementState.WITHDRAWN}),
-    PlacementState.SUSPENDED: frozenset({PlacementState.LIVE, PlacementState.WITHDRAWN}),
+    # SUPERSEDED → LIVE: a rollback. SUSPENDED → SUPERSEDED: reinstated after another one went live in its place.
+    PlacementState.SUPERSEDED: frozenset(
+        {PlacementState.LIVE, PlacementState.SUSPENDED, PlacementState.WITHDRAWN}
+    ),
+    PlacementState.SUSPENDED: frozenset(
+        {PlacementState.LIVE, PlacementState.SUPERSEDED, PlacementState.WITHDRAWN}
+    ),
     PlacementState.WITHDRAWN: frozenset(),
 }
 
@@ -98,3 +103,12 @@ POLICY_CHANGE: Table[PolicyChangeState] = {
     PolicyChangeState.REJECTED: frozenset(),
     PolicyChangeState.WITHDRAWN: frozenset(),
 }
+
+
+class DeploymentMode(models.TextChoices):
+    LIVE = "live", _("live")
+    CHALLENGER = "challenger", _("challenger")
+    CANARY = "canary", _("canary")
+    SHADOW = "shadow", _("shadow")
+    AB = "ab", _("A/B test")
+    BLUE_GREEN = "blue_green", _("blue-green")

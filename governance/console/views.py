@@ -16,6 +16,7 @@ from audits.actors import Idempotency
 from audits.canonical import digest_of
 from audits.errors import Problem
 from audits.ids import uuid7
+from governance.console.comparison import comparison_view
 from governance.console.inbox import inbox as find_inbox
 from governance.console.people import SESSION_KEY, Visitor, command_of, page
 from governance.console.permissions import permissions
@@ -103,6 +104,7 @@ def _dossier(
         "visitor": visitor,
         "here": "inbox",
         "review": review,
+        "comparison": comparison_view(review.promotion),
         "form": form,
         "refusal": sentence(refusal.message) if refusal else "",
     }

@@ -15,7 +15,8 @@ from audits.checks.contract import Message
 from audits.plots.reader import Reader
 from audits.plots.svg import clean_name
 from governance.roles import EXTERNAL, ROLES
-from governance.states import DecisionVerdict, PromotionState
+from governance.states import DecisionVerdict, DeploymentMode, PlacementState, PromotionState
+from registry.states import VersionState
 
 Words = Mapping[str, str | Promise]
 
@@ -121,11 +122,18 @@ COLUMN_KINDS: Words = {
 
 ROLE_TITLES: Words = {**{slug: role.title for slug, role in ROLES.items()}, **EXTERNAL}
 
+STATES: Words = {
+    **dict(VersionState.choices),
+    **dict(PlacementState.choices),
+    **dict(PromotionState.choices),
+}
+
 _BY_PARAMETER: Mapping[str, Words] = {
     "check": CHECKS,
     "metric": METRICS,
-    "state": dict(PromotionState.choices),
-    "wanted": dict(PromotionState.choices),
+    "state": STATES,
+    "wanted": STATES,
+    "mode": dict(DeploymentMode.choices),
     "verdict": dict(DecisionVerdict.choices),
     "role": {**ROLE_TITLES, **DATA_ROLES},
     "roles": ROLE_TITLES,

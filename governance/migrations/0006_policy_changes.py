@@ -60,7 +60,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('audits', '0003_audit_exports'),
-        ('governance', '0002_separation_of_duties'),
+        ('governance', '0003_lifecycle'),
     ]
 
     operations = [

@@ -1,4 +1,5 @@
 from governance.models.identity import ApiToken, RoleBinding, User
+from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
 from governance.models.notices import MailMode, MailPreference, Notice
 from governance.models.policies import Environment, PolicyVersion, UseCase
 from governance.models.policy_changes import (
@@ -18,9 +19,11 @@ from governance.models.promotions import (
 from governance.models.signoffs import SignoffInvitation
 
 __all__ = [
+    "Alias",
     "ApiToken",
     "Attestation",
     "Decision",
+    "Deployment",
     "Environment",
     "Exclusion",
     "MailMode",
@@ -34,8 +37,10 @@ __all__ = [
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
+    "Retirement",
     "RoleBinding",
     "SignoffInvitation",
+    "Suspension",
     "UseCase",
     "User",
 ]

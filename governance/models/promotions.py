@@ -127,6 +127,8 @@ class Placement(Governed):
     state = models.CharField(max_length=20, choices=PlacementState.choices, default=PlacementState.LIVE)
     granted_event = models.UUIDField()
     successor = models.ForeignKey("self", models.PROTECT, null=True, related_name="predecessors")
+    # What ended it: once this event is published, it stands in no longer, whatever becomes of the successor later.
+    superseding_event = models.UUIDField(null=True)
 
     class Meta:
         db_table = "governance_placement"

@@ -48,6 +48,7 @@ def request_promotion(*, command: Command, version_id: UUID, to: str, reason: st
     """Ask for the next environment. The checks of its policy are queued at once, or found done already."""
     version = model_version_by_id(command.actor, version_id)
     lock(version.workspace_id, version.model.ref, version.ref)
+    version.refresh_from_db(fields=["state"])  # suspended or retired while we waited for our turn
     require(command, "promotion.request", version.ref)
     _with_reason(reason, version)
     environment = _next_environment(version, to)
@@ -114,6 +115,8 @@ def _next_environment(version: ModelVersion, to: str) -> Environment:
         )
     if version.state != VersionState.REGISTERED:
         raise Conflict("version_not_registered", subject=version.ref, state=version.state)
+    if Placement.objects.filter(version=version, environment=wanted, state=PlacementState.SUSPENDED).exists():
+        raise Conflict("suspended_there", subject=version.ref, environment=to)
     stands = selectors.standing(version)
     following = next((row.name for row in environments if row.position > stands), "")
     if wanted.name != following:
@@ -328,7 +331,8 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
         after=_state_digest(promotion),
         detail={"environment": promotion.environment.name, "version": str(promotion.version_id)},
     )
-    environment = promotion.environment
+    # Read again: whether it is exclusive may have been changed until our request, which refers to it, was inserted.
+    environment = Environment.objects.get(id=promotion.environment_id)
     predecessors = list(
         Placement.objects.select_for_update()
         .filter(
@@ -356,8 +360,8 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
         detail={"environment": environment.name},
     )
     for predecessor in predecessors:
-        predecessor.successor = placement
-        predecessor.save(update_fields=["successor"])
+        predecessor.successor, predecessor.superseding_event = placement, event.id
+        predecessor.save(update_fields=["successor", "superseding_event"])
         record(
             command,
             verb="placement.superseded",

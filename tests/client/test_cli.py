@@ -374,7 +374,12 @@ def test_without_an_environment(monkeypatch: pytest.MonkeyPatch, capsys: pytest.
 
 
 def test_called_wrongly_ends_with_2() -> None:
-    for arguments in ([], ["no-such"], ["promote", "m", "one", "--to", "t", "--reason", "r"], ["gate", "x"]):
+    for arguments in (
+        [],
+        ["no-such"],
+        ["promote", "m", "one", "two", "--to", "t", "--reason", "r"],
+        ["gate", "x"],
+    ):
         with pytest.raises(SystemExit) as ended:
             cli.main(arguments)
         assert ended.value.code == 2

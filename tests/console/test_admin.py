@@ -11,6 +11,10 @@ from django.urls import reverse
 
 from audits.admin import ReadOnlyAdmin
 from governance.models import Promotion, User
+from governance.services.aliases import set_alias
+from governance.services.deployments import record_deployment
+from governance.services.retirements import retire_version
+from governance.services.suspensions import suspend_version
 from tests import scenario
 from tests.cast import Cast
 
@@ -19,7 +23,7 @@ NAMES = {
     "registry": {"dataset", "datasetversion", "model", "modelversion"},
     "governance": {
         "user", "apitoken", "rolebinding", "usecase", "environment", "policyversion", "promotion", "decision",
-        "placement",
+        "placement", "suspension", "retirement", "alias", "deployment",
     },
 }  # fmt: skip
 SECRET = re.compile(r"salt|secret|hash|password|mac\b|envelope")
@@ -38,6 +42,17 @@ def everything(cast: Cast) -> Promotion:
     promotion = scenario.awaiting_production(cast)
     scenario.word(cast, "bruno", promotion)
     scenario.publish()
+    version, rita = promotion.version, cast.command("rita")
+    set_alias(command=rita, model=version.model.name, alias="champion", n=version.n)
+    record_deployment(
+        command=cast.command("bia"),
+        model=version.model.name,
+        n=version.n,
+        environment="homologation",
+        mode="live",
+    )
+    suspend_version(command=rita, version_id=version.id, reason="a row of every table")
+    retire_version(command=rita, version_id=version.id, reason="a row of every table")
     return promotion
 
 
