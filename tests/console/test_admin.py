@@ -11,6 +11,7 @@ from django.urls import reverse
 
 from audits.admin import ReadOnlyAdmin
 from governance.models import Promotion, User
+from governance.services.policy_changes import propose_policy
 from tests import scenario
 from tests.cast import Cast
 
@@ -19,7 +20,7 @@ NAMES = {
     "registry": {"dataset", "datasetversion", "model", "modelversion"},
     "governance": {
         "user", "apitoken", "rolebinding", "usecase", "environment", "policyversion", "promotion", "decision",
-        "placement",
+        "placement", "policychange",
     },
 }  # fmt: skip
 SECRET = re.compile(r"salt|secret|hash|password|mac\b|envelope")
@@ -37,6 +38,8 @@ def root(db: None) -> Client:
 def everything(cast: Cast) -> Promotion:
     promotion = scenario.awaiting_production(cast)
     scenario.word(cast, "bruno", promotion)
+    text = promotion.policy.text.replace("approvals: [", "approvals: [{role: validator, count: 1}, ", 1)
+    propose_policy(command=cast.command("rita"), text=text, reason="one more")
     scenario.publish()
     return promotion
 
