@@ -54,7 +54,7 @@ def test_the_trail_newest_first_with_sentences(cast: Cast, get: Callable[..., An
     stored = Event.objects.filter(workspace=cast.workspace).order_by("-at", "-id")
     assert [row["id"] for row in rows] == [str(event.id) for event in stored]
     sentences = {row["verb"]: row["sentence"] for row in rows}
-    assert "Rita applied the policy study-development@1" in {row["sentence"] for row in rows}
+    assert "shell applied the policy study-development@1" in {row["sentence"] for row in rows}
     assert sentences["model_version.registered"].startswith("training pipeline ")
     assert sentences["workspace.bootstrapped"] == "shell set up the workspace default"
     assert all(row["index"] is None for row in rows)
