@@ -18,7 +18,6 @@ from governance.models import (
     Promotion,
     Retirement,
     RoleBinding,
-    SignoffInvitation,
     Suspension,
     UseCase,
     User,
@@ -210,29 +209,6 @@ class PolicyChangeAdmin(ReadOnlyAdmin):
         "version",
         "created_at",
         "settled_at",
-    )
-
-
-@admin.register(SignoffInvitation)
-class SignoffInvitationAdmin(ReadOnlyAdmin):
-    """Of the link itself nothing is shown, as of any secret."""
-
-    list_display = ("promotion", "role", "actor_id", "expires_at", "used_at", "revoked_at")
-    list_filter = ("role", "workspace")
-    list_select_related = ("promotion__version__model", "promotion__environment")
-    search_fields = ("=id", "=actor_id")
-    ordering = ("-created_at",)
-    fields = (
-        "id",
-        "workspace",
-        "promotion",
-        "role",
-        "actor_id",
-        "invited_by",
-        "created_at",
-        "expires_at",
-        "used_at",
-        "revoked_at",
     )
 
 

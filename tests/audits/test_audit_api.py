@@ -54,10 +54,12 @@ def test_the_trail_newest_first_with_sentences(cast: Cast, get: Callable[..., An
     stored = Event.objects.filter(workspace=cast.workspace).order_by("-at", "-id")
     assert [row["id"] for row in rows] == [str(event.id) for event in stored]
     sentences = {row["verb"]: row["sentence"] for row in rows}
-    assert "Rita applied the policy study-development@1" in {row["sentence"] for row in rows}
+    assert "shell applied the policy study-development@1" in {row["sentence"] for row in rows}
     assert sentences["model_version.registered"].startswith("training pipeline ")
     assert sentences["workspace.bootstrapped"] == "shell set up the workspace default"
-    assert all(row["index"] is None for row in rows)
+    # The study publishes its policies, so that they are in force, and nothing after them.
+    indexed = {row["verb"]: row["index"] is not None for row in rows}
+    assert (indexed["policy.applied"], indexed["model_version.registered"]) == (True, False)
 
 
 def test_pages_of_the_trail_neither_skip_nor_repeat(

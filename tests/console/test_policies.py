@@ -39,7 +39,7 @@ def test_a_change_is_read_and_approved(as_person: SignIn, change: PolicyChange) 
     assert overview["Content-Security-Policy"].startswith("default-src 'none'")
     page = read(bia.get(address))
     assert "asks less" in page.text
-    assert "is loosened from 0.8 to 0.7." in page.text
+    assert "is loosened from 0.80 to 0.70." in page.text
     assert "asks more acknowledge: validator added." in page.text
     assert "+ - {metric: demographic_parity_ratio, min: 0.7, bound: point}" in page.text
     assert "May not decide on it: Rita" in page.text
