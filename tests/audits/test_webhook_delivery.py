@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
@@ -32,7 +35,7 @@ from audits.services.webhook_message import signature
 from tests.audits import hooks
 from tests.audits.receiver import Receiver, verifies
 from tests.audits.test_notary_crashes import environment as environment_of
-from tests.audits.trail import past_crivo, write
+from tests.audits.trail import in_thread, past_crivo, write
 from tests.cast import Cast
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "migrator"])
@@ -563,3 +566,71 @@ def test_a_workspace_hears_nothing_of_another(cast: Cast, notary: Notary, receiv
     assert hooks.run(webhook) == 0
     webhook.refresh_from_db()
     assert webhook.cursor == Leaf.objects.count()
+
+
+def test_several_workers_at_once_keep_the_order_of_every_subject(
+    cast: Cast, notary: Notary, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Real connections, an endpoint that fails now and then, no waits: what is received first is in order."""
+    monkeypatch.setattr(webhook_delivery, "backoff", lambda attempts, retry_after=None: timedelta(0))
+    webhook = hooks.subscribe(cast, receiver.url, verbs=["dataset.registered"])
+    subjects = [SubjectRef("dataset", uuid7(), f"d{n}") for n in range(6)]
+    for _ in range(8):
+        for subject in subjects:
+            write(1, subject, cast.workspace.id)
+    notary.run_pass()
+    plan(webhook.id)
+    chance = random.Random(7)
+    guard = threading.Lock()
+    received: list[tuple[str, int]] = []
+    busy: set[str] = set()
+    together: list[str] = []
+
+    def answer(body: dict[str, Any]) -> tuple[int, dict[str, str], bytes]:
+        subject, n = body["data"]["subject"]["id"], body["data"]["subject_seq"]
+        with guard:
+            together.extend([subject] if subject in busy else [])
+            busy.add(subject)
+            fails = chance.random() < 0.2
+        time.sleep(0.005)
+        with guard:
+            busy.discard(subject)
+            if not fails:
+                received.append((subject, n))
+        return (500 if fails else 200), {}, b""
+
+    receiver.answer = answer
+
+    def work() -> None:
+        while WebhookDelivery.objects.filter(webhook=webhook, state="pending").exists():
+            webhook_delivery.deliver_due(webhook.id)
+
+    for thread in [in_thread(work) for _ in range(4)]:
+        thread.join(60)
+    assert together == []  # never two of one subject on the way at once
+    for subject in subjects:
+        assert [n for which, n in received if which == str(subject.id)] == list(range(1, 9))
+    assert set(WebhookDelivery.objects.values_list("state", flat=True)) == {"delivered"}
+
+
+def test_from_the_beat_to_the_receiver(
+    cast: Cast, notary: Notary, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The tasks by the names they are scheduled and sent under."""
+    from celery import current_app
+
+    current_app.loader.import_default_modules()
+    scheduled = {entry["task"] for entry in django_settings.CELERY_BEAT_SCHEDULE.values()}
+    woken = {task for tasks in django_settings.CRIVO_EVENT_TASKS.values() for task in tasks}
+    assert scheduled | woken | {webhook_delivery.TASK} <= set(current_app.tasks)
+
+    def at_once(task: str, *arguments: str) -> bool:
+        current_app.tasks[task](*arguments)
+        return True
+
+    hooks.subscribe(cast, receiver.url, verbs=["dataset.registered"])
+    write(2, None, cast.workspace.id)
+    notary.run_pass()
+    monkeypatch.setattr(webhook_delivery.dispatch, "send", at_once)
+    current_app.tasks["audits.tasks.sweep_webhooks"]()
+    assert kinds(receiver) == ["crivo.dataset.registered"] * 2
