@@ -232,6 +232,8 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVERS": [{"url": "/"}],
     "ENUM_NAME_OVERRIDES": {
+        "MailModeEnum": "governance.models.notices.MailMode",
+        "DeploymentModeEnum": "governance.states.DeploymentMode",
         "WebhookStateEnum": "audits.states.WebhookState",
         "DeliveryStateEnum": "audits.states.DeliveryState",
         "WebhookSwitchEnum": "audits.api.webhooks.SWITCH",
