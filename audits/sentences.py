@@ -30,6 +30,7 @@ SENTENCES: dict[str, str | Promise] = {
     "throttled": _("Too many requests. {reason}"),
     "error": _("{reason}"),
     "query_parameter_unknown": _("The query parameter {name} is not known here. Known: {known}."),
+    "page_size_invalid": _("page_size is a whole number from 1 to {limit}."),
     "wait_invalid": _("wait is a number of seconds; up to {limit} are waited for."),
     "upload_too_large": _("The upload is over the limit of {cap} bytes. Nothing of it was kept."),
     "upload_missing": _("A file is expected in the multipart part {part}."),
@@ -77,6 +78,39 @@ SENTENCES: dict[str, str | Promise] = {
         "The stored bytes of {file} have the digest {found}, not {expected}. Nothing was loaded."
     ),
     "zygote_failed": _("The process that confines checks could not be used ({stage}): {reason}"),
+    # webhooks
+    "webhook_url_malformed": _(
+        "This is no URL that can be called: https://host/path, at most {limit} plain characters, without user or #."
+    ),
+    "webhook_scheme_refused": _("Webhooks go to {schemes} only."),
+    "webhook_port_refused": _(
+        "Port {port} is not open to webhooks. Open are: {known} (CRIVO_WEBHOOK_PORTS)."
+    ),
+    "webhook_address_refused": _(
+        "{host} leads to an address that is not public. Whoever runs Crivo may allow its network "
+        "(CRIVO_WEBHOOK_ALLOW)."
+    ),
+    "webhook_name_unknown": _("The name {host} could not be resolved."),
+    "webhook_no_answer": _("No answer came: the connection failed ({error})."),
+    "webhook_too_slow": _("No whole answer came within {seconds} seconds."),
+    "webhook_status": _("The receiver answered with status {status}; only 2xx is a receipt."),
+    "webhook_gone": _("The receiver answered 410 Gone: it does not want to be called any more."),
+    "webhook_failing": _("No delivery has succeeded for {days} days."),
+    "webhook_switched_off": _("It was switched off by somebody."),
+    "webhook_killed_workers": _(
+        "The delivery was given up after {attempts} tries, the last one without a word."
+    ),
+    "webhook_name_taken": _(
+        "There is a webhook named {name} already. Choose another name, or change that one."
+    ),
+    "webhook_verb_unknown": _("The verb {verb} is not known. GET /api/v1/webhooks/verbs lists them."),
+    "webhook_kind_malformed": _("A kind of subject is a short word, like promotion, not {kind}."),
+    "webhook_transition": _("The webhook is {state} and cannot become {wanted}."),
+    "webhook_overlap_invalid": _("The old secret may stay valid for 0 to {limit} hours."),
+    "webhook_nothing_to_redeliver": _("Nothing that was sent or given up is in that range."),
+    "webhook_redelivery_unclear": _(
+        "Name one delivery, or a range by from_index and to_index, and not both."
+    ),
 }
 
 VERBS = {
@@ -85,4 +119,11 @@ VERBS = {
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
     "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),
     "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
+    "webhook.created": _("{actor} created the webhook {subject}"),
+    "webhook.changed": _("{actor} changed the webhook {subject}"),
+    "webhook.deleted": _("{actor} deleted the webhook {subject}"),
+    "webhook.secret_rotated": _("{actor} gave the webhook {subject} a new secret"),
+    "webhook.tested": _("{actor} tested the webhook {subject}"),
+    "webhook.redelivered": _("{actor} had events sent again to the webhook {subject}"),
+    "webhook.disabled": _("{actor} disabled the webhook {subject}, which did not answer"),
 }

@@ -58,3 +58,30 @@ EXPORT: Table[ExportState] = {
     ExportState.DONE: frozenset(),
     ExportState.FAILED: frozenset(),
 }
+
+
+class WebhookState(models.TextChoices):
+    ACTIVE = "active", _("active")
+    DISABLED = "disabled", _("disabled")
+    DELETED = "deleted", _("deleted")
+
+
+WEBHOOK: Table[WebhookState] = {
+    WebhookState.ACTIVE: frozenset({WebhookState.DISABLED, WebhookState.DELETED}),
+    WebhookState.DISABLED: frozenset({WebhookState.ACTIVE, WebhookState.DELETED}),
+    WebhookState.DELETED: frozenset(),
+}
+
+
+class DeliveryState(models.TextChoices):
+    PENDING = "pending", _("pending")
+    DELIVERED = "delivered", _("delivered")
+    DEAD = "dead", _("given up")
+
+
+DELIVERY: Table[DeliveryState] = {
+    DeliveryState.PENDING: frozenset({DeliveryState.DELIVERED, DeliveryState.DEAD}),
+    # Back to pending: somebody asked for it to be sent again.
+    DeliveryState.DELIVERED: frozenset({DeliveryState.PENDING}),
+    DeliveryState.DEAD: frozenset({DeliveryState.PENDING}),
+}

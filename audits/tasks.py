@@ -7,8 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from audits import blobs
-from audits.services import check_runs, exports
+from audits.services import check_runs, exports, housekeeping
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -33,5 +32,19 @@ def resend_waiting() -> None:
 
 
 @shared_task
-def collect_orphans() -> None:
-    blobs.collect_orphans()
+def tidy() -> None:
+    housekeeping.tidy()
+
+
+@shared_task
+def sweep_webhooks() -> None:
+    from audits.services import webhook_delivery
+
+    webhook_delivery.sweep()
+
+
+@shared_task
+def deliver_webhook(webhook_id: str) -> None:
+    from audits.services import webhook_delivery
+
+    webhook_delivery.deliver_due(UUID(webhook_id))

@@ -7,13 +7,18 @@ from django.contrib.auth.models import Group
 
 from audits.admin import ReadOnlyAdmin
 from governance.models import (
+    Alias,
     ApiToken,
     Decision,
+    Deployment,
     Environment,
     Placement,
+    PolicyChange,
     PolicyVersion,
     Promotion,
+    Retirement,
     RoleBinding,
+    Suspension,
     UseCase,
     User,
 )
@@ -178,5 +183,99 @@ class PlacementAdmin(ReadOnlyAdmin):
         "promotion",
         "state",
         "granted_event",
+        "created_at",
+    )
+
+
+@admin.register(PolicyChange)
+class PolicyChangeAdmin(ReadOnlyAdmin):
+    list_display = ("label", "state", "workspace", "created_at", "settled_at")
+    list_filter = ("state", "workspace")
+    list_select_related = ("base", "workspace")
+    search_fields = ("name", "=id", "=digest")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "name",
+        "base",
+        "digest",
+        "text",
+        "diff",
+        "commit",
+        "proposed_by",
+        "proposer_id",
+        "state",
+        "version",
+        "created_at",
+        "settled_at",
+    )
+
+
+@admin.register(Suspension)
+class SuspensionAdmin(ReadOnlyAdmin):
+    list_display = ("version", "placement", "person_id", "lifted_by", "workspace", "created_at")
+    list_filter = ("workspace",)
+    list_select_related = (
+        "version__model",
+        "placement__version__model",
+        "placement__environment",
+        "workspace",
+    )
+    search_fields = ("version__model__name", "=id")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "version",
+        "placement",
+        "event_id",
+        "person_id",
+        "lifted_event",
+        "lifted_by",
+        "created_at",
+    )
+
+
+@admin.register(Retirement)
+class RetirementAdmin(ReadOnlyAdmin):
+    list_display = ("version", "successor", "workspace", "created_at")
+    list_filter = ("workspace",)
+    list_select_related = ("version__model", "successor__model", "workspace")
+    search_fields = ("version__model__name", "=id")
+    ordering = ("-created_at",)
+    fields = ("id", "workspace", "version", "successor", "event_id", "retired_by", "created_at")
+
+
+@admin.register(Alias)
+class AliasAdmin(ReadOnlyAdmin):
+    list_display = ("name", "model", "version", "workspace", "created_at")
+    list_filter = ("workspace",)
+    list_select_related = ("model", "version__model", "workspace")
+    search_fields = ("name", "model__name")
+    ordering = ("-created_at",)
+    fields = ("id", "workspace", "model", "name", "version", "created_at")
+
+
+@admin.register(Deployment)
+class DeploymentAdmin(ReadOnlyAdmin):
+    list_display = ("version", "environment", "mode", "share", "allowed", "since", "until", "workspace")
+    list_filter = ("mode", "allowed", "environment__name", "workspace")
+    list_select_related = ("version__model", "environment", "workspace")
+    search_fields = ("version__model__name", "location", "=id")
+    ordering = ("-created_at",)
+    fields = (
+        "id",
+        "workspace",
+        "version",
+        "environment",
+        "mode",
+        "share",
+        "location",
+        "since",
+        "until",
+        "recorded_by",
+        "allowed",
+        "basis",
         "created_at",
     )

@@ -13,8 +13,14 @@ from governance.roles import actions_of, covered_by
 
 M = TypeVar("M", bound=Model)
 
-READ_ACTION = {"audits.Event": "audit.read", "audits.AuditExport": "audit.export"}
-NEVER_BY_SERVICE_TOKEN = frozenset({"promotion.decide", "placement.grandfather"})
+READ_ACTION = {
+    "audits.Event": "audit.read",
+    "audits.AuditExport": "audit.export",
+    "audits.Webhook": "webhook.manage",
+}
+NEVER_BY_SERVICE_TOKEN = frozenset(
+    {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite", "placement.grandfather"}
+)
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate"}

@@ -95,6 +95,21 @@ def _placed(
     return placed
 
 
+def of_version(version: ModelVersion, environment: Environment) -> Answer:
+    """The same question for one version, whatever other versions have the same artefact."""
+    moment = known.moment(None)
+    placed = _placed(moment, {"": [version]}, {environment.name: environment})
+    standings = placed.get((version.id, environment.id), [])
+    return _decide(sorted(standings, key=lambda row: row.placement.id, reverse=True), environment.name)
+
+
+def of_placement(placement: Placement) -> Standing:
+    """What one placement says now, by itself."""
+    version, environment = placement.version, placement.environment
+    placed = _placed(known.moment(None), {"": [version]}, {environment.name: environment})
+    return next(row for row in placed[version.id, environment.id] if row.placement.id == placement.id)
+
+
 def _standing(placement: Placement, chains: known.Chains, version_states: dict[UUID, str]) -> Standing | None:
     state = chains.state(placement)
     if state is None:
@@ -112,6 +127,10 @@ def _standing(placement: Placement, chains: known.Chains, version_states: dict[U
         return closed(f"placement_{state}")
     if since is None:
         return closed("not_effective_yet")
+    for lifted in chains.reinstatements(placement):
+        if lifted is None:
+            return closed("reinstatement_not_effective_yet")
+        since = max(since, lifted)
     # Until its successor is effective the predecessor stays allowed: there is no moment with no answer.
     if state == PlacementState.SUPERSEDED and not chains.stands_in(placement):
         return closed("superseded")
@@ -161,15 +180,28 @@ def _tolerated(row: known.Tolerated, moment: Moment) -> Answer:
     return Answer(allowed, [Message(code, about)], grandfathered=row.entry)
 
 
+OVER = frozenset({"superseded", "placement_withdrawn"})
+
+
+def _is_stopped(standing: Standing) -> bool:
+    """Suspended, or reinstated and not effective yet."""
+    return standing.reason.code in (
+        "placement_suspended",
+        "version_suspended",
+        "reinstatement_not_effective_yet",
+    )
+
+
 def _decide(standings: list[Standing], environment: str) -> Answer:
     if not standings:
         return Answer(False, [Message("not_promoted", {"environment": environment})])
     allowed = [standing for standing in standings if standing.allowed]
-    suspended = [row for row in standings if row.state == PlacementState.SUSPENDED]
-    if allowed and suspended:
-        labels = sorted(row.placement.version.label for row in [*allowed, *suspended])
+    stopped = [row for row in standings if _is_stopped(row) and row.state != PlacementState.WITHDRAWN]
+    if allowed and stopped:
+        labels = sorted({row.placement.version.label for row in [*allowed, *stopped]})
         return Answer(False, [Message("ambiguous", {"versions": labels})], standings)
     if allowed:
         return Answer(True, [], allowed)
-    latest = standings[0]
-    return Answer(False, [latest.reason], standings)
+    # What is still to come or was stopped says more than what is over.
+    telling = next((row for row in standings if row.reason.code not in OVER), standings[0])
+    return Answer(False, [telling.reason], standings)

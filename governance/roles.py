@@ -20,16 +20,25 @@ SCOPES: dict[str, frozenset[str]] = {
             "dataset_version.register",
             "model.register",
             "model_version.register",
+            "alias.set",
         }
     ),
     "lineage:write": frozenset({"lineage.record"}),
     "promotion:request": frozenset({"promotion.request", "promotion.withdraw"}),
     "promotion:decide": frozenset({"promotion.decide"}),
     "gate:read": frozenset({"gate.read"}),
-    "policy:write": frozenset({"policy.apply"}),
+    # Only Crivo itself applies a policy without a second person (first start, shell): no role has policy.apply.
+    "policy:write": frozenset({"policy.apply", "policy.propose", "environment.configure"}),
+    "policy:decide": frozenset({"policy.decide"}),
+    "policy:acknowledge": frozenset({"policy.acknowledge"}),
+    "signoff:invite": frozenset({"signoff.invite"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
-    "admin": frozenset({"role.bind", "token.issue", "key.rotate"}),
+    "lifecycle:write": frozenset(
+        {"placement.suspend", "placement.withdraw", "placement.rollback", "model_version.retire"}
+    ),
+    "deployment:write": frozenset({"deployment.record"}),
+    "admin": frozenset({"role.bind", "token.issue", "webhook.manage", "key.rotate"}),
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
 }
@@ -46,25 +55,54 @@ class Role:
 
 
 _BUILD = SCOPES["registry:write"] | SCOPES["lineage:write"] | SCOPES["promotion:request"]
-_READ = frozenset({"registry.read", "gate.read"})
+_READ = frozenset({"registry.read", "gate.read", "policy.acknowledge"})
 
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
-        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"reconciliation.record"}),
+        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record", "reconciliation.record"}),
         Role("data_scientist", _("Data scientist"), _READ | _BUILD),
-        Role("validator", _("Validator"), _READ | {"promotion.decide"}, decides=True),
-        Role("approver", _("Approver"), _READ | {"promotion.decide"}, decides=True),
+        Role("validator", _("Validator"), _READ | {"promotion.decide", "placement.suspend"}, decides=True),
+        Role(
+            "approver",
+            _("Approver"),
+            _READ
+            | SCOPES["lifecycle:write"]
+            | {"promotion.decide", "alias.set", "deployment.record", "policy.decide", "signoff.invite"},
+            decides=True,
+        ),
         Role(
             "risk_manager",
             _("Risk manager"),
-            _READ | {"policy.apply", "use_case.register", "placement.grandfather", "reconciliation.record"},
+            _READ
+            | SCOPES["lifecycle:write"]
+            | {
+                "policy.propose",
+                "policy.decide",
+                "use_case.register",
+                "environment.configure",
+                "alias.set",
+                "placement.grandfather",
+                "reconciliation.record",
+            },
         ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
-        Role("deployer", _("Deployer"), frozenset({"gate.read", "reconciliation.record"})),
-        Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue"}),
+        Role(
+            "deployer",
+            _("Deployer"),
+            frozenset({"gate.read", "placement.rollback", "deployment.record", "reconciliation.record"}),
+        ),
+        Role(
+            "administrator",
+            _("Administrator"),
+            _READ | {"role.bind", "token.issue", "webhook.manage", "environment.configure"},
+        ),
     )
 }
+
+# Slots of a policy's approvals that people outside fill through a link (governance.services.signoffs). No binding
+# gives these: they permit nothing else.
+EXTERNAL: dict[str, str | Promise] = {"customer": _("Customer"), "business_owner": _("Business owner")}
 
 
 def actions_of(roles: frozenset[str]) -> frozenset[str]:

@@ -11,7 +11,19 @@ from django.db.models import Max, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
-from governance.models import ApiToken, Environment, Placement, PolicyVersion, Promotion, UseCase, User
+from audits.models import EventText
+from governance.models import (
+    ApiToken,
+    Deployment,
+    Environment,
+    Placement,
+    PolicyChange,
+    PolicyVersion,
+    Promotion,
+    SignoffInvitation,
+    UseCase,
+    User,
+)
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from registry.selectors import found
@@ -31,6 +43,11 @@ def policies(actor: Actor) -> QuerySet[PolicyVersion]:
 
 def environments(actor: Actor) -> QuerySet[Environment]:
     return authoriser().visible(actor, Environment.objects.all())
+
+
+def deployments(actor: Actor) -> QuerySet[Deployment]:
+    rows = Deployment.objects.select_related("version__model", "environment")
+    return authoriser().visible(actor, rows)
 
 
 def promotions(actor: Actor) -> QuerySet[Promotion]:
@@ -61,7 +78,16 @@ def names_of(ids: Iterable[UUID]) -> dict[UUID, str]:
     wanted = set(ids)
     names = {user.id: user.label for user in User.objects.filter(id__in=wanted)}
     names |= {token.id: token.name for token in ApiToken.objects.filter(id__in=wanted)}
+    if left := wanted - set(names):
+        names |= _guests(left)
     return names
+
+
+def _guests(ids: set[UUID]) -> dict[UUID, str]:
+    """People outside, by the name they were invited under."""
+    events = dict(SignoffInvitation.objects.filter(actor_id__in=ids).values_list("event_id", "actor_id"))
+    texts = EventText.objects.filter(event__in=list(events), name="name").values_list("event_id", "text")
+    return {events[event]: text for event, text in texts}
 
 
 @dataclass(frozen=True)
@@ -85,3 +111,15 @@ def standing(version: ModelVersion) -> int:
         version=version, state__in=[PlacementState.LIVE, PlacementState.SUPERSEDED]
     ).aggregate(position=Max("environment__position"))["position"]
     return -1 if furthest is None else int(furthest)
+
+
+def policy_changes(actor: Actor) -> QuerySet[PolicyChange]:
+    return authoriser().visible(actor, PolicyChange.objects.select_related("workspace", "base", "version"))
+
+
+def policy_change(actor: Actor, change_id: UUID) -> PolicyChange:
+    return found(policy_changes(actor).filter(id=change_id), "policy change", str(change_id))
+
+
+def policy_version(actor: Actor, name: str, n: int) -> PolicyVersion:
+    return found(policies(actor).filter(name=name, n=n), "policy version", f"{name}@{n}")

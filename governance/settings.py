@@ -118,7 +118,10 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_BEAT_SCHEDULE = {
     "resend-waiting-checks": {"task": "audits.tasks.resend_waiting", "schedule": 10.0},
     "settle-waiting-promotions": {"task": "governance.tasks.settle_waiting", "schedule": 10.0},
-    "collect-orphans": {"task": "audits.tasks.collect_orphans", "schedule": 3600.0},
+    "tidy": {"task": "audits.tasks.tidy", "schedule": 3600.0},
+    "sweep-webhooks": {"task": "audits.tasks.sweep_webhooks", "schedule": 2.0, "options": {"expires": 10}},
+    "sweep-notices": {"task": "governance.tasks.sweep_notices", "schedule": 30.0, "options": {"expires": 60}},
+    "send-digests": {"task": "governance.tasks.send_digests", "schedule": 600.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "celerybeat-schedule")
 CELERY_TIMEZONE = "UTC"
@@ -132,10 +135,48 @@ CRIVO_ORIGIN = env.str("CRIVO_ORIGIN", "crivo.local/audit")  # name of this log 
 CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
 CRIVO_DIRECTORY = "governance.directory.People"
-CRIVO_EVENT_TASKS = {"check_run.completed": ["governance.tasks.settle_after_check"]}
+CRIVO_EVENT_TASKS = {
+    "check_run.completed": ["governance.tasks.settle_after_check"],
+    "promotion.checked": ["governance.tasks.notify_reviewers"],
+}
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
+CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own
 CRIVO_CHECK_MEMORY = env.int("CRIVO_CHECK_MEMORY", 4 * 1024**3)  # bytes
+
+# Webhooks: where they may go beyond the public internet (audits.outbound).
+CRIVO_WEBHOOK_ALLOW = env.list("CRIVO_WEBHOOK_ALLOW", default=[])  # networks, like 10.20.0.0/16
+CRIVO_WEBHOOK_PORTS = env.list("CRIVO_WEBHOOK_PORTS", cast=int, default=[443, 8443])
+CRIVO_WEBHOOK_HTTP = env.bool("CRIVO_WEBHOOK_HTTP", False)
+
+# E-mail: without EMAIL_URL none is written.
+CRIVO_MAIL = bool(env.str("EMAIL_URL", ""))
+for _name, _value in env.email_url("EMAIL_URL", "dummymail://").items():
+    globals()[_name] = _value
+DEFAULT_FROM_EMAIL = env.str("CRIVO_MAIL_FROM", "crivo@localhost")
+EMAIL_TIMEOUT = 20
+CRIVO_DIGEST_HOUR = env.int("CRIVO_DIGEST_HOUR", 7)  # UTC
+
+# Requests in one minute: of one token or person, of the gate by one of them, of one address without a valid token.
+# 0 switches a limit off.
+CRIVO_RATES = {
+    "principal": env.int("CRIVO_RATE_PRINCIPAL", 3000),
+    "gate": env.int("CRIVO_RATE_GATE", 6000),
+    "anonymous": env.int("CRIVO_RATE_ANONYMOUS", 120),
+}
+CRIVO_PROXIES = env.int("CRIVO_PROXIES", 0)  # trusted proxies in front, for the address in X-Forwarded-For
+
+# The cache counts requests, nothing that must not be lost. Web processes share the broker's Redis, if it is one.
+CACHES: dict[str, dict[str, Any]] = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+if CELERY_BROKER_URL.startswith(("redis://", "rediss://", "redis+socket://")):
+    CACHES["default"] = {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": CELERY_BROKER_URL.replace("redis+socket://", "unix://", 1).replace(
+            "virtual_host=", "db="
+        ),
+        "KEY_PREFIX": "crivo",
+        "OPTIONS": {"socket_timeout": 0.25, "socket_connect_timeout": 0.25},
+    }
 
 STORAGES = {
     "default": {
@@ -177,6 +218,7 @@ REST_FRAMEWORK = {
     "DEFAULT_PARSER_CLASSES": ["audits.api.parsers.StrictJSONParser"],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_SCHEMA_CLASS": "audits.api.schema.Schema",
+    "DEFAULT_THROTTLE_CLASSES": ["governance.api.throttling.PerMinute"],
     "EXCEPTION_HANDLER": "audits.api.problems.handle",
     "UNAUTHENTICATED_USER": None,
 }
@@ -186,8 +228,19 @@ SPECTACULAR_SETTINGS = {
     "VERSION": "1",
     "OAS_VERSION": "3.1.1",
     "SERVE_INCLUDE_SCHEMA": False,
+    "ENFORCE_NON_BLANK_FIELDS": True,
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVERS": [{"url": "/"}],
+    "ENUM_NAME_OVERRIDES": {
+        "MailModeEnum": "governance.models.notices.MailMode",
+        "DeploymentModeEnum": "governance.states.DeploymentMode",
+        "WebhookStateEnum": "audits.states.WebhookState",
+        "DeliveryStateEnum": "audits.states.DeliveryState",
+        "WebhookSwitchEnum": "audits.api.webhooks.SWITCH",
+        "PromotionStateEnum": "governance.states.PromotionState",
+        "PlacementStateEnum": "governance.states.PlacementState",
+        "VersionStateEnum": "registry.states.VersionState",
+    },
 }
 
 UNFOLD = {
@@ -196,6 +249,21 @@ UNFOLD = {
     "SITE_SYMBOL": "filter_alt",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
+    "COLORS": {
+        "primary": {
+            "50": "#eff6fc",
+            "100": "#dbeaf7",
+            "200": "#bcd8f0",
+            "300": "#8dbde4",
+            "400": "#5799d3",
+            "500": "#337cc0",
+            "600": "#1a66a6",
+            "700": "#185487",
+            "800": "#184770",
+            "900": "#193c5e",
+            "950": "#11263f",
+        }
+    },
 }
 
 LOGGING = {

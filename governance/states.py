@@ -28,7 +28,13 @@ PROMOTION: Table[PromotionState] = {
         }
     ),
     PromotionState.AWAITING_APPROVAL: frozenset(
-        {PromotionState.GRANTED, PromotionState.REFUSED, PromotionState.WITHDRAWN, PromotionState.EXPIRED}
+        {
+            PromotionState.CHECKING,  # another version of its policy is in force: it is checked again
+            PromotionState.GRANTED,
+            PromotionState.REFUSED,
+            PromotionState.WITHDRAWN,
+            PromotionState.EXPIRED,
+        }
     ),
     PromotionState.GRANTED: frozenset(),
     PromotionState.REFUSED: frozenset(),
@@ -50,8 +56,13 @@ PLACEMENT: Table[PlacementState] = {
     PlacementState.LIVE: frozenset(
         {PlacementState.SUPERSEDED, PlacementState.SUSPENDED, PlacementState.WITHDRAWN}
     ),
-    PlacementState.SUPERSEDED: frozenset({PlacementState.SUSPENDED, PlacementState.WITHDRAWN}),
-    PlacementState.SUSPENDED: frozenset({PlacementState.LIVE, PlacementState.WITHDRAWN}),
+    # SUPERSEDED → LIVE: a rollback. SUSPENDED → SUPERSEDED: reinstated after another one went live in its place.
+    PlacementState.SUPERSEDED: frozenset(
+        {PlacementState.LIVE, PlacementState.SUSPENDED, PlacementState.WITHDRAWN}
+    ),
+    PlacementState.SUSPENDED: frozenset(
+        {PlacementState.LIVE, PlacementState.SUPERSEDED, PlacementState.WITHDRAWN}
+    ),
     PlacementState.WITHDRAWN: frozenset(),
 }
 
@@ -73,3 +84,44 @@ GRANDFATHERED: Table[GrandfatheredState] = {
     GrandfatheredState.RUNNING: frozenset({GrandfatheredState.ENDED}),
     GrandfatheredState.ENDED: frozenset(),
 }
+
+
+class NoticeState(models.TextChoices):
+    PENDING = "pending", _("pending")
+    SENT = "sent", _("sent")
+    SKIPPED = "skipped", _("not needed any more")
+    FAILED = "failed", _("given up")
+
+
+NOTICE: Table[NoticeState] = {
+    NoticeState.PENDING: frozenset({NoticeState.SENT, NoticeState.SKIPPED, NoticeState.FAILED}),
+    NoticeState.SENT: frozenset(),
+    NoticeState.SKIPPED: frozenset(),
+    NoticeState.FAILED: frozenset(),
+}
+
+
+class PolicyChangeState(models.TextChoices):
+    PROPOSED = "proposed", _("proposed")
+    APPROVED = "approved", _("approved")
+    REJECTED = "rejected", _("rejected")
+    WITHDRAWN = "withdrawn", _("withdrawn")
+
+
+POLICY_CHANGE: Table[PolicyChangeState] = {
+    PolicyChangeState.PROPOSED: frozenset(
+        {PolicyChangeState.APPROVED, PolicyChangeState.REJECTED, PolicyChangeState.WITHDRAWN}
+    ),
+    PolicyChangeState.APPROVED: frozenset(),
+    PolicyChangeState.REJECTED: frozenset(),
+    PolicyChangeState.WITHDRAWN: frozenset(),
+}
+
+
+class DeploymentMode(models.TextChoices):
+    LIVE = "live", _("live")
+    CHALLENGER = "challenger", _("challenger")
+    CANARY = "canary", _("canary")
+    SHADOW = "shadow", _("shadow")
+    AB = "ab", _("A/B test")
+    BLUE_GREEN = "blue_green", _("blue-green")

@@ -103,7 +103,8 @@ def policies(cast: Cast) -> None:
     """The policies of this study, applied by Rita: what is asked of the sex column, by point value."""
     for environment, approvals in APPROVALS.items():
         text = POLICY.format(environment=environment, approvals=approvals)
-        apply_policy(command=cast.command("rita"), text=text)
+        apply_policy(command=Command(system_actor("shell", cast.workspace.id)), text=text)
+    publish()
 
 
 def dataset_version(cast: Cast, name: str, content: bytes, by: str = "ana") -> DatasetVersion:

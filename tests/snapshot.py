@@ -14,27 +14,31 @@ IGNORED = LEDGER | {"audits_idempotency", "django_session", "audits_leaf", "audi
 IGNORED |= {"audits_log_state"}
 
 
-def _digests() -> dict[str, str]:
+def digests() -> dict[str, str]:
     with connections["migrator"].cursor() as cursor:
         cursor.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")
         tables = sorted({row[0] for row in cursor.fetchall()} - IGNORED)
-        digests = {}
+        found = {}
         for table in tables:
             cursor.execute(f"SELECT (to_jsonb(t) - 'last_used_at')::text FROM {table} t ORDER BY 1")
-            digests[table] = sha256(repr(cursor.fetchall()).encode()).hexdigest()
+            found[table] = sha256(repr(cursor.fetchall()).encode()).hexdigest()
         cursor.execute("SELECT count(*), count(*) FILTER (WHERE outcome = 'refused') FROM audits_event")
-        digests["events"], digests["refusals"] = map(str, cursor.fetchone())
-    return digests
+        found["events"], found["refusals"] = map(str, cursor.fetchone())
+    return found
+
+
+def assert_unchanged(before: dict[str, str], after: dict[str, str], *, refusals: int) -> None:
+    """Between two digests lies nothing but this number of refusal events."""
+    added, refused = (int(after[name]) - int(before[name]) for name in ("events", "refusals"))
+    tables = set(before) - {"events", "refusals"}
+    changed = sorted(table for table in tables if before[table] != after[table])
+    assert not changed, f"a refusal changed {changed}"
+    assert (added, refused) == (refusals, refusals)
 
 
 @contextmanager
 def unchanged(*, refusals: int) -> Iterator[None]:
     """Nothing changes inside but exactly this number of new refusal events."""
-    before = _digests()
+    before = digests()
     yield
-    after = _digests()
-    added = int(after.pop("events")) - int(before.pop("events"))
-    refused = int(after.pop("refusals")) - int(before.pop("refusals"))
-    changed = sorted(table for table in before if before[table] != after[table])
-    assert not changed, f"a refusal changed {changed}"
-    assert (added, refused) == (refusals, refusals)
+    assert_unchanged(before, digests(), refusals=refusals)

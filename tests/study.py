@@ -76,6 +76,17 @@ def metadata(**changes: Any) -> dict[str, Any]:
     }
 
 
+def shell(cast: Cast) -> Command:
+    """Crivo's own command: it alone applies a policy without a second person."""
+    return Command(system_actor("shell", cast.workspace.id))
+
+
+def put_in_force(cast: Cast, text: str) -> None:
+    """The policy applied, and in force."""
+    apply_policy(command=shell(cast), text=text)
+    sequence()
+
+
 def use_case_with_policies(cast: Cast) -> None:
     register_use_case(command=cast.command("rita"), name="care", purpose="Whom to call in.", risk_tier="high")
     for text in (
@@ -84,7 +95,8 @@ def use_case_with_policies(cast: Cast) -> None:
         HOMOLOGATION,
         PRODUCTION,
     ):
-        apply_policy(command=cast.command("rita"), text=text)
+        apply_policy(command=shell(cast), text=text)
+    sequence()  # a policy is in force once its event is in a published checkpoint
 
 
 def dataset_version(cast: Cast, content: bytes = CSV, name: str = "patients") -> DatasetVersion:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 from governance.states import OPEN_PROMOTION, PROMOTION
+from registry.metadata import SCHEMA, validated
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
@@ -51,3 +53,12 @@ def test_careful_words() -> None:
             if path.suffix in (".py", ".html", ".md", ".po", ".yaml") and "static" not in path.parts:
                 for number, line in enumerate(path.read_text().splitlines(), start=1):
                     assert not forbidden.search(line), f"{path.relative_to(ROOT)}:{number}: {line.strip()}"
+
+
+def test_the_page_on_metadata_is_the_schema() -> None:
+    text = (ROOT / "docs" / "metadata.md").read_text()
+    example = json.loads(re.search(r"```json\n(.*?)```", text, re.DOTALL)[1])  # type: ignore[index]
+    assert validated(example) == example
+    rows = dict(re.findall(r"^\| `(\w+)` \| ([\w, ]*?) ?\|", text, re.MULTILINE))
+    assert set(rows) == set(SCHEMA["properties"])
+    assert {name for name, when in rows.items() if when == "yes"} == set(SCHEMA["required"])

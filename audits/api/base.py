@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from hashlib import sha256
@@ -11,6 +12,7 @@ from uuid import UUID
 from django.core.exceptions import ValidationError
 from django.db import close_old_connections
 from django.db.models import QuerySet
+from rest_framework.exceptions import NotFound as DRFNotFound
 from rest_framework.pagination import CursorPagination
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -34,10 +36,27 @@ class Page(CursorPagination):
     page_size_query_param = "page_size"
     max_page_size = 500
 
+    def get_page_size(self, request: Request) -> int:
+        text = request.query_params.get(self.page_size_query_param, str(self.page_size))
+        if not re.fullmatch(r"[1-9][0-9]{0,2}", text) or int(text) > self.max_page_size:
+            raise BadRequest("page_size_invalid", field="page_size", limit=self.max_page_size)
+        return int(text)
+
+    def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
+        parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        for parameter in parameters:
+            if parameter["name"] == self.page_size_query_param:
+                parameter["schema"] |= {
+                    "minimum": 1,
+                    "maximum": self.max_page_size,
+                    "default": self.page_size,
+                }
+        return parameters
+
     def paginate_queryset(self, queryset: Any, request: Request, view: APIView | None = None) -> Any:
         try:
             return super().paginate_queryset(queryset, request, view)
-        except (ValidationError, ValueError, TypeError) as error:
+        except (DRFNotFound, ValidationError, ValueError, TypeError) as error:
             # The position in a cursor is compared with a column: one we did not make may be of no type at all.
             if self.cursor_query_param not in request.query_params:
                 raise
@@ -52,6 +71,8 @@ class View(APIView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
+        if not hasattr(self, (request.method or "").lower()):
+            return  # 405, whatever else is wrong with it
         if "\x00" in request.path:
             raise NotFound("not_found", kind="", name="")
         if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):

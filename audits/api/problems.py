@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from typing import Any
 
 from django.core.exceptions import PermissionDenied, SuspiciousOperation
@@ -96,7 +97,7 @@ def _from_drf(error: exceptions.APIException) -> Response:
     if challenge := getattr(error, "auth_header", None):
         response["WWW-Authenticate"] = challenge
     if (wait := getattr(error, "wait", None)) is not None:
-        response["Retry-After"] = str(int(wait) + 1)
+        response["Retry-After"] = str(max(1, math.ceil(wait)))
     return response
 
 

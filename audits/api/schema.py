@@ -35,10 +35,19 @@ class ProblemOut(serializers.Serializer[None]):
     reasons = ReasonOut(many=True, required=False)
 
 
+WAIT = OpenApiParameter(
+    "wait",
+    {"type": "number", "minimum": 0, "maximum": 3600},
+    description="seconds to wait for a change (long poll); at most 30 are waited",
+)
+
+
 def problems(*statuses: int) -> dict[tuple[int, str], Any]:
-    """Responses every view has (401, 503) and those named."""
+    """Responses every view has (401, 429, 503) and those named."""
     answer = OpenApiResponse(ProblemOut)
-    return {(status, "application/problem+json"): answer for status in sorted({400, 401, *statuses, 503})}
+    return {
+        (status, "application/problem+json"): answer for status in sorted({400, 401, *statuses, 429, 503})
+    }
 
 
 class Schema(AutoSchema):
@@ -66,6 +75,12 @@ class Schema(AutoSchema):
             serializer = serializer.get(200) if isinstance(serializer, dict) else serializer
         return isinstance(serializer, serializers.ListSerializer)
 
+    def _get_request_body(self, direction: Any = "request") -> Any:
+        body = super()._get_request_body(direction)  # type: ignore[no-untyped-call]
+        if body:
+            body["required"] = True  # none of ours may be left out; a schema given as it is does not say so
+        return body
+
     def get_filter_backends(self) -> list[Any]:
         return []
 
@@ -75,7 +90,7 @@ class Schema(AutoSchema):
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",
-                    str,
+                    {"type": "string", "pattern": "^[!-~]{1,200}$"},
                     OpenApiParameter.HEADER,
                     description="a repeat with the same key and body gets the same answer and does nothing again",
                 )

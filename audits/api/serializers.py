@@ -7,9 +7,13 @@ from rest_framework import serializers
 from audits import messages, verbs
 from audits.checks.contract import Message
 from audits.models import AuditExport, CheckRun, Event
+from audits.models.ledger import Outcome
 
 
 class EventOut(serializers.ModelSerializer[Event]):
+    policy = serializers.DictField(
+        allow_null=True, help_text="the policy version that applied: id, version, digest"
+    )
     actor = serializers.SerializerMethodField()
     subject = serializers.SerializerMethodField()
     reason = serializers.SerializerMethodField()
@@ -59,11 +63,30 @@ class CheckRunOut(serializers.ModelSerializer[CheckRun]):
         ]  # fmt: skip
 
 
-class NewExport(serializers.Serializer[None]):
-    filter = serializers.DictField(
-        required=False,
-        help_text="as the query parameters of GET /audit/events; `verb` may be a list. Absent: everything.",
-    )
+_VERB = {"type": "string", "enum": sorted(verbs.all_verbs())}
+# Read by TrailQuery.parse; no serializer says that nothing else may be there.
+NEW_EXPORT: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "filter": {
+            "type": "object",
+            "description": "as the query parameters of GET /audit/events. Absent: everything.",
+            "additionalProperties": False,
+            "properties": {
+                "verb": {"oneOf": [_VERB, {"type": "array", "items": _VERB}]},
+                "outcome": {"type": "string", "enum": list(Outcome.values)},
+                "subject_kind": {"type": "string", "pattern": "^[a-z_]{1,60}$"},
+                **{
+                    name: {"type": "string", "format": "uuid"}
+                    for name in ("actor", "subject_id", "correlation_id", "request_id")
+                },
+                "from": {"type": "string", "format": "date-time"},
+                "to": {"type": "string", "format": "date-time"},
+            },
+        }
+    },
+}
 
 
 class ExportOut(serializers.ModelSerializer[AuditExport]):

@@ -1,4 +1,4 @@
-from django.urls import path
+from django.urls import include, path
 
 from audits.api import views
 
@@ -11,4 +11,5 @@ urlpatterns = [
     path("audit/vkey", views.VerifierKeyDetail.as_view()),
     path("audit/proof/<uuid:event_id>", views.Proof.as_view()),
     path("check-runs/<uuid:run_id>", views.CheckRunDetail.as_view()),
+    path("", include("audits.api.webhooks")),
 ]

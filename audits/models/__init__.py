@@ -11,6 +11,7 @@ from audits.models.ledger import (
     Quarantine,
     SubjectHead,
 )
+from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import Workspace
 
 __all__ = [
@@ -26,5 +27,8 @@ __all__ = [
     "Node",
     "Quarantine",
     "SubjectHead",
+    "Webhook",
+    "WebhookAttempt",
+    "WebhookDelivery",
     "Workspace",
 ]

@@ -11,8 +11,9 @@ from functools import partial
 from typing import Any
 from uuid import UUID
 
+from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
+from django.db.models import F, Q, QuerySet
 from django.utils import timezone
 
 from audits import dispatch
@@ -26,7 +27,8 @@ from audits.ledger.record import lock, record
 from audits.models import CheckRun
 from audits.states import CHECK_RUN, CheckRunState, step
 
-LEASE = timedelta(seconds=30)  # renewed while the check computes: a killed worker's run is free again soon
+# Renewed while the check computes: a killed worker's run is free again soon.
+LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
 RESEND_AFTER = timedelta(seconds=20)
 RESEND_AT_LEAST = timedelta(minutes=5)
@@ -49,24 +51,10 @@ def obtain_run(
 
     Part of the transaction of a service. Errored runs are never used again.
     """
-    definition = CATALOGUE[slug]
-    check_input = CheckInput(
-        check=slug,
-        version=definition.version,
-        parameters=parameters,
-        seed=seed,
-        semantics=semantics,
-        materials=tuple(material for material in materials if material.role in definition.reads),
-    )
+    check_input = _input(slug, parameters, seed, semantics, materials)
     as_json = check_input.to_json()
     digest = digest_of(as_json)
-    same = CheckRun.objects.filter(
-        workspace_id=actor.workspace,
-        input_digest=digest,
-        subject_kind=subject.kind,
-        subject_id=subject.id,
-        confinement_level__gte=confinement_level,
-    )
+    same = _same(actor.workspace, subject, digest, confinement_level)
     earlier = (
         same.filter(Q(state=CheckRunState.COMPLETED, finished_at__gte=fresh_since) | Q(state__in=OPEN))
         .order_by("-queued_at")
@@ -81,7 +69,7 @@ def obtain_run(
         subject_label=subject.label,
         subject_digest=subject.digest,
         check_slug=slug,
-        check_version=definition.version,
+        check_version=check_input.version,
         input=as_json,
         input_digest=digest,
         confinement_level=confinement_level,
@@ -89,6 +77,52 @@ def obtain_run(
     )
     transaction.on_commit(partial(dispatch.send, RUN_TASK, str(run.id)), robust=True)
     return run
+
+
+def _input(
+    slug: str,
+    parameters: dict[str, Any],
+    seed: int,
+    semantics: dict[str, Any],
+    materials: tuple[Material, ...],
+) -> CheckInput:
+    definition = CATALOGUE[slug]
+    return CheckInput(
+        check=slug,
+        version=definition.version,
+        parameters=parameters,
+        seed=seed,
+        semantics=semantics,
+        materials=tuple(material for material in materials if material.role in definition.reads),
+    )
+
+
+def _same(workspace: UUID, subject: SubjectRef, digest: str, confinement_level: int) -> QuerySet[CheckRun]:
+    return CheckRun.objects.filter(
+        workspace_id=workspace,
+        input_digest=digest,
+        subject_kind=subject.kind,
+        subject_id=subject.id,
+        confinement_level__gte=confinement_level,
+    )
+
+
+def latest_answer(
+    workspace: UUID,
+    *,
+    subject: SubjectRef,
+    slug: str,
+    parameters: dict[str, Any],
+    seed: int,
+    semantics: dict[str, Any],
+    materials: tuple[Material, ...],
+    confinement_level: int,
+) -> CheckRun | None:
+    """What there is for this question: the last run that completed, else the last that errored. Reads only."""
+    digest = digest_of(_input(slug, parameters, seed, semantics, materials).to_json())
+    finished = _same(workspace, subject, digest, confinement_level).exclude(state__in=OPEN)
+    # "completed" comes before "errored".
+    return finished.order_by("state", "-finished_at").first()
 
 
 OPEN = (CheckRunState.QUEUED, CheckRunState.RUNNING)

@@ -10,6 +10,7 @@ from audits import messages
 from audits.actors import Actor
 from audits.checks.contract import Message
 from governance.actors import TokenRejected, actor_of_token, authenticate
+from governance.api.throttling import count_anonymous
 
 
 class TokenAuthentication(BaseAuthentication):
@@ -18,10 +19,12 @@ class TokenAuthentication(BaseAuthentication):
     def authenticate(self, request: Request) -> tuple[Actor, UUID] | None:
         kind, _, text = get_authorization_header(request).decode("latin-1").partition(" ")
         if kind.lower() != "bearer":
+            count_anonymous(request)
             return None
         try:
             token = authenticate(text.strip())
         except TokenRejected as rejected:
+            count_anonymous(request)
             raise AuthenticationFailed(
                 messages.render(Message(rejected.code)), code=rejected.code
             ) from rejected

@@ -24,10 +24,6 @@ class UseCaseOut(serializers.ModelSerializer[UseCase]):
         fields = ["id", "name", "purpose", "risk_tier", "created_at"]
 
 
-class NewPolicy(serializers.Serializer[None]):
-    text = serializers.CharField(max_length=70_000, trim_whitespace=False, help_text="the policy file, YAML")
-
-
 class PolicyOut(serializers.ModelSerializer[PolicyVersion]):
     class Meta:
         model = PolicyVersion
@@ -111,6 +107,9 @@ class PromotionOut(serializers.Serializer[dict[str, Any]]):
     approvals = ApprovalOut(many=True)
     reasons = ReasonOut(many=True, help_text="why it was refused; empty otherwise")
     checks = CheckLink(many=True)
+    policy_outdated = serializers.BooleanField(
+        help_text="live under a policy version that is no longer the one in force"
+    )
     attestation = serializers.CharField(allow_null=True, help_text="where the signed statement is")
     receipt = serializers.CharField(allow_null=True, help_text="where the inclusion proof is")
     created_at = serializers.DateTimeField()

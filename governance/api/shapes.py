@@ -13,6 +13,7 @@ from audits.checks.contract import Message
 from governance import gate, selectors
 from governance.dossier import approvals_given, assess
 from governance.models import Promotion
+from governance.outdated import policy_outdated
 from governance.policy import quorum
 from governance.states import OPEN_PROMOTION
 
@@ -54,6 +55,7 @@ def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
             }
             for check in row.checks.select_related("run")
         ],
+        "policy_outdated": policy_outdated(row),
         "attestation": f"{base}/attestation" if hasattr(row, "attestation") else None,
         "receipt": f"{base}/receipt" if effect.effective else None,
         "created_at": row.created_at,

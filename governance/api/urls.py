@@ -6,7 +6,6 @@ urlpatterns = [
     path("me", views.Me.as_view()),
     path("use-cases", views.UseCases.as_view()),
     path("use-cases/<str:name>", views.UseCaseDetail.as_view()),
-    path("policies", views.Policies.as_view()),
     path("models/<str:name>/versions/<int:n>/promotions", views.VersionPromotions.as_view()),
     path("promotions", views.Promotions.as_view()),
     path("promotions/<uuid:promotion_id>", views.PromotionDetail.as_view()),

@@ -14,7 +14,7 @@ from rest_framework.serializers import Serializer
 
 from audits.actors import authoriser
 from audits.api.base import View, etag_of, paged, wait_for, wait_seconds
-from audits.api.schema import problems
+from audits.api.schema import WAIT, problems
 from audits.errors import BadRequest, NotFound
 from audits.ledger.receipts import receipt_for
 from audits.models import Workspace
@@ -26,8 +26,6 @@ from governance.models import Promotion
 from governance.services import policies, promotions
 from governance.states import PromotionState
 from registry.selectors import model_version
-
-WAIT = OpenApiParameter("wait", float, description="seconds to wait for a change (long poll), at most 30")
 
 
 def _given(shape: type[Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -71,20 +69,6 @@ class UseCaseDetail(View):
         return Response(shapes.UseCaseOut(selectors.use_case(self.actor, name)).data)
 
 
-class Policies(View):
-    @extend_schema(
-        request=shapes.NewPolicy,
-        responses={200: shapes.PolicyOut, 201: shapes.PolicyOut, **problems(403, 409, 422)},
-    )
-    def post(self, request: Request) -> Response:
-        result = policies.apply_policy(command=self.command(), **_given(shapes.NewPolicy, request))
-        return Response(shapes.PolicyOut(result.value).data, status=201 if result.created else 200)
-
-    @extend_schema(responses={200: shapes.PolicyOut(many=True), **problems(403)})
-    def get(self, request: Request) -> Response:
-        return paged(self, selectors.policies(self.actor).filter(current=True), shapes.PolicyOut)
-
-
 class VersionPromotions(View):
     @extend_schema(
         request=shapes.NewPromotion, responses={201: shapes.PromotionOut, **problems(403, 404, 409, 422)}
@@ -111,7 +95,7 @@ class Promotions(View):
     )
     def get(self, request: Request) -> Response:
         rows = selectors.promotions(self.actor)
-        if state := request.query_params.get("state"):
+        if (state := request.query_params.get("state")) is not None:
             if state not in PromotionState.values:
                 raise BadRequest("invalid", field="state", reason=state[:50])
             rows = rows.filter(state=state)

@@ -8,24 +8,20 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 from governance.client import shapes
 from governance.client.errors import Unreachable, Usage
+from governance.client.lifecycle import Lifecycle
+from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
+from governance.client.policies import Policies
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 
 T = TypeVar("T")
 FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
 VERDICTS = ("approve", "reject", "request_changes")
-
-
-def _segment(text: str) -> str:
-    """One segment of a path. Names of ours need no escape; anything else must not change the address."""
-    if text in ("", ".", ".."):
-        raise Usage(f"{text!r} is not a name.", code="name_malformed")
-    return quote(text, safe="")
 
 
 def _encoded(body: Any) -> bytes:
@@ -35,7 +31,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo:
+class Crivo(Policies, Lifecycle):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -76,6 +72,12 @@ class Crivo:
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid4())}
         return self.transport.send(Call("POST", f"/api/v1/{path}", headers, _encoded(body)))
 
+    def _send(self, method: str, path: str, body: Any = None) -> Answer:
+        """PUT, PATCH and DELETE, which may be repeated without a key: they say how it shall be."""
+        content = b"" if body is None else _encoded(body)
+        headers = {"Content-Type": "application/json"} if body is not None else {}
+        return self.transport.send(Call(method, f"/api/v1/{path}", headers, content))
+
     def _upload(self, path: str, upload: Upload, key: str | None) -> Answer:
         headers = {"Idempotency-Key": key or str(uuid4())}
         return self.transport.send(Call("POST", f"/api/v1/{path}", headers, upload, timeout=UPLOAD_TIMEOUT))
@@ -108,11 +110,6 @@ class Crivo:
         """The same again returns what is there; another purpose or tier under the name is refused (409)."""
         answer = self._post("use-cases", {"name": name, "purpose": purpose, "risk_tier": risk_tier}, key=key)
         return shapes.UseCase.read(answer.json(), answer.status == 201)
-
-    def apply_policy(self, text: str, *, key: str | None = None) -> shapes.Policy:
-        """`text` is a policy file (YAML)."""
-        answer = self._post("policies", {"text": text}, key=key)
-        return shapes.Policy.read(answer.json(), answer.status == 201)
 
     def register_dataset(self, name: str, *, description: str = "", key: str | None = None) -> bool:
         """Whether it is new."""

@@ -92,24 +92,57 @@ class UseCase:
 
 
 @dataclass(frozen=True)
-class Policy:
+class PolicyChange:
+    """A proposed text of a policy. `changes` are {direction, code, params, text}."""
+
+    id: str
     name: str
-    n: int
+    state: str
     digest: str
-    environment: str
+    changes: list[dict[str, Any]]
     created: bool
     raw: dict[str, Any] = field(repr=False)
 
     @classmethod
-    def read(cls, data: Any, created: bool) -> Policy:
+    def read(cls, data: Any, created: bool = False) -> PolicyChange:
         return cls(
+            member(data, "id", str),
             member(data, "name", str),
-            member(data, "n", int),
+            member(data, "state", str),
             member(data, "digest", str),
-            member(data, "environment", str),
+            changes_of(data),
             created,
             data,
         )
+
+
+@dataclass(frozen=True)
+class PolicyPlan:
+    """`files` are {path, name, status, current, changes, problem}."""
+
+    files: list[dict[str, Any]]
+    elsewhere: list[str]
+    raw: dict[str, Any] = field(repr=False)
+
+    @classmethod
+    def read(cls, data: Any) -> PolicyPlan:
+        files = items(data, "files")
+        for file in files:
+            for name in ("path", "name", "status"):
+                member(file, name, str)
+            changes_of(file)
+            optional(file, "current", int)
+            if (problem := optional(file, "problem", dict)) is not None:
+                reason_of(problem)
+        return cls(files, [str(name) for name in member(data, "elsewhere", list)], data)
+
+
+def changes_of(data: Any) -> list[dict[str, Any]]:
+    found = items(data, "changes")
+    for line in found:
+        member(line, "direction", str)
+        member(line, "text", str)
+    return found
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,11 @@ class Visitor:
         """Whether the navigation offers the trail; the page itself asks the authoriser."""
         return "audit.read" in actions_of(self.roles)
 
+    @property
+    def manages_webhooks(self) -> bool:
+        """As above, for the page of webhooks."""
+        return "webhook.manage" in actions_of(self.roles)
+
     def may(self, action: str) -> bool:
         return authoriser().may(self.actor, action)
 

@@ -34,7 +34,7 @@ from governance.console.wording import (
     sentence,
     word,
 )
-from governance.dossier import assess, datasets_of
+from governance.dossier import Dossier, assess, datasets_of
 from governance.models import Decision, Exclusion, Promotion, UseCase
 from governance.policy import quorum
 from governance.states import OPEN_PROMOTION, DecisionVerdict, PromotionState
@@ -224,6 +224,10 @@ def _line(line: Mapping[str, Any]) -> VerdictLine:
         verdict_word=word(VERDICTS, line["verdict"]),
         reason=sentence(line["reason"]),
     )
+
+
+def requirement_lines(dossier: Dossier) -> list[VerdictLine]:
+    return [_line(line.to_json()) for line in dossier.lines]
 
 
 def _approvals(

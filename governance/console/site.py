@@ -18,7 +18,12 @@ class ConsoleSite(UnfoldAdminSite):
     site_url = "/"
 
     def extra_urls(self) -> list[URLPattern]:
-        from governance.console import views  # models are not ready when the site is made
+        from governance.console import (  # models are not ready when the site is made
+            policies,
+            preferences,
+            views,
+            webhooks,
+        )
 
         return [
             path("inbox", self.admin_view(views.inbox), name="inbox"),
@@ -27,6 +32,10 @@ class ConsoleSite(UnfoldAdminSite):
             path("promotions/<uuid:promotion_id>/decide", self.admin_view(views.decide), name="decide"),
             path("roles", self.admin_view(views.roles), name="roles"),
             path("trail", self.admin_view(views.trail), name="trail"),
+            path("preferences", self.admin_view(preferences.preferences), name="preferences"),
+            path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),
+            path("webhooks/<uuid:webhook_id>", self.admin_view(webhooks.act), name="webhook"),
+            *policies.urls(self.admin_view),
         ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -44,6 +53,8 @@ class ConsoleSite(UnfoldAdminSite):
                 (_("Inbox"), "inbox", "inbox"),
                 (_("Trail"), "history", "trail"),
                 (_("Roles"), "badge", "roles"),
+                (_("Preferences"), "settings", "preferences"),
+                (_("Policies"), "policy", "policies"),
             )
         ]
         tables = [

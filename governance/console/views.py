@@ -16,6 +16,7 @@ from audits.actors import Idempotency
 from audits.canonical import digest_of
 from audits.errors import Problem
 from audits.ids import uuid7
+from governance.console.comparison import comparison_view
 from governance.console.inbox import inbox as find_inbox
 from governance.console.people import SESSION_KEY, Visitor, command_of, page
 from governance.console.permissions import permissions
@@ -70,7 +71,9 @@ def decide(request: HttpRequest, visitor: Visitor, promotion_id: UUID) -> HttpRe
     """The service decides whether this may be; its refusal is shown at the form with its own status."""
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
-    given = {name: request.POST.get(name, "") for name in ("verdict", "reason", "dossier_digest")}
+    # NUL, which no database stores, is not something a person types.
+    fields = ("verdict", "reason", "dossier_digest")
+    given = {name: request.POST.get(name, "").replace("\x00", "") for name in fields}
     key = _uuid(request.POST.get("key"))
     idempotency = Idempotency("POST", request.path, str(key), digest_of(given)) if key else None
     try:
@@ -101,6 +104,7 @@ def _dossier(
         "visitor": visitor,
         "here": "inbox",
         "review": review,
+        "comparison": comparison_view(review.promotion),
         "form": form,
         "refusal": sentence(refusal.message) if refusal else "",
     }

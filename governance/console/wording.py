@@ -14,8 +14,9 @@ from audits import messages
 from audits.checks.contract import Message
 from audits.plots.reader import Reader
 from audits.plots.svg import clean_name
-from governance.roles import ROLES
-from governance.states import DecisionVerdict, PromotionState
+from governance.roles import EXTERNAL, ROLES
+from governance.states import DecisionVerdict, DeploymentMode, PlacementState, PromotionState
+from registry.states import VersionState
 
 Words = Mapping[str, str | Promise]
 
@@ -93,6 +94,9 @@ DUTIES: Words = {
     "author": _("is the author of the version"),
     "trainer": _("registered the version"),
     "dataset_owner": _("owns a dataset it was made from"),
+    # of a change of a policy
+    "proposer": _("proposed it"),
+    "beneficiary": _("waits for a decision under this policy"),
 }
 
 EXCLUDED: Words = {"below_min_group": _("too few rows to compare")}
@@ -116,13 +120,20 @@ COLUMN_KINDS: Words = {
     "empty": _("empty"),
 }
 
-ROLE_TITLES: Words = {slug: role.title for slug, role in ROLES.items()}
+ROLE_TITLES: Words = {**{slug: role.title for slug, role in ROLES.items()}, **EXTERNAL}
+
+STATES: Words = {
+    **dict(VersionState.choices),
+    **dict(PlacementState.choices),
+    **dict(PromotionState.choices),
+}
 
 _BY_PARAMETER: Mapping[str, Words] = {
     "check": CHECKS,
     "metric": METRICS,
-    "state": dict(PromotionState.choices),
-    "wanted": dict(PromotionState.choices),
+    "state": STATES,
+    "wanted": STATES,
+    "mode": dict(DeploymentMode.choices),
     "verdict": dict(DecisionVerdict.choices),
     "role": {**ROLE_TITLES, **DATA_ROLES},
     "roles": ROLE_TITLES,
@@ -186,7 +197,7 @@ def _shown(name: str, value: Any, params: Any) -> Any:
     if words is not None and isinstance(value, str) and value in words:
         return str(words[value])
     if isinstance(value, float):
-        if name == "limit":
+        if name in ("limit", "before", "after"):
             return limit(value)
         beside = params.get("limit") if name == "value" else None
         return quantity(value, beside=beside if isinstance(beside, float | int) else None)

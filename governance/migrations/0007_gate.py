@@ -29,7 +29,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('audits', '0003_audit_exports'),
-        ('governance', '0002_separation_of_duties'),
+        ('governance', '0006_policy_changes'),
         ('registry', '0002_grants'),
     ]
 

@@ -1,6 +1,14 @@
 from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
 from governance.models.identity import ApiToken, RoleBinding, User
+from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
+from governance.models.notices import MailMode, MailPreference, Notice
 from governance.models.policies import Environment, PolicyVersion, UseCase
+from governance.models.policy_changes import (
+    PolicyAcknowledgement,
+    PolicyChange,
+    PolicyChangeDecision,
+    PolicyChangeExclusion,
+)
 from governance.models.promotions import (
     Attestation,
     Decision,
@@ -9,22 +17,35 @@ from governance.models.promotions import (
     Promotion,
     PromotionCheck,
 )
+from governance.models.signoffs import SignoffInvitation
 
 __all__ = [
+    "Alias",
     "ApiToken",
     "Attestation",
     "Decision",
+    "Deployment",
     "Environment",
     "Exclusion",
     "Grandfathered",
     "Import",
+    "MailMode",
+    "MailPreference",
+    "Notice",
     "Placement",
+    "PolicyAcknowledgement",
+    "PolicyChange",
+    "PolicyChangeDecision",
+    "PolicyChangeExclusion",
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
     "Reconciliation",
+    "Retirement",
     "RevocationList",
     "RoleBinding",
+    "SignoffInvitation",
+    "Suspension",
     "UseCase",
     "User",
 ]

@@ -73,6 +73,7 @@ class PolicyVersion(Governed):
     )  # if set, only this one, and before any tier's policy
     current = models.BooleanField(default=True)
     applied_by = models.UUIDField()
+    granted_event = models.UUIDField()  # in force once its leaf is in a published checkpoint
 
     class Meta:
         db_table = "governance_policy_version"

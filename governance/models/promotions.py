@@ -21,6 +21,9 @@ class Promotion(Governed):
     requested_by = models.UUIDField()  # the actor
     requester_id = models.UUIDField(null=True)  # the person behind
     correlation_id = models.UUIDField()
+    round = models.SmallIntegerField(
+        default=0
+    )  # goes up when another policy version comes into force meanwhile
     outcome = models.JSONField(null=True)  # why it was refused: {code, params}
     dossier_digest = models.CharField(
         max_length=80, blank=True
@@ -51,18 +54,31 @@ class Promotion(Governed):
         return SubjectRef("promotion", self.id, self.label, self.version.manifest_digest)
 
 
+class ThisRound(models.Manager["PromotionCheck"]):
+    """The checks under the policy version the request is held against now; earlier rounds stay as history."""
+
+    def get_queryset(self) -> models.QuerySet[PromotionCheck]:
+        return super().get_queryset().filter(round=models.F("promotion__round"))
+
+
 class PromotionCheck(models.Model):
     """Which run answers which `checks` entry of the policy. One run can serve several requests."""
 
     promotion = models.ForeignKey(Promotion, models.PROTECT, related_name="checks")
+    round = models.SmallIntegerField(default=0)
     position = models.SmallIntegerField()
     run = models.ForeignKey(CheckRun, models.PROTECT, related_name="+")
+
+    objects = ThisRound()
+    every = models.Manager["PromotionCheck"]()
 
     class Meta:
         db_table = "governance_promotion_check"
         ordering = ["position"]
         constraints = [
-            models.UniqueConstraint(fields=["promotion", "position"], name="promotion_check_position")
+            models.UniqueConstraint(
+                fields=["promotion", "round", "position"], name="promotion_check_round_position"
+            )
         ]
 
 
@@ -111,6 +127,8 @@ class Placement(Governed):
     state = models.CharField(max_length=20, choices=PlacementState.choices, default=PlacementState.LIVE)
     granted_event = models.UUIDField()
     successor = models.ForeignKey("self", models.PROTECT, null=True, related_name="predecessors")
+    # What ended it: once this event is published, it stands in no longer, whatever becomes of the successor later.
+    superseding_event = models.UUIDField(null=True)
 
     class Meta:
         db_table = "governance_placement"

@@ -14,11 +14,11 @@ from audits.checks.catalogue import CATALOGUE
 from audits.errors import Unprocessable
 from audits.models.workspace import NAME
 from governance.models.policies import RiskTier
-from governance.roles import ROLES
+from governance.roles import EXTERNAL, ROLES
 
 MAX_BYTES = 64 * 1024
 DURATION = r"^[1-9][0-9]{0,4}[dh]$"
-DECIDING = [slug for slug, role in ROLES.items() if role.decides]
+DECIDING = [slug for slug, role in ROLES.items() if role.decides] + list(EXTERNAL)
 TIERS = list(RiskTier.values)
 
 SCHEMA: dict[str, Any] = {
@@ -98,6 +98,13 @@ SCHEMA: dict[str, Any] = {
             "additionalProperties": False,
             "required": ["max_days"],
             "properties": {"max_days": {"type": "integer", "minimum": 0, "maximum": 730}},
+        },
+        # Who has to say that they know this version before they decide by it.
+        "acknowledge": {
+            "type": "array",
+            "items": {"enum": list(ROLES)},
+            "minItems": 1,
+            "uniqueItems": True,
         },
     },
 }

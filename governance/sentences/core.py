@@ -41,6 +41,12 @@ SENTENCES = {
     "separation_of_duties": _(
         "You had a hand in this version ({duties}) and may not decide on it. Somebody else has to."
     ),
+    "personal_token_of_another": _(
+        "A personal token acts as its person: nobody issues one for somebody else. Issue a service token instead."
+    ),
+    "not_the_requester": _(
+        "Only who asked for a promotion withdraws it. Reviewers reject it, with a reason, once its checks are done."
+    ),
     "role_without_slot": _("The policy asks for approvals by {roles}; you hold none of these roles."),
     "verdict_unknown": _("The verdict {verdict} is not known. Known: {known}."),
     "dossier_changed": _(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 from django.utils import timezone
@@ -11,6 +12,7 @@ from audits.checks.contract import Material
 from audits.services.check_runs import obtain_run
 from governance.models import Promotion, PromotionCheck
 from governance.policy.schema import duration
+from registry.models import ModelVersion
 
 SEMANTICS = (
     "task",
@@ -29,8 +31,18 @@ SEMANTICS = (
 
 
 def order_checks(actor: Actor, promotion: Promotion) -> None:
-    """Part of the transaction that creates the promotion."""
-    version, policy = promotion.version, promotion.policy.body
+    """Part of the transaction that creates the promotion, or holds it against another version of its policy."""
+    policy = promotion.policy.body
+    fresh_since = timezone.now() - duration(policy["evidence_max_age"])
+    for position, question in enumerate(questions(promotion.version, policy)):
+        run = obtain_run(
+            actor, **question, confinement_level=policy["confinement_level"], fresh_since=fresh_since
+        )
+        PromotionCheck.objects.create(promotion=promotion, round=promotion.round, position=position, run=run)
+
+
+def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What is asked of a version, one question for each `checks` entry: the arguments of obtain_run."""
     training = version.training.order_by("created_at")
     materials = (
         Material("artifact", version.artifact_digest, version.metadata["format"]),
@@ -38,20 +50,15 @@ def order_checks(actor: Actor, promotion: Promotion) -> None:
         Material("evaluation", version.evaluation.digest, version.evaluation.format),
     )
     semantics = {name: version.metadata[name] for name in SEMANTICS if name in version.metadata}
-    fresh_since = timezone.now() - duration(policy["evidence_max_age"])
-    for position, entry in enumerate(policy["checks"]):
-        run = obtain_run(
-            actor,
-            subject=version.ref,
-            slug=entry["check"],
-            parameters=_parameters(entry, semantics),
-            seed=version.metadata["seed"],
-            semantics=semantics,
-            materials=materials,
-            confinement_level=policy["confinement_level"],
-            fresh_since=fresh_since,
-        )
-        PromotionCheck.objects.create(promotion=promotion, position=position, run=run)
+    for entry in policy["checks"]:
+        yield {
+            "subject": version.ref,
+            "slug": entry["check"],
+            "parameters": _parameters(entry, semantics),
+            "seed": version.metadata["seed"],
+            "semantics": semantics,
+            "materials": materials,
+        }
 
 
 def _parameters(entry: dict[str, Any], semantics: dict[str, Any]) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from django.utils import timezone
 from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
 from audits.door import Result, require, service
-from audits.errors import Conflict, Unprocessable
+from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Workspace
 from governance import tokens
@@ -43,6 +43,9 @@ def issue_token(
     workspace = Workspace.objects.get(id=command.actor.workspace)
     lock(workspace.id, workspace.ref)
     require(command, "token.issue", workspace.ref)
+    if kind == ApiToken.Kind.PERSONAL and command.actor.kind != "system" and command.actor.id != person.id:
+        # Who holds the text acts as that person, and could fill two places of a quorum.
+        raise Forbidden("personal_token_of_another", subject=workspace.ref)
     unknown = sorted(set(scopes) - set(SCOPES))
     if unknown or not scopes:
         raise Unprocessable(
@@ -75,6 +78,7 @@ def issue_token(
 @service("token.revoked")
 def revoke_token(*, command: Command, token: ApiToken) -> Result[ApiToken]:
     """Binds at commit. Revoking twice changes nothing."""
+    _here(command, token)
     lock(token.workspace_id, token.ref)
     if command.actor.person != token.person_id:
         require(command, "token.issue", token.ref)
@@ -85,6 +89,12 @@ def revoke_token(*, command: Command, token: ApiToken) -> Result[ApiToken]:
     token.save(update_fields=["revoked_at"])
     record(command, verb="token.revoked", subject=token.ref, after=digest_of({"revoked": True}))
     return Result(token, created=False)
+
+
+def _here(command: Command, row: ApiToken | RoleBinding) -> None:
+    """404 for a row of another workspace: whoever administers one has no say, and no view, in another."""
+    if row.workspace_id != command.actor.workspace:
+        raise NotFound("not_found", kind=row.ref.kind, name=str(row.id))
 
 
 def principal_ref(person: User | None, token: ApiToken | None) -> SubjectRef:
@@ -106,6 +116,8 @@ def bind_role(
         raise Unprocessable("role_unknown", subject=workspace.ref, field="role", role=role, known=list(ROLES))
     if person is not None and person.id == command.actor.person:
         raise Conflict("own_role", subject=workspace.ref)
+    if token is not None:
+        _here(command, token)
     binding, created = _bind(command, workspace, role, person, token)
     return Result(binding, created=created)
 
@@ -133,6 +145,7 @@ def _bind(
 @service("role.unbound")
 def unbind_role(*, command: Command, binding: RoleBinding) -> Result[RoleBinding]:
     """Take a role away. Binds at commit."""
+    _here(command, binding)
     lock(binding.workspace_id, binding.ref)
     require(command, "role.bind", binding.ref)
     binding = RoleBinding.objects.select_for_update().get(id=binding.id)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from typing import Any
+from uuid import UUID
+
 from audits.actors import Command
 from audits.canonical import digest_of
 from audits.door import Result, require, service
@@ -56,7 +59,10 @@ def register_use_case(*, command: Command, name: str, purpose: str, risk_tier: s
 
 @service("policy.applied")
 def apply_policy(*, command: Command, text: str) -> Result[PolicyVersion]:
-    """A policy file becomes the current version of its name. The same content again changes nothing."""
+    """Crivo's own way, without a second person: at the first start and for whoever may run manage.py.
+
+    Everybody else proposes (governance.services.policy_changes). The same content again changes nothing.
+    """
     workspace = Workspace.objects.get(id=command.actor.workspace)
     lock(workspace.id, workspace.ref)
     require(command, "policy.apply", None, remember_on=workspace.ref)
@@ -65,6 +71,15 @@ def apply_policy(*, command: Command, text: str) -> Result[PolicyVersion]:
 
 
 def _apply(command: Command, workspace: Workspace, text: str) -> tuple[PolicyVersion, bool]:
+    body = checked_body(workspace, text)
+    current = current_version(workspace, body["policy"])
+    if current is not None and current.digest == digest_of(body):
+        return current, False
+    return _install(command, workspace, text, body, current), True
+
+
+def checked_body(workspace: Workspace, text: str) -> dict[str, Any]:
+    """The policy of a text. Unprocessable, remembered on the workspace, if it is none, or for no environment here."""
     try:
         body = schema.parse(text)
         environment = body["applies_to"]["environment"]
@@ -73,50 +88,49 @@ def _apply(command: Command, workspace: Workspace, text: str) -> tuple[PolicyVer
     except Unprocessable as refusal:
         refusal.subject = workspace.ref
         raise
-    name, digest = body["policy"], digest_of(body)
-    current = (
-        PolicyVersion.objects.select_for_update().filter(workspace=workspace, name=name, current=True).first()
-    )
-    if current is not None and current.digest == digest:
-        return current, False
-    if current is not None:
-        current.current = False
-        current.save(update_fields=["current"])
-    version = PolicyVersion.objects.create(
+    return body
+
+
+def current_version(workspace: Workspace, name: str) -> PolicyVersion | None:
+    """The newest version, locked."""
+    rows = PolicyVersion.objects.select_for_update().filter(workspace=workspace, name=name, current=True)
+    return rows.first()
+
+
+def version_of(
+    workspace: Workspace, text: str, body: dict[str, Any], current: PolicyVersion | None, actor: UUID
+) -> PolicyVersion:
+    """The version this body would be; not saved."""
+    return PolicyVersion(
         workspace=workspace,
-        name=name,
+        name=body["policy"],
         n=(current.n if current else 0) + 1,
         text=text,
         body=body,
-        digest=digest,
-        environment=environment,
+        digest=digest_of(body),
+        environment=body["applies_to"]["environment"],
         risk_tiers=schema.tiers_of(body),
         use_case=body["applies_to"].get("use_case", ""),
-        applied_by=command.actor.id,
+        applied_by=actor,
     )
-    record(
+
+
+def _install(
+    command: Command, workspace: Workspace, text: str, body: dict[str, Any], current: PolicyVersion | None
+) -> PolicyVersion:
+    """Part of a transaction. The version is in force once its event is in a published checkpoint."""
+    if current is not None:
+        current.current = False
+        current.save(update_fields=["current"])
+    version = version_of(workspace, text, body, current, command.actor.id)
+    event = record(
         command,
         verb="policy.applied",
         subject=version.ref,
         policy=version.pinned,
         before=current.digest if current else "",
-        after=digest,
+        after=version.digest,
     )
-    return version, True
-
-
-def policy_for(use_case: UseCase, environment: Environment) -> PolicyVersion | None:
-    """The current policy: one made for the use case before one for its tier. 422 if two apply."""
-    candidates = PolicyVersion.objects.filter(
-        workspace_id=use_case.workspace_id, environment=environment.name, current=True
-    ).order_by("name")
-    own = [policy for policy in candidates if policy.use_case == use_case.name]
-    by_tier = [
-        policy for policy in candidates if not policy.use_case and use_case.risk_tier in policy.risk_tiers
-    ]
-    matching = own or by_tier
-    if len(matching) > 1:
-        raise Unprocessable(
-            "policies_overlap", environment=environment.name, policies=[policy.label for policy in matching]
-        )
-    return matching[0] if matching else None
+    version.granted_event = event.id
+    version.save(force_insert=True)
+    return version

@@ -20,11 +20,14 @@ from audits.states import IllegalTransition, step
 from governance import selectors
 from governance.authority import roles_of_person
 from governance.dossier import Dossier, approvals_given, assess
+from governance.in_force import policy_for
 from governance.models import Decision, Environment, Exclusion, Placement, Promotion, UseCase
 from governance.policy import quorum
+from governance.services.acknowledging import require_acknowledged
 from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
-from governance.services.policies import policy_for
+from governance.services.reopening import hold_against_policy_in_force, outdated
+from governance.services.reopening import state_digest as _state_digest
 from governance.states import (
     OPEN_PROMOTION,
     PLACEMENT,
@@ -45,6 +48,7 @@ def request_promotion(*, command: Command, version_id: UUID, to: str, reason: st
     """Ask for the next environment. The checks of its policy are queued at once, or found done already."""
     version = model_version_by_id(command.actor, version_id)
     lock(version.workspace_id, version.model.ref, version.ref)
+    version.refresh_from_db(fields=["state"])  # suspended or retired while we waited for our turn
     require(command, "promotion.request", version.ref)
     _with_reason(reason, version)
     environment = _next_environment(version, to)
@@ -111,6 +115,8 @@ def _next_environment(version: ModelVersion, to: str) -> Environment:
         )
     if version.state != VersionState.REGISTERED:
         raise Conflict("version_not_registered", subject=version.ref, state=version.state)
+    if Placement.objects.filter(version=version, environment=wanted, state=PlacementState.SUSPENDED).exists():
+        raise Conflict("suspended_there", subject=version.ref, environment=to)
     stands = selectors.standing(version)
     following = next((row.name for row in environments if row.position > stands), "")
     if wanted.name != following:
@@ -158,6 +164,9 @@ def decide(
         raise Unprocessable("reason_missing", subject=promotion.ref, field="reason", limit=REASON_LIMIT)
     if promotion.state != PromotionState.AWAITING_APPROVAL:
         raise Conflict("promotion_not_awaiting", subject=promotion.ref, state=promotion.state)
+    if (newer := outdated(promotion)) is not None:
+        raise Conflict("policy_changed", subject=promotion.ref, policy=newer)
+    require_acknowledged(promotion, person)
     dossier = assess(promotion, timezone.now())
     if dossier_digest != dossier.digest:
         raise Conflict(
@@ -173,6 +182,19 @@ def decide(
     if role is None:
         roles = list(quorum.needed(promotion.policy.body))
         raise Forbidden("role_without_slot", subject=promotion.ref, roles=roles)
+    return Result(_decided(command, promotion, dossier, person, role, verdict, reason))
+
+
+def _decided(
+    command: Command,
+    promotion: Promotion,
+    dossier: Dossier,
+    person: UUID,
+    role: str,
+    verdict: str,
+    reason: str,
+) -> Decision:
+    """Write the decision down and do what follows from it."""
     event = record(
         command,
         verb="promotion.decided",
@@ -198,15 +220,17 @@ def decide(
     else:
         code = "rejected_by_reviewer" if verdict == DecisionVerdict.REJECT else "changes_requested"
         _refuse(command, promotion, Message(code, {"role": role}), dossier)
-    return Result(decision)
+    return decision
 
 
 @service("promotion.withdrawn")
 def withdraw_promotion(*, command: Command, promotion_id: UUID, reason: str) -> Result[Promotion]:
-    """Take a request back before it is settled."""
+    """Take one's own request back before it is settled. Others, who think it should not go on, decide on it."""
     found = selectors.promotion(command.actor, promotion_id)
     promotion = _locked(command, found.id)
     require(command, "promotion.withdraw", promotion.ref)
+    if command.actor.id != promotion.requested_by and command.actor.person != promotion.requester_id:
+        raise Forbidden("not_the_requester", subject=promotion.ref)
     if not reason.strip() or len(reason) > REASON_LIMIT:
         raise Unprocessable("reason_missing", subject=promotion.ref, field="reason", limit=REASON_LIMIT)
     before = _state_digest(promotion)
@@ -235,7 +259,12 @@ def _locked(command: Command, promotion_id: UUID) -> Promotion:
 def _settle(command: Command, promotion: Promotion) -> Promotion:
     if promotion.state not in OPEN_PROMOTION:
         return promotion
+    # In the transaction that would grant: what is granted is granted under the policy that is in force then.
+    uncovered = hold_against_policy_in_force(command, promotion)
     dossier = assess(promotion, timezone.now())
+    if uncovered is not None:
+        _refuse(command, promotion, uncovered, dossier)
+        return promotion
     if not dossier.complete:
         return promotion
     promotion.dossier_digest = dossier.digest
@@ -302,7 +331,8 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
         after=_state_digest(promotion),
         detail={"environment": promotion.environment.name, "version": str(promotion.version_id)},
     )
-    environment = promotion.environment
+    # Read again: whether it is exclusive may have been changed until our request, which refers to it, was inserted.
+    environment = Environment.objects.get(id=promotion.environment_id)
     predecessors = list(
         Placement.objects.select_for_update()
         .filter(
@@ -330,22 +360,18 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
         detail={"environment": environment.name},
     )
     for predecessor in predecessors:
-        predecessor.successor = placement
-        predecessor.save(update_fields=["successor"])
+        predecessor.successor, predecessor.superseding_event = placement, event.id
+        predecessor.save(update_fields=["successor", "superseding_event"])
         record(
             command,
             verb="placement.superseded",
             subject=predecessor.ref,
             after=digest_of({"state": predecessor.state, "successor": str(placement.id)}),
+            # A rollback clears both in the row: what was so until then is told by this event.
+            detail={"successor": str(placement.id), "superseding_event": str(event.id)},
         )
 
 
 def _evidence(dossier: Dossier) -> list[dict[str, str]]:
     results = [{"kind": run.check_slug, "digest": run.result_digest} for run in dossier.runs]
     return [{"kind": "dossier", "digest": dossier.digest}, *results]
-
-
-def _state_digest(promotion: Promotion) -> str:
-    return digest_of(
-        {"state": promotion.state, "dossier": promotion.dossier_digest, "outcome": promotion.outcome}
-    )

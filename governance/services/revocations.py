@@ -12,6 +12,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
+from django.db.models import Q
 from django.utils import timezone
 
 from audits.actors import Command, SubjectRef, system_actor
@@ -20,9 +21,9 @@ from audits.ledger.body import timestamp
 from audits.ledger.canonical import canonical, digest
 from audits.ledger.record import lock, record
 from audits.ledger.signing import AttestationKey
-from audits.models import Workspace
+from audits.models import Event, Workspace
 from governance import standings
-from governance.models import Attestation, Placement, RevocationList
+from governance.models import Attestation, Placement, RevocationList, Suspension
 from governance.states import PlacementState
 from registry.states import VersionState
 
@@ -39,7 +40,12 @@ def address() -> str:
 def revoked() -> dict[str, dict[str, str]]:
     """Promotion id → {attestation, status} for every attestation whose placement the gate no longer lets pass."""
     rows = list(
-        Placement.objects.exclude(state=PlacementState.LIVE, version__state=VersionState.REGISTERED)
+        Placement.objects.filter(
+            ~Q(state=PlacementState.LIVE)
+            | ~Q(version__state=VersionState.REGISTERED)
+            | Q(version__in=Suspension.objects.values("version"))
+            | Q(id__in=Event.objects.filter(verb="placement.restored", outcome="done").values("subject_id"))
+        )
         .filter(promotion__attestation__isnull=False)
         .values_list("id", "version_id", "environment_id")
     )
@@ -63,6 +69,11 @@ def revoked() -> dict[str, dict[str, str]]:
 def _status(placement: Placement, chains: standings.Chains) -> str:
     if placement.version.state != VersionState.REGISTERED:
         return placement.version.state
+    if placement.state in (PlacementState.LIVE, PlacementState.SUPERSEDED):
+        if None in chains.reinstatements(placement):
+            return PlacementState.SUSPENDED  # reinstated, and that is not effective yet
+        if chains.effective_at(placement) is None:
+            return PlacementState.SUPERSEDED  # rolled back to, and that is not effective yet
     if placement.state == PlacementState.SUPERSEDED and chains.stands_in(placement):
         return ""  # until its successor is effective it is still the one
     return "" if placement.state == PlacementState.LIVE else placement.state

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
@@ -22,6 +21,14 @@ from registry.services import datasets, lineage, models
 from registry.tabular import look
 
 MAX_DEPTH = 100
+# As lenient as we are: it names a job, a run or a dataset; whatever else is odd about it becomes a finding.
+LINEAGE_EVENT = {
+    "type": "object",
+    "anyOf": [
+        {"required": [name], "properties": {name: {"type": "object", "minProperties": 1}}}
+        for name in ("job", "run", "dataset")
+    ],
+}
 MAX_SENSITIVE = 500  # each is named in the event
 
 
@@ -180,7 +187,7 @@ class Lineage(View):
     query = ("nodeId", "depth", "direction")
 
     @extend_schema(
-        request=OpenApiTypes.OBJECT,
+        request={"application/json": LINEAGE_EVENT},
         responses={200: shapes.LineageStored, 201: shapes.LineageStored, **problems(400, 403)},
         description="One OpenLineage event (spec 2-0-2).",
     )
@@ -191,7 +198,7 @@ class Lineage(View):
     @extend_schema(
         parameters=[
             OpenApiParameter("nodeId", str, required=True, description="kind:namespace:name"),
-            OpenApiParameter("depth", int, description=f"1 to {MAX_DEPTH}, default 20"),
+            OpenApiParameter("depth", {"type": "integer", "minimum": 1, "maximum": MAX_DEPTH, "default": 20}),
             OpenApiParameter("direction", str, enum=["up", "down", "both"], description="default both"),
         ],
         responses={200: shapes.LineageGraphOut, **problems(400, 404)},

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import tarfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from audits.ledger.signing import checkpoint_key
 from audits.models import AuditExport, Event
 from audits.tasks import run_export
 from audits.verifier import verify_export, verify_receipt
+from governance.client.unpack import unpack
 from tests import study
 from tests.audits.trail import past_crivo, write
 from tests.cast import Cast
@@ -54,10 +54,12 @@ def test_the_trail_newest_first_with_sentences(cast: Cast, get: Callable[..., An
     stored = Event.objects.filter(workspace=cast.workspace).order_by("-at", "-id")
     assert [row["id"] for row in rows] == [str(event.id) for event in stored]
     sentences = {row["verb"]: row["sentence"] for row in rows}
-    assert "Rita applied the policy study-development@1" in {row["sentence"] for row in rows}
+    assert "shell applied the policy study-development@1" in {row["sentence"] for row in rows}
     assert sentences["model_version.registered"].startswith("training pipeline ")
     assert sentences["workspace.bootstrapped"] == "shell set up the workspace default"
-    assert all(row["index"] is None for row in rows)
+    # The study publishes its policies, so that they are in force, and nothing after them.
+    indexed = {row["verb"]: row["index"] is not None for row in rows}
+    assert (indexed["policy.applied"], indexed["model_version.registered"]) == (True, False)
 
 
 def test_pages_of_the_trail_neither_skip_nor_repeat(
@@ -175,8 +177,7 @@ def test_an_export_from_asking_to_verifying(
     assert (content.status_code, content["Content-Type"]) == (200, "application/x-tar")
     data = b"".join(content.streaming_content)
     assert len(data) == int(content["Content-Length"]) == done["blob_size"]
-    with tarfile.open(fileobj=io.BytesIO(data)) as tar:
-        tar.extractall(tmp_path / "export", filter="data")
+    unpack(io.BytesIO(data), tmp_path / "export")
     vkey = get("/api/v1/audit/vkey").content.decode().strip()
     kept = get("/api/v1/audit/checkpoint").content
     report = verify_export(tmp_path / "export", vkey, kept)

@@ -16,6 +16,8 @@ from audits.models import CheckRun, Event
 from audits.services import check_runs, execution
 from audits.services.check_runs import claim, renew, resend_waiting
 from audits.states import CheckRunState
+from governance.models import Promotion
+from governance.services import settling
 from tests import study
 from tests.cast import Cast
 
@@ -140,3 +142,30 @@ def test_a_lost_worker_s_run_is_sent_again_when_its_lease_ends(run: CheckRun, se
     assert resend_waiting() == [run.id]
     assert sent == [str(run.id)]
     assert timedelta(minutes=1) >= check_runs.LEASE, "nobody waits for minutes after a crash"
+
+
+def test_one_promotion_that_cannot_be_settled_does_not_stop_the_next(
+    run: CheckRun, committed_cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    second = study.model_version(committed_cast, b"another model")
+    for environment in ("development", "test"):
+        study.ask(committed_cast, second, environment)
+        study.sequence()
+    study.ask(committed_cast, second, "homologation")
+    for row in CheckRun.objects.all():
+        assert execution.run_check(row.id) is not None
+    waiting = Promotion.objects.filter(state="checking").order_by("id")
+    first, other = waiting
+    real = settling.settle_promotion
+
+    def settle(**given: Any) -> Any:
+        if given["promotion_id"] == first.id:
+            raise RuntimeError("damaged")
+        return real(**given)
+
+    monkeypatch.setattr(settling, "settle_promotion", settle)
+    with pytest.raises(RuntimeError, match="damaged"):
+        settling.settle_waiting()
+    other.refresh_from_db()
+    assert other.state == "awaiting_approval"
+    assert waiting.get() == first

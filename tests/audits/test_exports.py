@@ -26,6 +26,7 @@ from audits.services.exports import claim, complete_export, fail_export, request
 from audits.tasks import resend_waiting, run_export
 from audits.trail import TrailQuery
 from audits.verifier import SignatureMismatchError, verify_export, verify_receipt
+from governance.client.unpack import unpack
 from tests.audits.test_verification import rebuild
 from tests.audits.trail import past_crivo, write
 from tests.cast import Cast
@@ -51,8 +52,8 @@ def made(export: AuditExport) -> AuditExport:
 
 def unpacked(export: AuditExport, folder: Path) -> Path:
     assert export.state == "done", export.error
-    with blobs.opened(export.workspace_id, export.blob_digest) as file, tarfile.open(fileobj=file) as tar:
-        tar.extractall(folder, filter="data")
+    with blobs.opened(export.workspace_id, export.blob_digest) as file:
+        unpack(file, folder)
     return folder
 
 

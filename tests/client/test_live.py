@@ -16,6 +16,7 @@ from governance.client.cli import main
 from governance.client.console import Console
 from governance.models import UseCase
 from registry.models import DatasetVersion, ModelVersion
+from tests import study
 from tests.cast import Cast
 from tests.client.conftest import Ran
 
@@ -25,6 +26,12 @@ ROWS = "age,sex,bmi,progression\n" + "".join(f"{40 + n},{1 + n % 2},{20 + n},{n 
 @pytest.fixture
 def crivo_of(live_server: Any, committed_cast: Cast) -> Callable[[str], Crivo]:
     return lambda name: Crivo(live_server.url, committed_cast.token(name), tries=1)
+
+
+@pytest.fixture(autouse=True)
+def _in_force(committed_cast: Cast) -> None:
+    """The policies of the first start are in force: their events are in a published checkpoint."""
+    study.sequence()
 
 
 @pytest.fixture
@@ -154,9 +161,23 @@ def test_one_key_one_effect(crivo_of: Callable[[str], Crivo]) -> None:
 
 def test_a_policy_that_is_none(command: Callable[..., Ran], tmp_path: Path) -> None:
     (tmp_path / "p.yaml").write_text("policy: x\napplies_to: {risk_tier: high}\nchecks: []\napprovals: []\n")
-    ran = command("rita", "policy", "apply", tmp_path / "p.yaml")
-    assert (ran.code, "p.yaml" in ran.err, "environment" in ran.err) == (1, True, True)
-    assert command("pipeline", "policy", "apply", tmp_path / "p.yaml").code == 1
+    ran = command("rita", "policy", "apply", tmp_path / "p.yaml", "--yes", "--reason", "new")
+    assert (ran.code, "p.yaml" in ran.out, "environment" in ran.out) == (1, True, True)
+
+
+def test_a_policy_is_proposed_and_approved(command: Callable[..., Ran], tmp_path: Path) -> None:
+    text = "policy: care-test\napplies_to: {use_case: other, environment: test}\nchecks: []\napprovals: []\n"
+    (tmp_path / "p.yaml").write_text(text)
+    apply = ("policy", "apply", tmp_path / "p.yaml")
+    assert command("rita", *apply).out.startswith("new        care-test")
+    assert command("pipeline", *apply, "--yes", "--reason", "new").code == 1
+    assert command("rita", *apply, "--yes", "--reason", "new").code == 0
+    change = json.loads(command("rita", "policy", "changes", "--json").out)[0]["id"]
+    assert command("rita", "policy", "approve", change, "--reason", "mine").code == 1
+    ran = command("bia", "policy", "approve", change, "--reason", "agreed")
+    assert (ran.code, ran.out.splitlines()[-1]) == (0, "care-test: approved")
+    assert command("rita", *apply).out.startswith("unchanged  care-test (version 1 is current)")
+    assert command("bia", "policy", "diff", "care-test", 1, 1).code == 0
 
 
 def test_lineage(command: Callable[..., Ran], files: Path, tmp_path: Path) -> None:

@@ -11,6 +11,11 @@ from django.urls import reverse
 
 from audits.admin import ReadOnlyAdmin
 from governance.models import Promotion, User
+from governance.services.aliases import set_alias
+from governance.services.deployments import record_deployment
+from governance.services.policy_changes import propose_policy
+from governance.services.retirements import retire_version
+from governance.services.suspensions import suspend_version
 from tests import scenario
 from tests.cast import Cast
 
@@ -19,7 +24,7 @@ NAMES = {
     "registry": {"dataset", "datasetversion", "model", "modelversion"},
     "governance": {
         "user", "apitoken", "rolebinding", "usecase", "environment", "policyversion", "promotion", "decision",
-        "placement",
+        "placement", "suspension", "retirement", "alias", "deployment", "policychange",
     },
 }  # fmt: skip
 SECRET = re.compile(r"salt|secret|hash|password|mac\b|envelope")
@@ -37,7 +42,20 @@ def root(db: None) -> Client:
 def everything(cast: Cast) -> Promotion:
     promotion = scenario.awaiting_production(cast)
     scenario.word(cast, "bruno", promotion)
+    text = promotion.policy.text.replace("approvals: [", "approvals: [{role: validator, count: 1}, ", 1)
+    propose_policy(command=cast.command("rita"), text=text, reason="one more")
     scenario.publish()
+    version, rita = promotion.version, cast.command("rita")
+    set_alias(command=rita, model=version.model.name, alias="champion", n=version.n)
+    record_deployment(
+        command=cast.command("bia"),
+        model=version.model.name,
+        n=version.n,
+        environment="homologation",
+        mode="live",
+    )
+    suspend_version(command=rita, version_id=version.id, reason="a row of every table")
+    retire_version(command=rita, version_id=version.id, reason="a row of every table")
     return promotion
 
 

@@ -236,12 +236,12 @@ def test_names_are_plain(pipeline: Caller, name: str) -> None:
 def test_an_invalid_policy_changes_nothing(cast: Cast, text: str, code: str) -> None:
     rita = Caller(cast, "rita")
     with unchanged(refusals=1):
-        problem(rita.post("policies", {"text": text}), 422, code)
+        problem(rita.post("policies", {"text": text, "reason": "because"}), 422, code)
 
 
 def test_the_wrong_role_leaves_its_event(cast: Cast, pipeline: Caller) -> None:
     with unchanged(refusals=1):
-        problem(pipeline.post("policies", {"text": study.HOMOLOGATION}), 403, "not_permitted")
+        problem(pipeline.post("policies", {"text": study.HOMOLOGATION, "reason": "x"}), 403, "not_permitted")
     clara = Caller(cast, "clara")
     with unchanged(refusals=1):
         problem(clara.post("datasets", {"name": "patients"}), 403, "not_permitted")

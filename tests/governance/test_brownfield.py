@@ -22,7 +22,6 @@ from governance.client.cli import main
 from governance.client.console import Console
 from governance.models import Attestation, Grandfathered, Import, Placement, Promotion, Reconciliation
 from governance.services.brownfield import longest_days
-from governance.services.policies import apply_policy
 from registry.models import Model, ModelVersion
 from tests import study
 from tests.audits.trail import verified
@@ -126,7 +125,7 @@ def test_policy_says_how_long(cast: Cast, rita: Caller) -> None:
     study.use_case_with_policies(cast)
     assert longest_days(cast.workspace, "production") == 90
     text = study.PRODUCTION + "grandfathered: {max_days: 30}\n"
-    apply_policy(command=cast.command("rita"), text=text)
+    study.put_in_force(cast, text)
     assert longest_days(cast.workspace, "production") == 30
     late = (timezone.now() + timedelta(days=31)).isoformat()
     with unchanged(refusals=1):
@@ -139,7 +138,7 @@ def test_policy_says_how_long(cast: Cast, rita: Caller) -> None:
     past = (timezone.now() - timedelta(days=1)).isoformat()
     with unchanged(refusals=1):
         problem(rita.post("imports", {"rows": [row()], "deadline": past}), 422, "grandfathering_deadline")
-    apply_policy(command=cast.command("rita"), text=text.replace("max_days: 30", "max_days: 0"))
+    study.put_in_force(cast, text.replace("max_days: 30", "max_days: 0"))
     with unchanged(refusals=1):
         problem(rita.post("imports", {"rows": [row()]}), 422, "grandfathering_deadline")
 

@@ -7,20 +7,26 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from django.db import connection, transaction
+from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from audits import verbs
 from audits.ledger.notary import Notary
-from audits.ledger.record import record
 from audits.ledger.signing import checkpoint_key
 from audits.models import Checkpoint
 from governance import gate, standings
 from governance.models import Placement
 from governance.services.promotions import decide
-from governance.states import PlacementState
+from governance.services.rollbacks import roll_back
+from governance.services.suspensions import (
+    reinstate_placement,
+    reinstate_version,
+    suspend_placement,
+    suspend_version,
+    withdraw_placement,
+)
 from registry.models import ModelVersion
 from tests import study
 from tests.cast import Cast
@@ -66,15 +72,19 @@ def to_production(cast: Cast, notary: Notary, version: ModelVersion) -> Placemen
     return Placement.objects.get(version=version, environment__name="production")
 
 
-def suspend(cast: Cast, placement: Placement, verb: str, state: PlacementState) -> None:
-    """What the service of that verb leaves: the state, and its event in the same transaction."""
-    with transaction.atomic():
-        Placement.objects.filter(id=placement.id).update(state=state)
-        record(cast.command("bia"), verb=verb, subject=placement.ref, detail={"state": str(state)})
+def suspend(cast: Cast, placement: Placement) -> None:
+    suspend_placement(command=cast.command("rita"), placement_id=placement.id, reason="odd answers")
 
 
-def test_what_was_answered_then(cast: Cast, notary: Notary, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audits.ledger.record.assert_known", lambda verb: None)
+def reinstate(cast: Cast, placement: Placement) -> None:
+    reinstate_placement(command=cast.command("bia"), placement_id=placement.id, reason="looked at it")
+
+
+def withdraw(cast: Cast, placement: Placement) -> None:
+    withdraw_placement(command=cast.command("rita"), placement_id=placement.id, reason="over")
+
+
+def test_what_was_answered_then(cast: Cast, notary: Notary) -> None:
     first = study.study(cast)
     second = study.model_version(cast, b"another model")
     question = (cast.workspace.id, first.artifact_digest, "production")
@@ -89,11 +99,17 @@ def test_what_was_answered_then(cast: Cast, notary: Notary, monkeypatch: pytest.
     waiting = now()
     notary.run_pass()
     replaced = now()
-    suspend(cast, replacing, "placement.suspended", PlacementState.SUSPENDED)
+    suspend(cast, replacing)
     suspended = now()
-    suspend(cast, replacing, "placement.reinstated", PlacementState.LIVE)
+    reinstate(cast, replacing)
+    pending = now()
+    notary.run_pass()
     reinstated = now()
-    suspend(cast, replacing, "placement.withdrawn", PlacementState.WITHDRAWN)
+    roll_back(command=cast.command("rita"), model=first.model.name, environment="production", reason="worse")
+    gap = now()
+    notary.run_pass()
+    restored = now()
+    withdraw(cast, placement)
 
     def told(which: tuple[Any, str, str], at: datetime) -> tuple[bool, list[str]]:
         answer = gate.ask(*which, at=at)
@@ -108,9 +124,14 @@ def test_what_was_answered_then(cast: Cast, notary: Notary, monkeypatch: pytest.
     assert told(question, replaced) == (False, ["superseded"])
     assert told(other, replaced) == (True, [])
     assert told(other, suspended) == (False, ["placement_suspended"])
+    assert told(other, pending) == (False, ["reinstatement_not_effective_yet"])
     assert told(other, reinstated) == (True, [])
+    assert told(question, reinstated) == (False, ["superseded"])
+    assert told(question, gap) == (False, ["not_effective_yet"])
+    assert told(other, gap) == (False, ["placement_withdrawn"])
+    assert told(question, restored) == (True, [])
     assert told(other, now()) == (False, ["placement_withdrawn"])
-    assert told(question, now()) == (False, ["superseded"]), "what is withdrawn revives nobody"
+    assert told(question, now()) == (False, ["placement_withdrawn"])
     for which in (question, other):
         answer = gate.ask(*which)
         assert told(which, now()) == (answer.allowed, [reason.code for reason in answer.reasons])
@@ -120,20 +141,22 @@ def test_what_was_answered_then(cast: Cast, notary: Notary, monkeypatch: pytest.
     assert [row.placement.id for row in gate.ask(*question, at=effective).standings] == [placement.id]
 
 
-def test_a_version_suspended_for_a_time(cast: Cast, notary: Notary, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("audits.ledger.record.assert_known", lambda verb: None)
+def test_a_version_suspended_for_a_time(cast: Cast, notary: Notary) -> None:
     version = study.study(cast)
     question = (cast.workspace.id, version.artifact_digest, "development")
     study.ask(cast, version, "development")
     notary.run_pass()
     moments = [now()]
-    for verb, state in (("model_version.suspended", "suspended"), ("model_version.reinstated", "registered")):
-        with transaction.atomic():
-            ModelVersion.objects.filter(id=version.id).update(state=state)
-            record(cast.command("bia"), verb=verb, subject=version.ref)
-        assert gate.ask(*question).allowed == (state == "registered")
-        moments.append(now())
-    assert [gate.ask(*question, at=at).allowed for at in moments] == [True, False, True]
+    suspend_version(command=cast.command("rita"), version_id=version.id, reason="odd answers")
+    moments.append(now())
+    reinstate_version(command=cast.command("bia"), version_id=version.id, reason="looked at it")
+    moments.append(now())
+    assert not gate.ask(*question).allowed
+    notary.run_pass()
+    assert gate.ask(*question).allowed
+    moments.append(now())
+    assert [gate.ask(*question, at=at).allowed for at in moments] == [True, False, False, True]
+    assert gate.ask(*question, at=moments[2]).reasons[0].code == "reinstatement_not_effective_yet"
     assert gate.ask(*question, at=moments[1]).reasons[0].code == "version_suspended"
 
 
@@ -162,17 +185,17 @@ def test_the_number_of_queries_is_fixed(cast: Cast, notary: Notary) -> None:
         version = study.model_version(cast, b"model %d" % n)
         to_production(cast, notary, version)  # six versions that wait on each other
         many += [gate.Question(version.artifact_digest, name) for name in ("production", "test", "moon")]
-    assert queries(lambda: gate.ask_all(workspace, [question])) == 5
-    assert queries(lambda: gate.ask_all(workspace, many)) == 5
+    assert queries(lambda: gate.ask_all(workspace, [question])) == 7
+    assert queries(lambda: gate.ask_all(workspace, many)) == 7
     then = now()
-    assert queries(lambda: gate.ask_all(workspace, many, then)) == 7
-    assert queries(lambda: gate.ask(workspace, "sha256:" + "0" * 64, "production")) <= 5
+    assert queries(lambda: gate.ask_all(workspace, many, then)) == 10
+    assert queries(lambda: gate.ask(workspace, "sha256:" + "0" * 64, "production")) <= 7
     pipeline = Caller(cast, "pipeline")
     path = f"gate?digest={first.artifact_digest}&environment=production"
     assert pipeline.get(path).status_code == 200
-    assert queries(lambda: pipeline.get(path)) == 7, "token, roles, and the five of the gate"
+    assert queries(lambda: pipeline.get(path)) == 9, "token, roles, and the seven of the gate"
     notary.run_pass()
-    assert queries(lambda: gate.ask_all(workspace, many)) == 5
+    assert queries(lambda: gate.ask_all(workspace, many)) == 7
 
 
 def test_one_answer_for_each_question_in_their_order(cast: Cast, notary: Notary) -> None:

@@ -27,12 +27,11 @@ from governance.client.cli import main
 from governance.client.console import Console
 from governance.models import Attestation, Placement, RevocationList
 from governance.services import revocations
-from governance.services.policies import apply_policy
 from governance.states import PlacementState
 from tests import study
 from tests.cast import Cast
 from tests.governance.test_attestations import sslib_keys
-from tests.governance.test_gate import suspend, to_production
+from tests.governance.test_gate import reinstate, suspend, to_production, withdraw
 from tests.snapshot import unchanged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -128,8 +127,7 @@ def test_what_is_taken_back_is_listed_with_the_next_pass(
     state: PlacementState,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("audits.ledger.record.assert_known", lambda verb: None)
-    suspend(cast, placement, f"placement.{state}", state)
+    (suspend if state == PlacementState.SUSPENDED else withdraw)(cast, placement)
     fetch()
     assert gate_of(tmp_path)[0] == 0, "the list is the one from before"
     call_command("notary", once=True)
@@ -149,7 +147,7 @@ def test_what_is_taken_back_is_listed_with_the_next_pass(
     event = Event.objects.filter(verb="revocations.issued").latest("at")
     assert (event.detail["sequence"], event.detail["revoked"]) == (newest.n, 1)
     if state == PlacementState.SUSPENDED:
-        suspend(cast, placement, "placement.reinstated", PlacementState.LIVE)
+        reinstate(cast, placement)
         call_command("notary", once=True)
         fetch()
         assert gate_of(tmp_path) == (0, [])
@@ -204,8 +202,7 @@ def test_the_documented_way_with_securesystemslib(
         return bool(names["allowed"])
 
     assert allowed()
-    monkeypatch.setattr("audits.ledger.record.assert_known", lambda verb: None)
-    suspend(cast, placement, "placement.suspended", PlacementState.SUSPENDED)
+    suspend(cast, placement)
     call_command("notary", once=True)
     fetch()
     assert not allowed()
@@ -213,11 +210,9 @@ def test_the_documented_way_with_securesystemslib(
 
 def test_valid_for_of_the_policy_ends_an_attestation(cast: Cast, notary: Notary) -> None:
     version = study.study(cast)
-    apply_policy(
-        command=cast.command("rita"), text=study.OPEN.format(environment="development") + "valid_for: 30d\n"
-    )
-    study.ask(cast, version, "development")
     notary.release()
+    study.put_in_force(cast, study.OPEN.format(environment="development") + "valid_for: 30d\n")
+    study.ask(cast, version, "development")
     call_command("notary", once=True)
     (row,) = Attestation.objects.all()
     predicate = json.loads(base64.b64decode(json.loads(row.envelope)["payload"]))["predicate"]

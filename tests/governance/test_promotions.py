@@ -15,7 +15,6 @@ from audits.models import CheckRun, Event
 from governance import gate, selectors
 from governance.dossier import assess
 from governance.models import Decision, Placement, PolicyVersion, Promotion
-from governance.services.policies import apply_policy
 from governance.services.promotions import decide, withdraw_promotion
 from registry.models import ModelVersion
 from tests import study
@@ -175,16 +174,15 @@ def test_without_a_policy_the_answer_is_no(cast: Cast) -> None:
     moved = study.OPEN.format(environment="development").replace(
         "environment: development}", "environment: test}"
     )
-    apply_policy(command=cast.command("rita"), text=moved)
+    study.put_in_force(cast, moved)
     PolicyVersion.objects.filter(name="development").update(current=False)  # the tier's own, too
     with unchanged(refusals=1), pytest.raises(Unprocessable, match="no_policy"):
         study.ask(cast, version, "development")
 
 
 def test_two_policies_for_one_step_are_refused(cast: Cast, version: ModelVersion) -> None:
-    apply_policy(
-        command=cast.command("rita"),
-        text=study.OPEN.format(environment="development").replace("study-development", "another"),
+    study.put_in_force(
+        cast, study.OPEN.format(environment="development").replace("study-development", "another")
     )
     with unchanged(refusals=1), pytest.raises(Unprocessable, match="policies_overlap"):
         study.ask(cast, version, "development")

@@ -21,7 +21,6 @@ from audits import blobs
 from audits.models import CheckRun
 from audits.services import execution
 from governance.models import Promotion
-from governance.services.policies import apply_policy
 from governance.services.settling import settle_after_check
 from registry.models import ModelVersion
 from registry.services.datasets import register_dataset, register_dataset_version
@@ -94,7 +93,7 @@ def checked(
     **changes: object,
 ) -> Promotion:
     study.use_case_with_policies(cast)
-    apply_policy(command=cast.command("rita"), text=POLICY)
+    study.put_in_force(cast, POLICY)
     for name, content in (("training", split.training), ("evaluation", split.evaluation)):
         register_dataset(command=cast.command("pipeline"), name=name)
         register_dataset_version(

@@ -58,5 +58,16 @@ def object_of(path: str) -> dict[str, Any]:
     return found
 
 
+def version_of(crivo: Crivo, name: str, version: str | None) -> tuple[str, int]:
+    """(name, number) of what a person wrote: NAME 3, NAME champion, NAME@3 or NAME@champion. Aliases are looked up."""
+    if version is None:
+        name, separator, version = name.rpartition("@")
+        if not separator:
+            raise Usage("Name a version: NAME VERSION or NAME@VERSION, by number or by alias.")
+    if version.isascii() and version.isdecimal():
+        return name, int(version)
+    return name, crivo.alias(name, version).n
+
+
 def asked_before(created: bool) -> str:
     return "registered" if created else "was there already"

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import Any
 
-from governance.client.commands.common import OK, PENDING, REFUSED, Context
+from governance.client.commands.common import OK, PENDING, REFUSED, Context, version_of
 from governance.client.console import STATES, plain
 from governance.client.errors import Refused, Usage
 from governance.client.shapes import Promotion
@@ -16,8 +16,8 @@ DEFAULT_WAIT = 600.0
 
 def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     promote = commands.add_parser("promote", parents=[common], help="ask for the next environment")
-    promote.add_argument("name")
-    promote.add_argument("version", type=int)
+    promote.add_argument("name", metavar="NAME[@VERSION]")
+    promote.add_argument("version", nargs="?", help="a number or an alias")
     promote.add_argument("--to", required=True, metavar="ENV")
     promote.add_argument("--reason", required=True)
     promote.add_argument("--wait", action="store_true", help="for the checks, and until it is effective")
@@ -63,7 +63,8 @@ def promote_command(context: Context) -> int:
     options, console, crivo = context.options, context.console, context.server()
     if not options.timeout >= 0:  # also not a number
         raise Usage("--timeout is a number of seconds.")
-    promotion = crivo.promote(options.name, options.version, to=options.to, reason=options.reason)
+    name, n = version_of(crivo, options.name, options.version)
+    promotion = crivo.promote(name, n, to=options.to, reason=options.reason)
     if not options.wait:
         console.document(promotion.raw)
         console.promotion(promotion)
@@ -104,17 +105,18 @@ def status_command(context: Context) -> int:
     which, console, crivo = context.options.which, context.console, context.server()
     if len(which) > 2:
         raise Usage("crivo status takes nothing, a promotion id, or the name and version of a model.")
+    if len(which) == 1 and "@" in which[0]:
+        which = [*which[0].rsplit("@", 1)]
     if len(which) == 1:
         promotion = crivo.promotion(which[0])
         console.document(promotion.raw)
         console.promotion(promotion)
         return exit_of(promotion)
-    if which and not which[1].isdecimal():
-        raise Usage(f"crivo status NAME VERSION: {which[1]!r} is not the number of a version.")
     if not which:
         found = crivo.promotions()
     else:
-        found = [row for row in crivo.promotions(model=which[0], limit=5000) if row.n == int(which[1])]
+        name, n = version_of(crivo, *which)
+        found = [row for row in crivo.promotions(model=name, limit=5000) if row.n == n]
     console.document([promotion.raw for promotion in found])
     if not found:
         console.say(

@@ -11,10 +11,9 @@ from typing import Any
 
 from governance.client import mlflow
 from governance.client.api import Crivo
-from governance.client.commands.common import OK, Context, asked_before, object_of, text_of
+from governance.client.commands.common import OK, Context, asked_before, object_of
 from governance.client.console import plain
 from governance.client.errors import Refused, Usage
-from governance.client.multipart import unreadable
 from governance.client.shapes import Graph
 
 
@@ -60,13 +59,6 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         "--artifact", metavar="PATH", help="with --from-mlflow: which of its files is the model"
     )
     register.set_defaults(command=register_model)
-
-    policy = commands.add_parser("policy", help="apply policies").add_subparsers(
-        metavar="apply", required=True
-    )
-    apply = policy.add_parser("apply", parents=[common], help="apply a policy file, or all of a folder")
-    apply.add_argument("path", metavar="FILE|DIR")
-    apply.set_defaults(command=apply_policies)
 
     lineage = commands.add_parser(
         "lineage", parents=[common], help="show what something came from and what came of it; or record an event"
@@ -174,41 +166,6 @@ def _register_model(context: Context, path: Path, name: str, metadata: dict[str,
         f"model version {console.paint(plain(found.reference), 'bold')} {asked_before(found.created)}"
     )
     console.fields([("artefact", found.artifact_digest), ("manifest", found.manifest_digest)])
-    return OK
-
-
-def policy_files(path: str) -> list[Path]:
-    """The file itself, or the *.yaml and *.yml of a folder in the order of their names."""
-    place = Path(path)
-    try:
-        if not place.is_dir():
-            return [place]
-        found = sorted(
-            item for item in place.iterdir() if item.suffix in (".yaml", ".yml") and item.is_file()
-        )
-    except OSError as error:
-        raise unreadable(place, error) from error
-    if not found:
-        raise Usage(f"There is no policy (*.yaml) in {place}.", code="no_policies")
-    return found
-
-
-def apply_policies(context: Context) -> int:
-    crivo, console = context.server(), context.console
-    applied = []
-    for path in policy_files(context.options.path):
-        text = text_of(str(path))
-        try:
-            found = crivo.apply_policy(text)
-        except Refused as refusal:
-            refusal.detail = f"{path.name}: {refusal.detail}"
-            raise
-        applied.append(found)
-        console.say(
-            f"policy {plain(found.name)}@{found.n} for {plain(found.environment)} "
-            f"{'applied' if found.created else 'was current already'}, {plain(found.digest)}"
-        )
-    console.document([found.raw for found in applied])
     return OK
 
 
