@@ -25,7 +25,7 @@ def open_ways(cast: Cast) -> ModelVersion:
         study.OPEN.format(environment="homologation"),
         APPROVED.format(environment="production"),
     ):
-        apply_policy(command=cast.command("rita"), text=text)
+        apply_policy(command=study.shell(cast), text=text)
     return version
 
 
