@@ -78,6 +78,10 @@ class View(APIView):
         if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
             # Django reads no body of unknown length: better said than taken for an empty one.
             raise BadRequest("malformed", reason="send Content-Length; a chunked body is not read")
+        key = request.headers.get("Idempotency-Key", "")
+        if len(key) > 200 or not key.isprintable():
+            raise BadRequest("idempotency_key_invalid", field="Idempotency-Key")
+        Page().get_page_size(request)
         known = {*self.query, "cursor", "page_size", "format"}
         for name in request.query_params:
             if name not in known or (request.method != "GET"):
@@ -96,8 +100,6 @@ class View(APIView):
         """The command of this request; `body` is what the idempotency key is bound to, default the parsed JSON."""
         request = self.request
         key = request.headers.get("Idempotency-Key", "")
-        if len(key) > 200 or not key.isprintable():
-            raise BadRequest("idempotency_key_invalid", field="Idempotency-Key")
         idempotency = None
         if key:
             digest = digest_of(storable(body if body is not None else _plain(request.data))[0])

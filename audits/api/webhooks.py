@@ -16,7 +16,7 @@ from audits.actors import authoriser
 from audits.api.base import Page, View, paged
 from audits.api.schema import problems
 from audits.checks.contract import Message
-from audits.errors import BadRequest, Forbidden
+from audits.errors import BadRequest, Forbidden, Unprocessable
 from audits.models import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import NAME
 from audits.outbound import LONGEST_URL
@@ -39,7 +39,7 @@ class _Known(serializers.Serializer[None]):
         given = self.initial_data if isinstance(self.initial_data, dict) else {}
         for name in given:
             if name not in self.fields:
-                raise serializers.ValidationError({str(name)[:50]: "unknown member"})
+                raise Unprocessable("invalid", field=str(name)[:50], reason="unknown member")
         return attrs
 
 

@@ -205,12 +205,18 @@ def tagged(request: Request, data: Any) -> Response:
 
 
 class Gate(View):
+    rate = "gate"
     query = ("digest", "environment", "model", "at")
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("digest", str, required=True, description="of the artefact, sha256:…"),
-            OpenApiParameter("environment", str, required=True),
+            OpenApiParameter(
+                "digest",
+                {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+                required=True,
+                description="of the artefact",
+            ),
+            OpenApiParameter("environment", {"type": "string", "minLength": 1}, required=True),
             OpenApiParameter("model", str, description="if the artefact is registered for several models"),
             AT,
         ],
@@ -233,6 +239,8 @@ class Gate(View):
 
 
 class GateQuestions(View):
+    rate = "gate"
+
     @extend_schema(
         request=QuestionsIn,
         responses={200: AnswersOut, **problems(400, 403)},

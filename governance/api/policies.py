@@ -17,7 +17,7 @@ from audits.actors import authoriser
 from audits.api.base import View, paged
 from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
-from audits.errors import BadRequest, Forbidden
+from audits.errors import BadRequest, Forbidden, Unprocessable
 from audits.ledger.inclusion import published_at
 from governance import selectors
 from governance.acknowledgements import missing
@@ -32,7 +32,7 @@ from governance.policy import schema
 from governance.policy.diff import compare, text_diff
 from governance.services import acknowledging, policy_changes
 from governance.states import PolicyChangeState
-from registry.selectors import model_version
+from registry.selectors import found, model_version
 
 MAX_FILES = 200
 
@@ -249,7 +249,7 @@ class PolicyChanges(View):
     )
     def get(self, request: Request) -> Response:
         rows = selectors.policy_changes(self.actor)
-        if state := request.query_params.get("state"):
+        if (state := request.query_params.get("state")) is not None:
             if state not in PolicyChangeState.values:
                 raise BadRequest("invalid", field="state", reason=state[:50])
             rows = rows.filter(state=state)
@@ -285,9 +285,11 @@ class PolicyWithdrawals(View):
 
 
 class PolicyVersions(View):
-    @extend_schema(responses={200: PolicyOut(many=True), **problems(403)})
+    @extend_schema(responses={200: PolicyOut(many=True), **problems(404)})
     def get(self, request: Request, name: str) -> Response:
-        return paged(self, selectors.policies(self.actor).filter(name=name), PolicyOut)
+        rows = selectors.policies(self.actor).filter(name=name)
+        found(rows.order_by("-n"), "policy", name)
+        return paged(self, rows, PolicyOut)
 
 
 class PolicyVersionDetail(View):
@@ -356,7 +358,7 @@ class DryRun(View):
         given = _given(NewRehearsal, request)
         named = "policy" in given, "version" in given
         if ("text" in given) == any(named) or any(named) != all(named):
-            raise BadRequest("policy_source_missing", field="text")
+            raise Unprocessable("policy_source_missing", field="text")
         if "text" in given:
             body = schema.parse(given["text"])
             label = body["policy"]
