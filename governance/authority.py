@@ -14,7 +14,18 @@ from governance.roles import actions_of, covered_by
 M = TypeVar("M", bound=Model)
 
 READ_ACTION = {"audits.Event": "audit.read", "audits.AuditExport": "audit.export"}
-NEVER_BY_SERVICE_TOKEN = frozenset({"promotion.decide"})
+NEVER_BY_SERVICE_TOKEN = frozenset(
+    {
+        "promotion.decide",
+        "finding.verify",
+        "finding.close",
+        "waiver.approve",
+        "condition.verify",
+        "review.complete",
+        "placement.break_glass",
+        "alarm.sign_off",
+    }
+)
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export"}

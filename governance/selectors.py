@@ -11,7 +11,21 @@ from django.db.models import Max, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
-from governance.models import ApiToken, Environment, Placement, PolicyVersion, Promotion, UseCase, User
+from governance.models import (
+    Alarm,
+    ApiToken,
+    BrokenGlass,
+    Condition,
+    Environment,
+    Finding,
+    Placement,
+    PlacementReview,
+    PolicyVersion,
+    Promotion,
+    UseCase,
+    User,
+    Waiver,
+)
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from registry.selectors import found
@@ -85,3 +99,61 @@ def standing(version: ModelVersion) -> int:
         version=version, state__in=[PlacementState.LIVE, PlacementState.SUPERSEDED]
     ).aggregate(position=Max("environment__position"))["position"]
     return -1 if furthest is None else int(furthest)
+
+
+def findings(actor: Actor) -> QuerySet[Finding]:
+    return authoriser().visible(actor, Finding.objects.select_related("version__model"))
+
+
+def finding(actor: Actor, finding_id: UUID) -> Finding:
+    return found(findings(actor).filter(id=finding_id), "finding", str(finding_id))
+
+
+def waivers(actor: Actor) -> QuerySet[Waiver]:
+    return authoriser().visible(actor, Waiver.objects.select_related("version__model", "environment"))
+
+
+def waiver(actor: Actor, waiver_id: UUID) -> Waiver:
+    return found(waivers(actor).filter(id=waiver_id), "waiver", str(waiver_id))
+
+
+def conditions(actor: Actor) -> QuerySet[Condition]:
+    return authoriser().visible(
+        actor,
+        Condition.objects.select_related("decision", "promotion__version__model", "promotion__environment"),
+    )
+
+
+def condition(actor: Actor, condition_id: UUID) -> Condition:
+    return found(conditions(actor).filter(id=condition_id), "condition", str(condition_id))
+
+
+def placement_reviews(actor: Actor) -> QuerySet[PlacementReview]:
+    return authoriser().visible(
+        actor,
+        PlacementReview.objects.select_related("placement__version__model", "placement__environment"),
+    )
+
+
+def placement_review(actor: Actor, review_id: UUID) -> PlacementReview:
+    return found(placement_reviews(actor).filter(id=review_id), "review", str(review_id))
+
+
+def broken_glasses(actor: Actor) -> QuerySet[BrokenGlass]:
+    return authoriser().visible(
+        actor, BrokenGlass.objects.select_related("version__model", "environment", "alarm")
+    )
+
+
+def broken_glass(actor: Actor, glass_id: UUID) -> BrokenGlass:
+    return found(broken_glasses(actor).filter(id=glass_id), "broken glass", str(glass_id))
+
+
+def alarms(actor: Actor) -> QuerySet[Alarm]:
+    return authoriser().visible(
+        actor, Alarm.objects.select_related("glass__version__model", "glass__environment")
+    )
+
+
+def alarm(actor: Actor, alarm_id: UUID) -> Alarm:
+    return found(alarms(actor).filter(id=alarm_id), "alarm", str(alarm_id))

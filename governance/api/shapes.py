@@ -61,7 +61,10 @@ def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
 
 
 def gate_answer(digest: str, environment: str, answer: gate.Answer) -> dict[str, Any]:
-    proof: UUID | None = answer.standings[0].placement.promotion_id if answer.allowed else None
+    proved = (
+        answer.allowed and not answer.break_glass
+    )  # nobody attests what was let through by breaking the glass
+    proof: UUID | None = answer.standings[0].placement.promotion_id if proved else None
     base = f"/api/v1/promotions/{proof}"
     return {
         "allowed": answer.allowed,
@@ -80,4 +83,7 @@ def gate_answer(digest: str, environment: str, answer: gate.Answer) -> dict[str,
         ],
         "attestation": f"{base}/attestation" if proof else None,
         "receipt": f"{base}/receipt" if proof else None,
+        "warnings": [messages.as_json(warning) for warning in answer.warnings],
+        "break_glass": answer.break_glass,
+        "until": answer.until,
     }

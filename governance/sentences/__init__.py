@@ -2,9 +2,9 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import core
+from governance.sentences import core, findings
 
-TOPICS = (core,)
+TOPICS = (core, findings)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}
