@@ -25,7 +25,7 @@ STATES = {
     "withdrawn": ("withdrawn", "red"),
     "expired": ("expired", "red"),
 }
-MARKS = {"passed": ("within", "green"), "failed": ("MISSED", "red"), "pending": ("pending", "yellow")}
+MARKS = {"passed": ("within", "green"), "failed": ("MISSED", "red"), "pending": ("pending", "yellow"), "waived": ("waived", "yellow")}
 
 
 def plain(text: object) -> str:

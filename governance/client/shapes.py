@@ -182,6 +182,11 @@ class Requirement:
     def passed(self) -> bool:
         return self.verdict == "passed"
 
+    @property
+    def satisfied(self) -> bool:
+        """Nothing stands in the way: within policy, or waived, which is not the same."""
+        return self.verdict in ("passed", "waived")
+
     @classmethod
     def read(cls, data: Any) -> Requirement:
         interval = optional(data, "interval", list)
@@ -249,7 +254,7 @@ class Promotion:
 
     @property
     def failed(self) -> tuple[Requirement, ...]:
-        return tuple(line for line in self.requirements if not line.passed)
+        return tuple(line for line in self.requirements if not line.satisfied)
 
     @classmethod
     def read(cls, data: Any) -> Promotion:
