@@ -107,7 +107,9 @@ class Watching:
         }
         return self._watched(f"models/{_name(name)}/versions/{n}/waivers", body, key)
 
-    def waivers(self, *, model: str | None = None, state: str | None = None, limit: int = 50) -> list[Watched]:
+    def waivers(
+        self, *, model: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[Watched]:
         return self._list("waivers", limit, model=model, state=state)
 
     def approve_waiver(self, waiver_id: str, *, reason: str, key: str | None = None) -> Watched:
@@ -134,7 +136,9 @@ class Watching:
         body = {"text": text, "holds": holds}
         return self._watched(f"conditions/{_name(condition_id)}/verification", body, key)
 
-    def reviews(self, *, model: str | None = None, state: str | None = None, limit: int = 50) -> list[Watched]:
+    def reviews(
+        self, *, model: str | None = None, state: str | None = None, limit: int = 50
+    ) -> list[Watched]:
         return self._list("reviews", limit, model=model, state=state)
 
     def complete_review(self, review_id: str, *, reason: str, key: str | None = None) -> Watched:

@@ -18,7 +18,7 @@ class ConsoleSite(UnfoldAdminSite):
     site_url = "/"
 
     def extra_urls(self) -> list[URLPattern]:
-        from governance.console import views  # models are not ready when the site is made
+        from governance.console import findings, views  # models are not ready when the site is made
 
         return [
             path("inbox", self.admin_view(views.inbox), name="inbox"),
@@ -27,6 +27,13 @@ class ConsoleSite(UnfoldAdminSite):
             path("promotions/<uuid:promotion_id>/decide", self.admin_view(views.decide), name="decide"),
             path("roles", self.admin_view(views.roles), name="roles"),
             path("trail", self.admin_view(views.trail), name="trail"),
+            path("findings", self.admin_view(findings.overview), name="findings"),
+            path("findings/<str:kind>/<uuid:row_id>/<str:slug>", self.admin_view(findings.act), name="watch"),
+            path(
+                "promotions/<uuid:promotion_id>/findings",
+                self.admin_view(findings.open_finding),
+                name="open_finding",
+            ),
         ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -44,6 +51,7 @@ class ConsoleSite(UnfoldAdminSite):
                 (_("Inbox"), "inbox", "inbox"),
                 (_("Trail"), "history", "trail"),
                 (_("Roles"), "badge", "roles"),
+                (_("Findings"), "report", "findings"),
             )
         ]
         tables = [

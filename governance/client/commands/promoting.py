@@ -48,7 +48,11 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         decide.add_argument("--yes", action="store_true", help="do not ask again on a terminal")
         if verdict == "approve":
             decide.add_argument(
-                "--condition", action="append", default=[], metavar="DATE: TEXT", help="missed, the gate shuts"
+                "--condition",
+                action="append",
+                default=[],
+                metavar="DATE: TEXT",
+                help="missed, the gate shuts",
             )
         decide.set_defaults(command=decide_command, verdict=verdict)
 

@@ -51,7 +51,14 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
 
     review = _group(commands, "review", "re-reviews of what stands somewhere")
     _listing(review, common, lambda context: context.server().reviews(**_filters(context)))
-    _on(review, common, "complete", "it may go on standing there", "reason", _call("complete_review", "reason"))
+    _on(
+        review,
+        common,
+        "complete",
+        "it may go on standing there",
+        "reason",
+        _call("complete_review", "reason"),
+    )
 
     glass = _group(commands, "glass", "let a refused version through, with an alarm")
     add = _command(glass, common, "break", "for some hours", _break_glass)
@@ -64,7 +71,14 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
 
     alarm = _group(commands, "alarm", "alarms of broken glass")
     _listing(alarm, common, lambda context: context.server().alarms(state=context.options.state), False)
-    _on(alarm, common, "sign-off", "as somebody outside engineering", "reason", _call("sign_off_alarm", "reason"))
+    _on(
+        alarm,
+        common,
+        "sign-off",
+        "as somebody outside engineering",
+        "reason",
+        _call("sign_off_alarm", "reason"),
+    )
 
 
 def moment(text: str) -> str:
@@ -119,9 +133,14 @@ def _on(group: Any, common: argparse.ArgumentParser, name: str, text: str, words
 
 
 def _listing(
-    group: Any, common: argparse.ArgumentParser, find: Callable[[Context], list[Watched]], by_model: bool = True
+    group: Any,
+    common: argparse.ArgumentParser,
+    find: Callable[[Context], list[Watched]],
+    by_model: bool = True,
 ) -> None:
-    parser = _command(group, common, "list", "the newest first", lambda context: _table(context, find(context)))
+    parser = _command(
+        group, common, "list", "the newest first", lambda context: _table(context, find(context))
+    )
     parser.add_argument("--state")
     if by_model:
         parser.add_argument("--model")
@@ -222,7 +241,9 @@ def _table(context: Context, rows: list[Watched]) -> int:
             (
                 row.id,
                 row.state,
-                f"{row.raw['model']}@{row.raw.get('n')}" if row.raw.get("model") else str(row.raw.get("n", "")),
+                f"{row.raw['model']}@{row.raw.get('n')}"
+                if row.raw.get("model")
+                else str(row.raw.get("n", "")),
                 *(str(row.raw.get(name) or "") for name in shown),
             )
             for row in rows
