@@ -306,6 +306,15 @@ class GateAnswer:
     receipt: str | None
     raw: dict[str, Any] = field(repr=False)
 
+    @property
+    def break_glass(self) -> bool:
+        """Refused, and let through until `until` by somebody who answers for it."""
+        return self.raw.get("break_glass") is True
+
+    @property
+    def until(self) -> str | None:
+        return optional(self.raw, "until", str)
+
     @classmethod
     def read(cls, data: Any) -> GateAnswer:
         return cls(

@@ -103,3 +103,25 @@ def test_names_do_not_change_the_address() -> None:
     assert recorder.sent[0][0] == "findings/..%2Falarms/answer"
     with pytest.raises(Usage):
         recorder.answer_finding("..", text="x")
+
+
+def test_a_gate_behind_broken_glass_says_so() -> None:
+    from governance.client.shapes import GateAnswer
+
+    told = {
+        "allowed": True,
+        "digest": "sha256:" + "0" * 64,
+        "environment": "production",
+        "reasons": [{"code": "glass_was_broken", "text": "Somebody broke the glass.", "params": {}}],
+        "placements": [{"model": "credit", "n": 3, "effective_at": None, "promotion": ID}],
+        "attestation": None,
+        "receipt": None,
+        "break_glass": True,
+        "until": "2027-01-31T12:00:00Z",
+    }
+    out = io.StringIO()
+    Console(as_json=False, out=out).gate(GateAnswer.read(told))
+    said = out.getvalue()
+    assert "broken glass, until 2027-01-31T12:00:00Z" in said
+    assert "Somebody broke the glass." in said
+    assert "effective since" not in said
