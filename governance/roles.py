@@ -16,6 +16,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "registry:write": frozenset(
         {
             "use_case.register",
+            "use_case.edit",
             "dataset.register",
             "dataset_version.register",
             "model.register",
@@ -29,7 +30,9 @@ SCOPES: dict[str, frozenset[str]] = {
     "policy:write": frozenset({"policy.apply"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
-    "admin": frozenset({"role.bind", "token.issue"}),
+    "admin": frozenset({"role.bind", "token.issue", "group.manage", "role.recertify"}),
+    "access:read": frozenset({"access.read"}),
+    "risk:write": frozenset({"use_case.set_tier"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -53,12 +56,24 @@ ROLES: dict[str, Role] = {
         Role("data_scientist", _("Data scientist"), _READ | _BUILD),
         Role("validator", _("Validator"), _READ | {"promotion.decide"}, decides=True),
         Role("approver", _("Approver"), _READ | {"promotion.decide"}, decides=True),
-        Role("risk_manager", _("Risk manager"), _READ | {"policy.apply", "use_case.register"}),
-        Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
+        Role(
+            "risk_manager",
+            _("Risk manager"),
+            _READ
+            | {"policy.apply", "use_case.register", "use_case.edit", "use_case.set_tier", "access.read"},
+        ),
+        Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export", "access.read"}),
         Role("deployer", _("Deployer"), frozenset({"gate.read"})),
-        Role("administrator", _("Administrator"), _READ | {"role.bind", "token.issue"}),
+        Role(
+            "administrator",
+            _("Administrator"),
+            _READ | {"role.bind", "role.recertify", "group.manage", "token.issue", "access.read"},
+        ),
     )
 }
+
+# Nobody gives what they do not hold: the roles that each role may give, where it is held. No other role gives any.
+GRANTS: dict[str, frozenset[str]] = {"administrator": frozenset(ROLES)}
 
 
 def actions_of(roles: frozenset[str]) -> frozenset[str]:

@@ -116,7 +116,7 @@ def roles(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 
 @page
 def trail(request: HttpRequest, visitor: Visitor) -> HttpResponse:
-    if not visitor.may("audit.read"):
+    if not visitor.may_somewhere("audit.read"):
         raise PermissionDenied(gettext("The trail is read by auditors; none of your roles here permits it."))
     search = Search(request.GET, label_suffix="")
     found = find_trail(visitor, search)

@@ -1,4 +1,5 @@
-from governance.models.identity import ApiToken, RoleBinding, User
+from governance.models.access import Group, GroupMembership, RoleBinding, RoleRecertification
+from governance.models.identity import ApiToken, User
 from governance.models.policies import Environment, PolicyVersion, UseCase
 from governance.models.promotions import (
     Attestation,
@@ -8,6 +9,7 @@ from governance.models.promotions import (
     Promotion,
     PromotionCheck,
 )
+from governance.models.use_cases import UseCaseVersion
 
 __all__ = [
     "ApiToken",
@@ -15,11 +17,15 @@ __all__ = [
     "Decision",
     "Environment",
     "Exclusion",
+    "Group",
+    "GroupMembership",
     "Placement",
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
     "RoleBinding",
+    "RoleRecertification",
     "UseCase",
+    "UseCaseVersion",
     "User",
 ]

@@ -2,9 +2,9 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import core
+from governance.sentences import access, core, use_cases
 
-TOPICS = (core,)
+TOPICS = (core, access, use_cases)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}
