@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from audits.checks.contract import Message
 from audits.ledger.inclusion import published_at
 from governance.models import Environment, Placement
@@ -32,9 +34,19 @@ class Answer:
     standings: list[Standing] = field(default_factory=list)
 
 
-def ask(workspace: UUID, digest: str, environment: str, model: str = "") -> Answer:
-    """Every well-formed question has an answer; whatever is unknown, not effective or contradictory is a no."""
-    versions = ModelVersion.objects.filter(workspace_id=workspace, artifact_digest=digest)
+def ask(
+    workspace: UUID,
+    digest: str,
+    environment: str,
+    model: str = "",
+    seen: QuerySet[ModelVersion] | None = None,
+) -> Answer:
+    """Every well-formed question has an answer; whatever is unknown, not effective or contradictory is a no.
+
+    `seen` are the versions that whoever asks may ask about: any other is as unknown as one that is not there.
+    """
+    rows = ModelVersion.objects.all() if seen is None else seen
+    versions = rows.filter(workspace_id=workspace, artifact_digest=digest)
     if model:
         versions = versions.filter(model__name=model)
     if not versions.exists():

@@ -1,4 +1,4 @@
-"""What is asked of a use case, and the risk tier its answers compute. The questions are data (questionnaire.yaml)."""
+"""What is asked of a use case, and the risk tier its answers compute. Questions are data (questionnaire.yaml)."""
 
 from __future__ import annotations
 

@@ -78,7 +78,9 @@ def who_could(workspace: UUID, action: str, at: datetime, on: SubjectRef | None 
     """`on` is a model or a dataset; without it, who could in the whole workspace."""
     owner = scoping.owner_of(on)
     rows = (
-        access.bindings(at).filter(access.in_workspace(workspace)).select_related("person", "group", "token")
+        access.bindings(at)
+        .filter(access.in_workspace(workspace))
+        .select_related("person", "group", "token__person")
     )
     giving = [
         row

@@ -22,11 +22,12 @@ from audits.models import Workspace
 from governance import gate, selectors
 from governance.api import serializers as shapes
 from governance.api.shapes import gate_answer, promotion
-from governance.authority import roles_of
+from governance.authority import Authority, roles_of
 from governance.models import Promotion
 from governance.services import policies, promotions
 from governance.states import PromotionState
-from registry.selectors import model_version
+from registry.models import ModelVersion
+from registry.selectors import found, model_version
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 WAIT = OpenApiParameter("wait", float, description="seconds to wait for a change (long poll), at most 30")
@@ -51,26 +52,6 @@ class Me(View):
                 "scopes": None if actor.scopes is None else sorted(actor.scopes),
             }
         )
-
-
-class UseCases(View):
-    @extend_schema(
-        request=shapes.NewUseCase,
-        responses={200: shapes.UseCaseOut, 201: shapes.UseCaseOut, **problems(403, 409, 422)},
-    )
-    def post(self, request: Request) -> Response:
-        result = policies.register_use_case(command=self.command(), **_given(shapes.NewUseCase, request))
-        return Response(shapes.UseCaseOut(result.value).data, status=201 if result.created else 200)
-
-    @extend_schema(responses={200: shapes.UseCaseOut(many=True), **problems(403)})
-    def get(self, request: Request) -> Response:
-        return paged(self, selectors.use_cases(self.actor), shapes.UseCaseOut)
-
-
-class UseCaseDetail(View):
-    @extend_schema(responses={200: shapes.UseCaseOut, **problems(404)})
-    def get(self, request: Request, name: str) -> Response:
-        return Response(shapes.UseCaseOut(selectors.use_case(self.actor, name)).data)
 
 
 class Policies(View):
@@ -205,12 +186,8 @@ class Withdrawals(View):
 
 def _proved(view: View, promotion_id: UUID) -> Promotion:
     """For whoever may ask the gate: a deploy job fetches the proof with the same token."""
-    if not authoriser().may(view.actor, "gate.read"):
-        raise NotFound("not_found", kind="promotion", name=str(promotion_id))
-    row = Promotion.objects.filter(workspace_id=view.actor.workspace, id=promotion_id).first()
-    if row is None:
-        raise NotFound("not_found", kind="promotion", name=str(promotion_id))
-    return row
+    seen = Authority().reached(view.actor, "gate.read", Promotion.objects.filter(id=promotion_id))
+    return found(seen, "promotion", str(promotion_id))
 
 
 class AttestationDetail(View):
@@ -251,7 +228,7 @@ class Gate(View):
         description="May this artefact run there, now? 200 for every well-formed question; default is no.",
     )
     def get(self, request: Request) -> Response:
-        if not authoriser().may(self.actor, "gate.read"):
+        if not authoriser().anywhere(self.actor, "gate.read"):
             raise Forbidden("not_permitted", action="gate.read")
         for name in ("digest", "environment"):
             if not request.query_params.get(name):
@@ -260,5 +237,7 @@ class Gate(View):
         if not DIGEST.fullmatch(digest):
             raise BadRequest("digest_malformed", field="digest")
         environment = request.query_params["environment"]
-        answer = gate.ask(self.actor.workspace, digest, environment, request.query_params.get("model", ""))
+        seen = Authority().reached(self.actor, "gate.read", ModelVersion.objects.all())
+        model = request.query_params.get("model", "")
+        answer = gate.ask(self.actor.workspace, digest, environment, model, seen)
         return Response(gate_answer(digest, environment, answer))
