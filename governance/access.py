@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, F, OuterRef, Q, QuerySet, Subquery
@@ -39,7 +40,7 @@ def effective_from(field: str) -> Coalesce:
     return Coalesce(Subquery(by_shell), Subquery(published))
 
 
-def bindings(at: datetime | None = None) -> QuerySet[RoleBinding]:
+def bindings(at: datetime | None = None) -> QuerySet[Any]:
     """Every binding in force at `at` (default now), with `effective_from`, `certified_at` and `lapses_at`."""
     moment = at or timezone.now()
     return dated(moment).filter(
@@ -47,8 +48,8 @@ def bindings(at: datetime | None = None) -> QuerySet[RoleBinding]:
     )
 
 
-def dated(at: datetime | None = None) -> QuerySet[RoleBinding]:
-    """Every binding, in force or not, with its dates as known at `at`."""
+def dated(at: datetime | None = None) -> QuerySet[Any]:
+    """Every RoleBinding, in force or not, with its dates as known at `at`: annotations no type knows."""
     moment = at or timezone.now()
     certified = (
         RoleRecertification.objects.filter(binding_id=OuterRef("pk"))

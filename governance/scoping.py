@@ -168,8 +168,9 @@ def _nodes(reach: Reach) -> Q:
 
     def labels(rows: QuerySet[Any], name: str) -> QuerySet[Any, Any]:
         text = CharField()
-        label = Concat(F(name), Value("@"), Cast("n", text), output_field=text)
-        return rows.annotate(node_label=label).values("node_label")
+        label = Concat(F(name), Value("@"), Cast("n", text), output_field=text)  # type: ignore[no-untyped-call]
+        found: QuerySet[Any, Any] = rows.annotate(node_label=label).values("node_label")
+        return found
 
     return Q(kind="model", namespace="crivo", name__in=labels(reach.versions, "model__name")) | Q(
         kind="dataset", namespace="crivo", name__in=labels(reach.dataset_versions, "dataset__name")

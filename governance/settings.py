@@ -118,6 +118,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 CELERY_BEAT_SCHEDULE = {
     "resend-waiting-checks": {"task": "audits.tasks.resend_waiting", "schedule": 10.0},
     "settle-waiting-promotions": {"task": "governance.tasks.settle_waiting", "schedule": 10.0},
+    "note-lapsed-roles": {"task": "governance.tasks.note_lapsed_roles", "schedule": 3600.0},
     "collect-orphans": {"task": "audits.tasks.collect_orphans", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "celerybeat-schedule")

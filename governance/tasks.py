@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from governance.services import settling
+from governance.services import lapses, settling
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -18,3 +18,8 @@ def settle_after_check(run_id: str) -> None:
 @shared_task
 def settle_waiting() -> None:
     settling.settle_waiting()
+
+
+@shared_task
+def note_lapsed_roles() -> None:
+    lapses.note_lapses()

@@ -12,11 +12,12 @@ from rest_framework.response import Response
 
 from audits.api.base import View, etag_of, paged
 from audits.api.schema import problems
-from audits.errors import BadRequest, Unprocessable
+from audits.errors import BadRequest
 from governance import intake, selectors
 from governance.models import UseCase, UseCaseVersion, User
 from governance.models.policies import RiskTier
 from governance.services import use_cases
+from governance.services.people import Nobody, named
 
 DECLARABLE = [(tier.value, tier.label) for tier in RiskTier if tier != RiskTier.PROHIBITED]
 IF_MATCH = OpenApiParameter(
@@ -110,7 +111,7 @@ class QuestionOut(serializers.Serializer[None]):
     weight = serializers.IntegerField()
 
 
-class QuestionnaireOut(serializers.Serializer[None]):
+class QuestionnaireOut(serializers.Serializer[Any]):
     version = serializers.IntegerField()
     digest = serializers.CharField()
     thresholds = serializers.DictField(child=serializers.IntegerField())
@@ -126,13 +127,8 @@ def _given(shape: type[serializers.Serializer[Any]], request: Request) -> dict[s
     return {**data, "details": details} if issubclass(shape, Details) else data
 
 
-def _owner(given: dict[str, Any]) -> User | None:
-    if "owner" not in given:
-        return None
-    person = User.objects.filter(username=given["owner"], is_active=True).first()
-    if person is None:
-        raise Unprocessable("person_unknown", field="owner", name=given["owner"])
-    return person
+def _owner(given: dict[str, Any]) -> User | Nobody | None:
+    return named(given["owner"]) if "owner" in given else None
 
 
 def _tag(use_case: UseCase) -> str:

@@ -22,6 +22,7 @@ from governance import access, scoping
 from governance.models import ApiToken, Group, GroupMembership, RoleBinding, RoleRecertification, User
 from governance.models.access import RECERTIFY_EVERY, BindingScope
 from governance.roles import GRANTS, ROLES
+from governance.services.people import Nobody, known
 from registry.models.base import Governed
 from registry.names import checked_name
 
@@ -35,7 +36,7 @@ def bind_role(
     *,
     command: Command,
     role: str,
-    person: User | None = None,
+    person: User | Nobody | None = None,
     group: Group | None = None,
     token: ApiToken | None = None,
     scope: str = BindingScope.WORKSPACE,
@@ -52,6 +53,9 @@ def bind_role(
         _here(command, row)
     target = _target(command, workspace, scope, on)
     _may_manage(command, "role.bind", scope, target, workspace.ref)
+    if sum(row is not None for row in (person, group, token)) != 1:
+        raise Unprocessable("principal_needed", subject=workspace.ref, field="person")
+    person = known(person, workspace.ref)
     if role not in ROLES:
         raise Unprocessable("role_unknown", subject=workspace.ref, field="role", role=role, known=list(ROLES))
     if role not in _grantable(command, scope, target):
@@ -252,11 +256,12 @@ def create_group(*, command: Command, name: str, description: str = "") -> Resul
 
 
 @service("group.member_added")
-def add_member(*, command: Command, group: Group, person: User) -> Result[GroupMembership]:
+def add_member(*, command: Command, group: Group, person: User | Nobody) -> Result[GroupMembership]:
     """Somebody else than oneself into a group, with all its roles: only by who may give every one of them."""
     _here(command, group)
     lock(group.workspace_id, group.ref)
     require(command, "group.manage", None, remember_on=group.ref)
+    person = _somebody(person, group)
     if person.id == command.actor.person:
         raise Conflict("own_role", subject=group.ref)
     for binding in RoleBinding.objects.filter(group=group, revoked_at=None):
@@ -277,11 +282,12 @@ def add_member(*, command: Command, group: Group, person: User) -> Result[GroupM
 
 
 @service("group.member_removed")
-def remove_member(*, command: Command, group: Group, person: User) -> Result[Group]:
+def remove_member(*, command: Command, group: Group, person: User | Nobody) -> Result[Group]:
     """Binds at commit; doing it again changes nothing."""
     _here(command, group)
     lock(group.workspace_id, group.ref)
     require(command, "group.manage", None, remember_on=group.ref)
+    person = _somebody(person, group)
     row = (
         GroupMembership.objects.select_for_update()
         .filter(group=group, person=person, removed_at=None)
@@ -298,3 +304,10 @@ def remove_member(*, command: Command, group: Group, person: User) -> Result[Gro
             detail={"principal": {"kind": "person", "id": str(person.id)}},
         )
     return Result(group, created=False)
+
+
+def _somebody(person: User | Nobody, group: Group) -> User:
+    found = known(person, group.ref)
+    if found is None:
+        raise TypeError("a member is somebody")
+    return found

@@ -20,6 +20,7 @@ from governance.roles import SCOPES
 from governance.services.access import _here
 from governance.services.access import bind_role as bind_role
 from governance.services.access import unbind_role as unbind_role
+from governance.services.people import Nobody
 
 MAX_LIFETIME = timedelta(days=366)
 
@@ -35,7 +36,7 @@ class Issued:
 def issue_token(
     *,
     command: Command,
-    person: User,
+    person: User | Nobody,
     name: str,
     kind: str,
     scopes: Sequence[str],
@@ -46,6 +47,8 @@ def issue_token(
     workspace = Workspace.objects.get(id=command.actor.workspace)
     lock(workspace.id, workspace.ref)
     require(command, "token.issue", workspace.ref)
+    if isinstance(person, Nobody):
+        raise Unprocessable("person_unknown", subject=workspace.ref, field="person", name=person.name)
     if kind == ApiToken.Kind.PERSONAL and command.actor.kind != "system":
         if command.actor.id != person.id:
             # Who holds the text acts as that person, and could fill two places of a quorum.

@@ -19,6 +19,7 @@ from audits.models import Event, Workspace
 from governance import intake
 from governance.models import UseCase, UseCaseVersion, User
 from governance.models.policies import RiskTier
+from governance.services.people import Nobody, known
 from registry.names import checked_name
 
 REASON_LIMIT = 4000
@@ -33,7 +34,7 @@ def register_use_case(
     purpose: str,
     risk_tier: str | None = None,
     questionnaire: Mapping[str, Any] | None = None,
-    owner: User | None = None,
+    owner: User | Nobody | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Result[UseCase]:
     """A use case by name, its tier declared or computed. The same content again returns it; another, 409.
@@ -44,6 +45,7 @@ def register_use_case(
     lock(workspace.id, workspace.ref)
     require(command, "use_case.register", None, remember_on=workspace.ref)
     checked_name(name, workspace.ref)
+    owner = known(owner, workspace.ref, "owner")
     try:
         if risk_tier is not None and risk_tier not in DECLARABLE:
             raise Unprocessable("risk_tier_unknown", field="risk_tier", tier=risk_tier, known=DECLARABLE)
@@ -102,7 +104,7 @@ def edit_use_case(
     n: int,
     purpose: str | None = None,
     questionnaire: Mapping[str, Any] | None = None,
-    owner: User | None = None,
+    owner: User | Nobody | None = None,
     details: Mapping[str, Any] | None = None,
 ) -> Result[UseCase]:
     """Change what was read as its `n`-th state (409 if it is another one by now). New answers compute the tier anew.
@@ -111,6 +113,7 @@ def edit_use_case(
     recorded, and bind at once: nothing is promoted for it any more.
     """
     use_case = _locked(command, use_case, n, "use_case.edit")
+    owner = known(owner, use_case.ref, "owner")
     before = content(use_case)
     was = use_case.risk_tier
     try:
