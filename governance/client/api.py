@@ -8,10 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
-from urllib.parse import parse_qs, quote, urlencode, urlsplit
+from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 from governance.client import shapes
+from governance.client.access import AccessCalls, _segment
 from governance.client.errors import Unreachable, Usage
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
@@ -21,13 +22,6 @@ FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question b
 VERDICTS = ("approve", "reject", "request_changes")
 
 
-def _segment(text: str) -> str:
-    """One segment of a path. Names of ours need no escape; anything else must not change the address."""
-    if text in ("", ".", ".."):
-        raise Usage(f"{text!r} is not a name.", code="name_malformed")
-    return quote(text, safe="")
-
-
 def _encoded(body: Any) -> bytes:
     try:
         return json.dumps(body, allow_nan=False).encode()
@@ -35,7 +29,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo:
+class Crivo(AccessCalls):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -121,92 +115,16 @@ class Crivo:
         problem, intended_users, affected_people, success_metrics, expected_return, stakeholders, legal_basis,
         human_oversight, owner.
         """
-        body = {"name": name, "purpose": purpose, "risk_tier": risk_tier, "questionnaire": questionnaire, **details}
+        body = {
+            "name": name,
+            "purpose": purpose,
+            "risk_tier": risk_tier,
+            "questionnaire": questionnaire,
+            **details,
+        }
         given = {name: value for name, value in body.items() if value is not None}
         answer = self._post("use-cases", given, key=key)
         return shapes.UseCase.read(answer.json(), answer.status == 201)
-
-    def use_case(self, name: str) -> shapes.UseCase:
-        answer = self._get(f"use-cases/{_segment(name)}")
-        return shapes.UseCase.read(answer.json(), False, answer.headers.get("etag", ""))
-
-    def edit_use_case(self, name: str, *, etag: str, key: str | None = None, **changes: Any) -> shapes.UseCase:
-        """Change what was read under `etag`; refused (409) if somebody changed it meanwhile."""
-        answer = self._send("PATCH", f"use-cases/{_segment(name)}", changes, key, {"If-Match": etag})
-        return shapes.UseCase.read(answer.json(), False, answer.headers.get("etag", ""))
-
-    def set_tier(
-        self, name: str, risk_tier: str, *, reason: str, etag: str, key: str | None = None
-    ) -> shapes.UseCase:
-        """Another tier than the computed one. Downward only by somebody else than the owner."""
-        body = {"risk_tier": risk_tier, "reason": reason}
-        answer = self._send("POST", f"use-cases/{_segment(name)}/tier", body, key, {"If-Match": etag})
-        return shapes.UseCase.read(answer.json(), False, answer.headers.get("etag", ""))
-
-    def questionnaire(self) -> dict[str, Any]:
-        """The questions a use case answers: {version, digest, thresholds, questions, legal_bases}."""
-        data = self._get("use-case-questionnaire").json()
-        shapes.items(data, "questions")
-        return dict(data)
-
-    # Who may do what
-
-    def bindings(self, *, limit: int = 200, **filters: Any) -> list[dict[str, Any]]:
-        """Who holds which role; filters: role, person, state (in_force, lapsed, revoked), due_within (days)."""
-        return list(self._pages("access/bindings", limit, **filters))
-
-    def bind(self, role: str, *, key: str | None = None, **given: Any) -> dict[str, Any]:
-        """Give a role to one of person, group and token; with scope and on, for one model or dataset."""
-        return self._object(self._post("access/bindings", {"role": role, **given}, key=key))
-
-    def revoke_binding(self, binding_id: str, *, key: str | None = None) -> dict[str, Any]:
-        return self._object(self._post(f"access/bindings/{_segment(binding_id)}/revocation", {}, key=key))
-
-    def recertify(self, binding_id: str, *, reason: str, key: str | None = None) -> dict[str, Any]:
-        """Say that a role of somebody else is still needed."""
-        path = f"access/bindings/{_segment(binding_id)}/recertification"
-        return self._object(self._post(path, {"reason": reason}, key=key))
-
-    def groups(self, *, limit: int = 200) -> list[dict[str, Any]]:
-        return list(self._pages("access/groups", limit))
-
-    def create_group(self, name: str, *, description: str = "", key: str | None = None) -> dict[str, Any]:
-        return self._object(self._post("access/groups", {"name": name, "description": description}, key=key))
-
-    def add_member(self, group: str, person: str, *, key: str | None = None) -> dict[str, Any]:
-        path = f"access/groups/{_segment(group)}/members"
-        return self._object(self._post(path, {"person": person}, key=key))
-
-    def remove_member(self, group: str, person: str, *, key: str | None = None) -> dict[str, Any]:
-        path = f"access/groups/{_segment(group)}/removals"
-        return self._object(self._post(path, {"person": person}, key=key))
-
-    def tokens(self, *, limit: int = 200) -> list[dict[str, Any]]:
-        return list(self._pages("access/tokens", limit))
-
-    def issue_token(
-        self, name: str, *, kind: str, scopes: list[str], days: int = 90, person: str | None = None
-    ) -> dict[str, Any]:
-        """The answer's `token` is the text: it is shown this once."""
-        body = {"name": name, "kind": kind, "scopes": scopes, "days": days}
-        return self._object(self._post("access/tokens", body | ({"person": person} if person else {})))
-
-    def revoke_token(self, token_id: str, *, key: str | None = None) -> dict[str, Any]:
-        return self._object(self._post(f"access/tokens/{_segment(token_id)}/revocation", {}, key=key))
-
-    def who_could(
-        self, action: str, *, at: str | None = None, model: str | None = None, dataset: str | None = None
-    ) -> dict[str, Any]:
-        """People, tokens, superusers and database roles with the means for an action at a time."""
-        data = self._get("access/who-could", action=action, at=at, model=model, dataset=dataset).json()
-        for name in ("people", "tokens", "database", "limits"):
-            shapes.items(data, name)
-        return dict(data)
-
-    def _object(self, answer: Answer) -> dict[str, Any]:
-        data = answer.json()
-        shapes.member(data, "id", str)
-        return dict(data)
 
     def apply_policy(self, text: str, *, key: str | None = None) -> shapes.Policy:
         """`text` is a policy file (YAML)."""
