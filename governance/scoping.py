@@ -106,8 +106,8 @@ class Reach:
 
     @property
     def use_cases(self) -> QuerySet[Any, Any]:
-        named = self.versions.annotate(named=KeyTextTransform("use_case", "metadata"))
-        return named.values("named")
+        name = KeyTextTransform("use_case", "metadata")  # type: ignore[no-untyped-call]
+        return self.versions.annotate(named=name).values("named")
 
 
 def reach_of(scopes: Iterable[tuple[str, UUID | None]]) -> Reach:
@@ -168,7 +168,7 @@ def _nodes(reach: Reach) -> Q:
 
     def labels(rows: QuerySet[Any], name: str) -> QuerySet[Any, Any]:
         text = CharField()
-        label = Concat(F(name), Value("@"), Cast("n", text), output_field=text)  # type: ignore[no-untyped-call]
+        label = Concat(F(name), Value("@"), Cast("n", text), output_field=text)
         found: QuerySet[Any, Any] = rows.annotate(node_label=label).values("node_label")
         return found
 

@@ -220,12 +220,13 @@ def _given(shape: type[serializers.Serializer[Any]], request: Request) -> dict[s
     return dict(given.validated_data)
 
 
-def _bindings(actor: Actor) -> QuerySet[RoleBinding]:
+def _bindings(actor: Actor) -> QuerySet[Any]:
     return authoriser().visible(actor, access.dated().select_related("person", "group", "token"))
 
 
 def _binding(actor: Actor, binding_id: UUID) -> RoleBinding:
-    return found(_bindings(actor).filter(id=binding_id), "role binding", str(binding_id))
+    row: RoleBinding = found(_bindings(actor).filter(id=binding_id), "role binding", str(binding_id))
+    return row
 
 
 def _readable(view: View) -> None:

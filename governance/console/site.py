@@ -18,7 +18,7 @@ class ConsoleSite(UnfoldAdminSite):
     site_url = "/"
 
     def extra_urls(self) -> list[URLPattern]:
-        from governance.console import views  # models are not ready when the site is made
+        from governance.console import views, who_could  # models are not ready when the site is made
 
         return [
             path("inbox", self.admin_view(views.inbox), name="inbox"),
@@ -26,6 +26,9 @@ class ConsoleSite(UnfoldAdminSite):
             path("promotions/<uuid:promotion_id>", self.admin_view(views.promotion), name="promotion"),
             path("promotions/<uuid:promotion_id>/decide", self.admin_view(views.decide), name="decide"),
             path("roles", self.admin_view(views.roles), name="roles"),
+            path("roles/who-could", self.admin_view(who_could.who), name="who-could"),
+            path("roles/<uuid:binding_id>/recertify", self.admin_view(who_could.recertify), name="recertify"),
+            path("use-cases/<str:name>", self.admin_view(who_could.use_case), name="use-case"),
             path("trail", self.admin_view(views.trail), name="trail"),
         ]
 

@@ -18,11 +18,11 @@ from audits.errors import Problem
 from audits.ids import uuid7
 from governance.console.inbox import inbox as find_inbox
 from governance.console.people import SESSION_KEY, Visitor, command_of, page
-from governance.console.permissions import permissions
 from governance.console.review import Review
 from governance.console.review import review as find_review
 from governance.console.trail import Search
 from governance.console.trail import trail as find_trail
+from governance.console.who_could import roles_page
 from governance.console.wording import sentence
 from governance.services import promotions
 from governance.states import DecisionVerdict
@@ -110,8 +110,7 @@ def _dossier(
 
 @page
 def roles(request: HttpRequest, visitor: Visitor) -> HttpResponse:
-    context = {"visitor": visitor, "here": "roles", "table": permissions(visitor)}
-    return render(request, "console/roles.html", context)
+    return roles_page(request, visitor)
 
 
 @page
