@@ -19,7 +19,9 @@ UNFOLD = (
     "default-src 'self'; script-src 'self' 'unsafe-eval'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; "
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
-OURS_IN_ADMIN = re.compile(r"^/admin/(inbox|promotions|roles|trail|login|logout|password_change)(/|$)")
+OURS_IN_ADMIN = re.compile(
+    r"^/admin/(inbox|promotions|roles|use-cases|trail|login|logout|password_change)(/|$)"
+)
 
 
 def request_identity(get_response: Handler) -> Handler:

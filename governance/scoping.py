@@ -106,7 +106,7 @@ class Reach:
 
     @property
     def use_cases(self) -> QuerySet[Any, Any]:
-        name = KeyTextTransform("use_case", "metadata")  # type: ignore[no-untyped-call]
+        name = KeyTextTransform("use_case", "metadata")
         return self.versions.annotate(named=name).values("named")
 
 
@@ -141,7 +141,7 @@ def within(label: str, reach: Reach) -> Q | None:
             | Q(scope_kind=DATASET, scope_id__in=reach.datasets)
         ),
     }
-    return special[label](reach) if label in special else None
+    return special[label](reach) if label in special else None  # type: ignore[no-untyped-call]
 
 
 def _check_runs(reach: Reach) -> Q:

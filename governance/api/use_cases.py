@@ -28,7 +28,8 @@ IF_MATCH = OpenApiParameter(
 class Answers(serializers.Serializer[None]):
     version = serializers.IntegerField(help_text="of the questionnaire that was answered")
     answers = serializers.DictField(
-        child=serializers.JSONField(allow_null=True), help_text="question → yes, no or unsure; true and false will do"
+        child=serializers.JSONField(allow_null=True),
+        help_text="question → yes, no or unsure; true and false will do",
     )
 
 

@@ -29,8 +29,8 @@ SENTENCES = {
         "were then."
     ),
     "limit_database_today": _(
-        "Database roles are listed as they are now: PostgreSQL keeps no history of them. They can write past Crivo; "
-        "what they write has no valid event, and the verification of the ledger finds it."
+        "Database roles are listed as they are now: PostgreSQL keeps no history of them. They can write past the "
+        "rules of Crivo."
     ),
     "limit_separation": _(
         "Having a role is not enough: whoever had a hand in a version is excluded from deciding on it, and that is "
