@@ -17,7 +17,6 @@ from governance.models import (
     UseCase,
     User,
 )
-from governance.models import Group as PeopleGroup
 
 admin.site.unregister(Group)  # permissions come from roles; a group here would suggest otherwise
 
@@ -204,13 +203,3 @@ class PlacementAdmin(ReadOnlyAdmin):
         "granted_event",
         "created_at",
     )
-
-
-@admin.register(PeopleGroup)
-class PeopleGroupAdmin(ReadOnlyAdmin):
-    list_display = ("name", "workspace", "created_at")
-    list_filter = ("workspace",)
-    list_select_related = ("workspace",)
-    search_fields = ("name",)
-    ordering = ("name",)
-    fields = ("id", "workspace", "name", "description", "created_at")
