@@ -46,7 +46,8 @@ def problems(*statuses: int) -> dict[tuple[int, str], Any]:
     """Responses every view has (401, 429, 503) and those named."""
     answer = OpenApiResponse(ProblemOut)
     return {
-        (status, "application/problem+json"): answer for status in sorted({400, 401, *statuses, 429, 503})
+        (status, "application/problem+json"): answer
+        for status in sorted({400, 401, 409, 422, *statuses, 429, 503})
     }
 
 

@@ -140,7 +140,7 @@ def test_the_trail_tells_what_was_done_and_not_the_address(ada: Caller) -> None:
         ({"subject_kinds": ["Model!"]}, 422, "webhook_kind_malformed", 1),
         ({"name": "taken"}, 409, "webhook_name_taken", 1),
         ({"name": "No Name"}, 400, "invalid", 0),
-        ({"verb": ["promotion.granted"]}, 400, "invalid", 0),
+        ({"verb": ["promotion.granted"]}, 422, "invalid", 0),
         ({"state": "deleted"}, 400, "invalid", 0),
     ],
 )

@@ -6,6 +6,7 @@ import json
 import logging
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from django.conf import settings as django_settings
@@ -81,7 +82,7 @@ def test_the_mail(cast: Cast, waiting: Promotion) -> None:
     assert message.from_email == django_settings.DEFAULT_FROM_EMAIL
     notice = Notice.objects.get(person=cast.people["bruno"])
     assert message.extra_headers == {
-        "Message-ID": f"<{notice.id}@localhost>",
+        "Message-ID": f"<{notice.id}@{urlsplit(django_settings.CRIVO_BASE_URL).hostname}>",
         "Auto-Submitted": "auto-generated",
     }
     [(html, kind)] = message.alternatives  # type: ignore[attr-defined]

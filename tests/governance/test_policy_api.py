@@ -98,9 +98,9 @@ def test_what_another_policy_would_say(cast: Cast, version: ModelVersion) -> Non
     refused = rehearsed(text=study.HOMOLOGATION + "artifact_formats: [onnx]\n")
     assert (refused["format_accepted"], refused["passed"]) == (False, False)
     with unchanged(refusals=0):
-        problem(bia.post("policies/dry-run", asked), 400, "policy_source_missing")
+        problem(bia.post("policies/dry-run", asked), 422, "policy_source_missing")
         both = {**asked, "text": STRICTER, "policy": "x", "version": 1}
-        problem(bia.post("policies/dry-run", both), 400, "policy_source_missing")
+        problem(bia.post("policies/dry-run", both), 422, "policy_source_missing")
         problem(bia.post("policies/dry-run", {**asked, "text": "a: ["}), 422, "policy_not_yaml")
         unknown = {"model": "nothing", "n": 1, "text": STRICTER}
         assert bia.post("policies/dry-run", unknown).status_code == 404
