@@ -19,11 +19,11 @@ READ_ACTION = {
     "audits.Webhook": "webhook.manage",
 }
 NEVER_BY_SERVICE_TOKEN = frozenset(
-    {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite"}
+    {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite", "placement.grandfather"}
 )
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
-    {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export"}
+    {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate"}
 )
 
 

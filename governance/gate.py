@@ -1,28 +1,45 @@
-"""The question a deploy job asks: may this artefact run in this environment, now? Default is no."""
+"""The question a deploy job asks: may this artefact run in this environment, now or then? Default is no.
+
+*Now* is read from the rows. *Then* (`at`) is what was answered at that moment: a placement's or version's state is that
+of its last event by then, and a grant counts from the first published checkpoint that holds its event. An event's time
+is taken inside its transaction, so the two agree but for the length of a commit (milliseconds).
+
+However many questions are asked together, they cost the same number of queries.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from uuid import UUID
 
 from audits.checks.contract import Message
-from audits.ledger.inclusion import published_at
-from governance.models import Environment, Placement, Suspension
+from governance import standings as known
+from governance.models import Environment, Grandfathered, Placement
+from governance.standings import Moment
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from registry.states import VersionState
 
 
 @dataclass(frozen=True)
+class Question:
+    digest: str
+    environment: str
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class Standing:
-    """One placement and what it says about the digest."""
+    """One placement and what it says about the digest. `state` is the one it has or had at the time asked about."""
 
     placement: Placement
     allowed: bool
     reason: Message
     effective_at: datetime | None
+    state: str = ""
 
 
 @dataclass(frozen=True)
@@ -30,91 +47,137 @@ class Answer:
     allowed: bool
     reasons: list[Message]
     standings: list[Standing] = field(default_factory=list)
+    grandfathered: Grandfathered | None = None
 
 
-def ask(workspace: UUID, digest: str, environment: str, model: str = "") -> Answer:
+def ask(
+    workspace: UUID, digest: str, environment: str, model: str = "", at: datetime | None = None
+) -> Answer:
     """Every well-formed question has an answer; whatever is unknown, not effective or contradictory is a no."""
-    versions = ModelVersion.objects.filter(workspace_id=workspace, artifact_digest=digest)
-    if model:
-        versions = versions.filter(model__name=model)
-    if not versions.exists():
-        return Answer(False, [Message("unknown_digest", {"digest": digest})])
-    if not Environment.objects.filter(workspace_id=workspace, name=environment).exists():
-        return Answer(False, [Message("unknown_environment", {"name": environment})])
-    placements = Placement.objects.filter(version__in=versions, environment__name=environment)
-    standings = _standings(
-        placements.select_related("version__model", "environment", "promotion", "successor").order_by("-id")
-    )
-    return _decide(standings, environment)
+    return ask_all(workspace, [Question(digest, environment, model)], at)[0]
+
+
+def ask_all(workspace: UUID, questions: Sequence[Question], at: datetime | None = None) -> list[Answer]:
+    """The answers, in the order of the questions, all of one moment of the database."""
+    moment = known.moment(at)
+    digests = {question.digest for question in questions}
+    versions: dict[str, list[ModelVersion]] = defaultdict(list)
+    found = ModelVersion.objects.filter(workspace_id=workspace, artifact_digest__in=digests)
+    if at is not None:
+        found = found.filter(created_at__lte=at)
+    for version in found.select_related("model").order_by("-id"):
+        versions[version.artifact_digest].append(version)
+    environments = {
+        row.name: row
+        for row in Environment.objects.filter(
+            workspace_id=workspace, name__in={question.environment for question in questions}
+        )
+    }
+    placed = _placed(moment, versions, environments)
+    tolerated = known.grandfathered(workspace, digests, moment)
+    return [_answer(question, versions, environments, placed, tolerated, moment) for question in questions]
+
+
+Placed = dict[tuple[UUID, UUID], list[Standing]]
+
+
+def _placed(
+    moment: Moment, versions: dict[str, list[ModelVersion]], environments: dict[str, Environment]
+) -> Placed:
+    wanted = [version for rows in versions.values() for version in rows]
+    chains = known.chains([row.id for row in wanted], [row.id for row in environments.values()], moment)
+    version_states = known.version_states(wanted, moment)
+    placed: Placed = defaultdict(list)
+    for row in chains.asked:
+        standing = _standing(row, chains, version_states)
+        if standing is not None:
+            placed[row.version_id, row.environment_id].append(standing)
+    return placed
 
 
 def of_version(version: ModelVersion, environment: Environment) -> Answer:
     """The same question for one version, whatever other versions have the same artefact."""
-    placements = Placement.objects.filter(version=version, environment=environment)
-    rows = placements.select_related("version__model", "environment", "promotion", "successor")
-    return _decide(_standings(rows.order_by("-id")), environment.name)
+    moment = known.moment(None)
+    placed = _placed(moment, {"": [version]}, {environment.name: environment})
+    standings = placed.get((version.id, environment.id), [])
+    return _decide(sorted(standings, key=lambda row: row.placement.id, reverse=True), environment.name)
 
 
 def of_placement(placement: Placement) -> Standing:
-    """What one placement says, by itself."""
-    return _standings([placement])[0]
+    """What one placement says now, by itself."""
+    version, environment = placement.version, placement.environment
+    placed = _placed(known.moment(None), {"": [version]}, {environment.name: environment})
+    return next(row for row in placed[version.id, environment.id] if row.placement.id == placement.id)
 
 
-def _standings(placements: Iterable[Placement]) -> list[Standing]:
-    rows = list(placements)
-    lifted = Suspension.objects.filter(
-        version_id__in={row.version_id for row in rows}, lifted_event__isnull=False
-    )
-    reinstated = list(lifted)
-    effective = published_at(
-        [row.granted_event for row in rows] + [row.lifted_event for row in reinstated if row.lifted_event]
-    )
-    return [_standing(row, effective, reinstated) for row in rows]
-
-
-def _standing(
-    placement: Placement, effective: dict[UUID, datetime], reinstated: list[Suspension]
-) -> Standing:
-    since = effective.get(placement.granted_event)
+def _standing(placement: Placement, chains: known.Chains, version_states: dict[UUID, str]) -> Standing | None:
+    state = chains.state(placement)
+    if state is None:
+        return None  # granted only later
+    since = chains.effective_at(placement)
     about = {"version": placement.version.label, "environment": placement.environment.name}
 
     def closed(code: str) -> Standing:
-        return Standing(placement, False, Message(code, about), since)
+        return Standing(placement, False, Message(code, about), since, state)
 
-    if placement.version.state != VersionState.REGISTERED:
-        return closed(f"version_{placement.version.state}")
-    if placement.state in (PlacementState.SUSPENDED, PlacementState.WITHDRAWN):
-        return closed(f"placement_{placement.state}")
+    version_state = version_states[placement.version_id]
+    if version_state != VersionState.REGISTERED:
+        return closed(f"version_{version_state}")
+    if state in (PlacementState.SUSPENDED, PlacementState.WITHDRAWN):
+        return closed(f"placement_{state}")
     if since is None:
         return closed("not_effective_yet")
-    for suspension in reinstated:
-        if suspension.version_id == placement.version_id and suspension.placement_id in (None, placement.id):
-            lifted = effective.get(suspension.lifted_event) if suspension.lifted_event else None
-            if lifted is None:
-                return closed("reinstatement_not_effective_yet")
-            since = max(since, lifted)
+    for lifted in chains.reinstatements(placement):
+        if lifted is None:
+            return closed("reinstatement_not_effective_yet")
+        since = max(since, lifted)
     # Until its successor is effective the predecessor stays allowed: there is no moment with no answer.
-    if placement.state == PlacementState.SUPERSEDED and not _stands_in(placement):
+    if state == PlacementState.SUPERSEDED and not chains.stands_in(placement):
         return closed("superseded")
-    return Standing(placement, True, Message("allowed", about), since)
+    return Standing(placement, True, Message("allowed", about), since, state)
 
 
-def _stands_in(placement: Placement) -> bool:
-    """No successor is effective yet, however many are waiting. One taken back meanwhile does not revive this one.
+def _answer(
+    question: Question,
+    versions: dict[str, list[ModelVersion]],
+    environments: dict[str, Environment],
+    placed: Placed,
+    tolerated: Iterable[known.Tolerated],
+    moment: Moment,
+) -> Answer:
+    environment = environments.get(question.environment)
+    meant: Callable[[str], bool] = lambda name: not question.model or name == question.model  # noqa: E731
+    rows = [row for row in versions.get(question.digest, ()) if meant(row.model.name)]
+    excused = [
+        row
+        for row in tolerated
+        if row.entry.artifact_digest == question.digest and meant(row.entry.model.name)
+    ]
+    if not rows and not excused:
+        return Answer(False, [Message("unknown_digest", {"digest": question.digest})])
+    if environment is None:
+        return Answer(False, [Message("unknown_environment", {"name": question.environment})])
+    standings = sorted(
+        (standing for row in rows for standing in placed.get((row.id, environment.id), ())),
+        key=lambda standing: standing.placement.id,
+        reverse=True,
+    )
+    # A placement says more than that something ran before Crivo came: where there is one, it decides.
+    if not standings:
+        for row in excused:
+            if row.entry.environment_id == environment.id:
+                return _tolerated(row, moment)
+    return _decide(standings, question.environment)
 
-    What ended it is its own event, not the successor's latest grant: a successor that is granted again by a rollback
-    waits for its new event, and what it had superseded long before must not come back for that moment.
-    """
-    row = placement
-    while row.superseding_event is not None and row.successor is not None:
-        if published_at([row.superseding_event]):
-            return False
-        row = row.successor
-        if row.state == PlacementState.LIVE:
-            return True
-        if row.state != PlacementState.SUPERSEDED:
-            return False
-    return False
+
+def _tolerated(row: known.Tolerated, moment: Moment) -> Answer:
+    allowed, code = row.verdict(moment)
+    about = {
+        "version": row.entry.label,
+        "environment": row.entry.environment.name,
+        "deadline": row.entry.deadline.isoformat(),
+    }
+    return Answer(allowed, [Message(code, about)], grandfathered=row.entry)
 
 
 OVER = frozenset({"superseded", "placement_withdrawn"})
@@ -133,9 +196,7 @@ def _decide(standings: list[Standing], environment: str) -> Answer:
     if not standings:
         return Answer(False, [Message("not_promoted", {"environment": environment})])
     allowed = [standing for standing in standings if standing.allowed]
-    stopped = [
-        row for row in standings if _is_stopped(row) and row.placement.state != PlacementState.WITHDRAWN
-    ]
+    stopped = [row for row in standings if _is_stopped(row) and row.state != PlacementState.WITHDRAWN]
     if allowed and stopped:
         labels = sorted({row.placement.version.label for row in [*allowed, *stopped]})
         return Answer(False, [Message("ambiguous", {"versions": labels})], standings)

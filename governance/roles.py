@@ -38,7 +38,9 @@ SCOPES: dict[str, frozenset[str]] = {
         {"placement.suspend", "placement.withdraw", "placement.rollback", "model_version.retire"}
     ),
     "deployment:write": frozenset({"deployment.record"}),
-    "admin": frozenset({"role.bind", "token.issue", "webhook.manage"}),
+    "admin": frozenset({"role.bind", "token.issue", "webhook.manage", "key.rotate"}),
+    "grandfather:write": frozenset({"placement.grandfather"}),
+    "reconciliation:write": frozenset({"reconciliation.record"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -58,7 +60,7 @@ _READ = frozenset({"registry.read", "gate.read", "policy.acknowledge"})
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
-        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record"}),
+        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record", "reconciliation.record"}),
         Role("data_scientist", _("Data scientist"), _READ | _BUILD),
         Role("validator", _("Validator"), _READ | {"promotion.decide", "placement.suspend"}, decides=True),
         Role(
@@ -74,10 +76,22 @@ ROLES: dict[str, Role] = {
             _("Risk manager"),
             _READ
             | SCOPES["lifecycle:write"]
-            | {"policy.propose", "policy.decide", "use_case.register", "environment.configure", "alias.set"},
+            | {
+                "policy.propose",
+                "policy.decide",
+                "use_case.register",
+                "environment.configure",
+                "alias.set",
+                "placement.grandfather",
+                "reconciliation.record",
+            },
         ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
-        Role("deployer", _("Deployer"), frozenset({"gate.read", "placement.rollback", "deployment.record"})),
+        Role(
+            "deployer",
+            _("Deployer"),
+            frozenset({"gate.read", "placement.rollback", "deployment.record", "reconciliation.record"}),
+        ),
         Role(
             "administrator",
             _("Administrator"),

@@ -73,6 +73,19 @@ class DecisionVerdict(models.TextChoices):
     REQUEST_CHANGES = "request_changes", _("request changes")
 
 
+class GrandfatheredState(models.TextChoices):
+    """Of what ran before approval was asked for. That its deadline has passed is no state: it is derived."""
+
+    RUNNING = "running", _("running")
+    ENDED = "ended", _("ended")
+
+
+GRANDFATHERED: Table[GrandfatheredState] = {
+    GrandfatheredState.RUNNING: frozenset({GrandfatheredState.ENDED}),
+    GrandfatheredState.ENDED: frozenset(),
+}
+
+
 class NoticeState(models.TextChoices):
     PENDING = "pending", _("pending")
     SENT = "sent", _("sent")

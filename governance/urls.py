@@ -14,6 +14,7 @@ urlpatterns = [
     path(".well-known/jwks.json", health.jwks),
     path("api/v1/schema", SpectacularAPIView.as_view(permission_classes=[], authentication_classes=[])),
     path("api/v1/", include("governance.api.urls")),
+    path("api/v1/", include("governance.api.gate")),
     path("api/v1/", include("governance.api.notices")),
     path("api/v1/", include("governance.api.policies")),
     path("api/v1/", include("governance.api.signoffs")),

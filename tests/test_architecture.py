@@ -19,7 +19,7 @@ from audits.checks.catalogue import CATALOGUE
 from audits.checks.messages import TEMPLATES
 from audits.states import CHECK_RUN
 from governance.roles import ACTIONS, ROLES
-from governance.states import PLACEMENT, POLICY_CHANGE, PROMOTION
+from governance.states import GRANDFATHERED, PLACEMENT, POLICY_CHANGE, PROMOTION
 from registry.states import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,7 +174,7 @@ def test_every_code_has_a_sentence() -> None:
     assert all(messages.known(code) for code in TEMPLATES)
 
 
-@pytest.mark.parametrize("table", [CHECK_RUN, VERSION, PROMOTION, PLACEMENT, POLICY_CHANGE])
+@pytest.mark.parametrize("table", [CHECK_RUN, VERSION, PROMOTION, PLACEMENT, GRANDFATHERED, POLICY_CHANGE])
 def test_state_tables_are_complete_and_reachable(table: dict[str, frozenset[str]]) -> None:
     states = set(type(next(iter(table))))  # type: ignore[call-overload]
     assert set(table) == states
@@ -261,7 +261,7 @@ def _views(resolver: URLResolver, prefix: str = "") -> Iterator[tuple[str, objec
 
 
 # Deliberately open to anybody, without a token.
-PUBLIC = {"api/v1/schema"}
+PUBLIC = {"api/v1/schema", "api/v1/attestations/revoked"}
 
 
 def test_every_address_of_the_api_asks_for_a_token_but_those_listed() -> None:

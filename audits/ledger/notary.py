@@ -33,7 +33,6 @@ from audits.ledger.note import (
     NoteSigner,
     SignatureMismatchError,
     sign_checkpoint,
-    verify_checkpoint,
 )
 from audits.ledger.publication import ForkError, Publication
 from audits.ledger.record import mac_of
@@ -69,16 +68,25 @@ class Notary:
     """Sequences and signs. Not thread-safe: it belongs to the database connection of the thread that made it."""
 
     def __init__(
-        self, signer: NoteSigner, publication: Publication | None = None, batch: int = BATCH
+        self,
+        signer: NoteSigner,
+        publication: Publication | None = None,
+        batch: int = BATCH,
+        cosigners: Sequence[NoteSigner] = (),
     ) -> None:
         if signer.vkey.name != settings.CRIVO_ORIGIN:
             raise ValueError("the signer's name must be the origin of the log")
         self.signer = signer
+        self.cosigners = tuple(cosigners)  # of the same log, while a key is being replaced
         self.publication = publication or Publication(signer.vkey)
         self.batch = batch
         self._session: object | None = None
         self._looked_everywhere = False
         self._unreadable: dict[UUID, str] = {}
+
+    def use(self, signer: NoteSigner, cosigners: Sequence[NoteSigner] = ()) -> None:
+        """Sign with these from the next checkpoint on. What was published must verify with a key of the publication."""
+        self.signer, self.cosigners = signer, tuple(cosigners)
 
     # --- one holder ------------------------------------------------------------------------------------------
 
@@ -253,7 +261,7 @@ class Notary:
         else:
             self._guard()
             checkpoint = Checkpoint(settings.CRIVO_ORIGIN, size, nodes.stored_root(size))
-            note = sign_checkpoint(checkpoint, self.signer)
+            note = sign_checkpoint(checkpoint, self.signer, *self.cosigners)
             self._assert_held()
             if not self.publication.publish(checkpoint, note):
                 raise NotTheNotaryError("another notary has published a later checkpoint")
@@ -282,7 +290,7 @@ class Notary:
         if row is None:
             return
         try:
-            kept = verify_checkpoint(row.note.encode(), self.signer.vkey)
+            kept = self.publication.verified(row.note.encode())
         except (NoteError, SignatureMismatchError) as error:
             raise ForkError(
                 f"The database holds a checkpoint that this log did not sign: {error}."

@@ -44,6 +44,7 @@ __all__ = [
     "sign_checkpoint",
     "sign_note",
     "verify_checkpoint",
+    "verify_checkpoint_by_any",
     "verify_note",
     "verify_receipt",
 ]
@@ -143,6 +144,17 @@ def sign_checkpoint(checkpoint: Checkpoint, signer: NoteSigner, *witnesses: Note
     if Checkpoint.parse(str(checkpoint)) != checkpoint:
         raise NoteError("the checkpoint holds a line break or an empty line")
     return sign_note(str(checkpoint), signer, *witnesses)
+
+
+def verify_checkpoint_by_any(note: bytes, keys: Sequence[VerifierKey]) -> Checkpoint:
+    """The checkpoint in a note that one of these keys of its log signed. The first error where none did."""
+    first: SignatureMismatchError | None = None
+    for key in keys:
+        try:
+            return verify_checkpoint(note, key)
+        except SignatureMismatchError as error:
+            first = first or error
+    raise first or SignatureMismatchError("no key was given")
 
 
 def make_receipt(

@@ -10,14 +10,21 @@ import fcntl
 import json
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
 
-from audits.ledger.note import Checkpoint, NoteError, SignatureMismatchError, VerifierKey, verify_checkpoint
+from audits.ledger.note import (
+    Checkpoint,
+    NoteError,
+    SignatureMismatchError,
+    VerifierKey,
+    verify_checkpoint,
+    verify_checkpoint_by_any,
+)
 
 
 class ForkError(Exception):
@@ -25,10 +32,15 @@ class ForkError(Exception):
 
 
 class Publication:
-    """The folder of one log. `vkey` is the key every checkpoint in it must be signed by."""
+    """The folder of one log. Every checkpoint in it is signed by `vkey`, or by an earlier or a coming one of `others`
+    (audits.ledger.rotation).
+    """
 
-    def __init__(self, vkey: VerifierKey, folder: Path | None = None) -> None:
+    def __init__(
+        self, vkey: VerifierKey, folder: Path | None = None, others: Sequence[VerifierKey] = ()
+    ) -> None:
         self.vkey = vkey
+        self.others: Sequence[VerifierKey] = others
         self.folder = folder or Path(settings.CRIVO_PUBLISH)
         (self.folder / "checkpoints").mkdir(parents=True, exist_ok=True)
 
@@ -51,9 +63,13 @@ class Publication:
         except FileNotFoundError:
             return None
         try:
-            return verify_checkpoint(note, self.vkey), note
+            return self.verified(note), note
         except (NoteError, SignatureMismatchError) as error:
             raise ForkError(f"{path} is not a checkpoint of this log signed by its key: {error}") from error
+
+    def verified(self, note: bytes) -> Checkpoint:
+        """The checkpoint of a note signed by any key of this log. NoteError, SignatureMismatchError."""
+        return verify_checkpoint_by_any(note, [self.vkey, *self.others])
 
     def publish(self, checkpoint: Checkpoint, note: bytes) -> bool:
         """Make the checkpoint public; False if a later one already is. Doing it again changes nothing.
@@ -81,8 +97,34 @@ class Publication:
             self._replace(path, note)
 
     def publish_keys(self, jwks: dict[str, Any]) -> None:
-        self._replace(self.folder / "vkey", f"{self.vkey}\n".encode())
+        """`vkey` is the newest key that the newest checkpoint verifies with; `vkeys` holds all, if there are more."""
+        known = self._known()
+        self._replace(self.folder / "vkey", f"{self.newest_vkey()}\n".encode())
+        if len(known) > 1:
+            self._replace(self.folder / "vkeys", "".join(f"{key}\n" for key in known).encode())
         self._replace(self.folder / "jwks.json", json.dumps(jwks, indent=1).encode() + b"\n")
+
+    def _known(self) -> list[VerifierKey]:
+        return list(dict.fromkeys([*self.others, self.vkey]))
+
+    def newest_vkey(self) -> VerifierKey:
+        """The newest key that the newest checkpoint verifies with."""
+        current = self.last()
+        if current is None:
+            return self.vkey
+        for key in self._known():
+            try:
+                verify_checkpoint(current[1], key)
+            except SignatureMismatchError:
+                continue
+            return key
+        return self.vkey
+
+    def published_vkey(self) -> str:
+        try:
+            return (self.folder / "vkey").read_text().strip()
+        except FileNotFoundError:
+            return ""
 
     def published_jwks(self) -> dict[str, Any] | None:
         try:

@@ -11,7 +11,7 @@ import base64
 import json
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -37,8 +37,8 @@ class AttestationKey:
     def id(self) -> str:
         return dsse.thumbprint(self.private.public_key())
 
-    def sign(self, payload: bytes) -> dict[str, Any]:
-        return dsse.sign(payload, self.private)
+    def sign(self, payload: bytes, payload_type: str = dsse.IN_TOTO) -> dict[str, Any]:
+        return dsse.sign(payload, self.private, payload_type=payload_type)
 
     @classmethod
     def generate(cls) -> AttestationKey:
@@ -123,10 +123,21 @@ def make_keys() -> list[str]:
     return made
 
 
-def jwks(key: AttestationKey, earlier: dict[str, Any] | None = None) -> dict[str, Any]:
-    """The JWKS to publish: the key in use first, then those of `earlier` that it replaced, which end now."""
-    document = dsse.jwks([dsse.PublishedKey(key.private.public_key(), key.since)])
+def jwks(
+    key: AttestationKey, earlier: dict[str, Any] | None = None, announced: Sequence[AttestationKey] = ()
+) -> dict[str, Any]:
+    """The JWKS to publish: the key in use first, then those announced, which will replace it in turn, then those of
+    `earlier` that it replaced, which end now. Each ends when the next one begins.
+    """
+    line = [key, *announced]
+    ends = [following.since for following in announced]
+    published = [
+        dsse.PublishedKey(item.private.public_key(), item.since, until)
+        for item, until in zip(line, [*ends, None], strict=True)
+    ]
+    document = dsse.jwks(published)
+    known = {item.id for item in line}
     for old in (earlier or {}).get("keys", []):
-        if old.get("kid") != key.id:
+        if old.get("kid") not in known:
             document["keys"].append({"exp": max(key.since, int(old.get("nbf", 0))), **old})
     return document

@@ -7,7 +7,7 @@ The stand-alone verifier needs none of this and trusts nothing here; this one al
 from __future__ import annotations
 
 import hmac
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -18,7 +18,13 @@ from audits.ledger import nodes
 from audits.ledger.body import text_commitment
 from audits.ledger.entry import body_of
 from audits.ledger.notary import genuine_entry
-from audits.ledger.note import Checkpoint, NoteError, SignatureMismatchError, VerifierKey, verify_checkpoint
+from audits.ledger.note import (
+    Checkpoint,
+    NoteError,
+    SignatureMismatchError,
+    VerifierKey,
+    verify_checkpoint_by_any,
+)
 from audits.ledger.record import mac_of
 from audits.ledger.tree import CompactTree, leaf_hash
 from audits.models import Checkpoint as PublishedCheckpoint
@@ -65,12 +71,15 @@ class LedgerReport:
             self.findings.append(Finding(code, sentence, index, str(event)))
 
 
-def verify_ledger(vkey: VerifierKey, *kept: bytes) -> LedgerReport:
-    """Compare everything with everything. `kept` are signed checkpoints from outside the database, in any order."""
+def verify_ledger(vkey: VerifierKey, *kept: bytes, others: Sequence[VerifierKey] = ()) -> LedgerReport:
+    """Compare everything with everything. `kept` are signed checkpoints from outside the database, in any order.
+
+    `others`: earlier keys of the log; a checkpoint is good if any of its keys signed it.
+    """
     report = LedgerReport()
     with transaction.atomic(), connection.cursor() as cursor:
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        _Walk(report, vkey, kept).run()
+        _Walk(report, (vkey, *others), kept).run()
         _check_outside(report)
         _check_chains(report)
     return report
@@ -81,8 +90,8 @@ class _Walk:
     stored checkpoints and those kept outside.
     """
 
-    def __init__(self, report: LedgerReport, vkey: VerifierKey, kept: tuple[bytes, ...]) -> None:
-        self.report, self.vkey = report, vkey
+    def __init__(self, report: LedgerReport, vkeys: Sequence[VerifierKey], kept: tuple[bytes, ...]) -> None:
+        self.report, self.vkeys = report, vkeys
         self.salts = dict(Workspace.objects.values_list("id", "salt"))
         self.tree = CompactTree()
         self.diverged = False
@@ -98,7 +107,7 @@ class _Walk:
 
     def _opened(self, what: str, note: bytes) -> Checkpoint | None:
         try:
-            return verify_checkpoint(note, self.vkey)
+            return verify_checkpoint_by_any(note, self.vkeys)
         except (NoteError, SignatureMismatchError) as error:
             self.report.add("signature", f"{what}: {error}")
             return None

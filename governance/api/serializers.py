@@ -130,7 +130,13 @@ class GatePlacement(serializers.Serializer[None]):
     promotion = serializers.UUIDField()
 
 
-class GateOut(serializers.Serializer[None]):
+class GateGrandfathered(serializers.Serializer[None]):
+    id = serializers.UUIDField()
+    model = serializers.CharField()
+    deadline = serializers.DateTimeField()
+
+
+class GateOut(serializers.Serializer[Any]):
     allowed = serializers.BooleanField()
     digest = serializers.CharField()
     environment = serializers.CharField()
@@ -138,6 +144,10 @@ class GateOut(serializers.Serializer[None]):
     placements = GatePlacement(many=True)
     attestation = serializers.CharField(allow_null=True)
     receipt = serializers.CharField(allow_null=True)
+    at = serializers.DateTimeField(allow_null=True, help_text="the time asked about; null: now")
+    grandfathered = GateGrandfathered(
+        allow_null=True, help_text="tolerated because it ran before, not approved; null otherwise"
+    )
 
 
 class MeOut(serializers.Serializer[None]):

@@ -62,8 +62,12 @@ def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
     }
 
 
-def gate_answer(digest: str, environment: str, answer: gate.Answer) -> dict[str, Any]:
-    proof: UUID | None = answer.standings[0].placement.promotion_id if answer.allowed else None
+def gate_answer(
+    digest: str, environment: str, answer: gate.Answer, at: datetime | None = None
+) -> dict[str, Any]:
+    proof: UUID | None = (
+        answer.standings[0].placement.promotion_id if answer.allowed and answer.standings else None
+    )
     base = f"/api/v1/promotions/{proof}"
     return {
         "allowed": answer.allowed,
@@ -74,7 +78,7 @@ def gate_answer(digest: str, environment: str, answer: gate.Answer) -> dict[str,
             {
                 "model": standing.placement.version.model.name,
                 "n": standing.placement.version.n,
-                "state": standing.placement.state,
+                "state": standing.state,
                 "effective_at": standing.effective_at,
                 "promotion": standing.placement.promotion_id,
             }
@@ -82,4 +86,11 @@ def gate_answer(digest: str, environment: str, answer: gate.Answer) -> dict[str,
         ],
         "attestation": f"{base}/attestation" if proof else None,
         "receipt": f"{base}/receipt" if proof else None,
+        "at": at,
+        "grandfathered": _grandfathered(answer),
     }
+
+
+def _grandfathered(answer: gate.Answer) -> dict[str, Any] | None:
+    entry = answer.grandfathered
+    return None if entry is None else {"id": entry.id, "model": entry.model.name, "deadline": entry.deadline}

@@ -13,5 +13,4 @@ urlpatterns = [
     path("promotions/<uuid:promotion_id>/withdrawal", views.Withdrawals.as_view()),
     path("promotions/<uuid:promotion_id>/attestation", views.AttestationDetail.as_view()),
     path("promotions/<uuid:promotion_id>/receipt", views.ReceiptDetail.as_view()),
-    path("gate", views.Gate.as_view()),
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any
 from uuid import UUID
 
@@ -16,19 +15,17 @@ from rest_framework.serializers import Serializer
 from audits.actors import authoriser
 from audits.api.base import View, etag_of, paged, wait_for, wait_seconds
 from audits.api.schema import WAIT, problems
-from audits.errors import BadRequest, Forbidden, NotFound
+from audits.errors import BadRequest, NotFound
 from audits.ledger.receipts import receipt_for
 from audits.models import Workspace
-from governance import gate, selectors
+from governance import selectors
 from governance.api import serializers as shapes
-from governance.api.shapes import gate_answer, promotion
+from governance.api.shapes import promotion
 from governance.authority import roles_of
 from governance.models import Promotion
 from governance.services import policies, promotions
 from governance.states import PromotionState
 from registry.selectors import model_version
-
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 
 
 def _given(shape: type[Serializer[Any]], request: Request) -> dict[str, Any]:
@@ -221,35 +218,3 @@ class ReceiptDetail(View):
         if receipt is None:
             raise NotFound("attestation_pending")
         return HttpResponse(receipt, content_type="text/plain; charset=utf-8")
-
-
-class Gate(View):
-    rate = "gate"
-    query = ("digest", "environment", "model")
-
-    @extend_schema(
-        parameters=[
-            OpenApiParameter(
-                "digest",
-                {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
-                required=True,
-                description="of the artefact",
-            ),
-            OpenApiParameter("environment", {"type": "string", "minLength": 1}, required=True),
-            OpenApiParameter("model", str, description="if the artefact is registered for several models"),
-        ],
-        responses={200: shapes.GateOut, **problems(400, 403)},
-        description="May this artefact run there, now? 200 for every well-formed question; default is no.",
-    )
-    def get(self, request: Request) -> Response:
-        if not authoriser().may(self.actor, "gate.read"):
-            raise Forbidden("not_permitted", action="gate.read")
-        for name in ("digest", "environment"):
-            if not request.query_params.get(name):
-                raise BadRequest("parameter_missing", field=name, name=name)
-        digest = request.query_params["digest"]
-        if not DIGEST.fullmatch(digest):
-            raise BadRequest("digest_malformed", field="digest")
-        environment = request.query_params["environment"]
-        answer = gate.ask(self.actor.workspace, digest, environment, request.query_params.get("model", ""))
-        return Response(gate_answer(digest, environment, answer))

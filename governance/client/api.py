@@ -218,13 +218,68 @@ class Crivo(Policies, Lifecycle):
         """The proof that the grant is in the log (C2SP tlog-proof)."""
         return self._get(f"promotions/{_segment(promotion_id)}/receipt").body
 
-    def gate(self, digest: str, *, environment: str, model: str | None = None) -> shapes.GateAnswer:
-        """May the artefact with this digest run there, now?"""
-        data = self._get("gate", digest=digest, environment=environment, model=model).json()
+    def gate(
+        self, digest: str, *, environment: str, model: str | None = None, at: str | None = None
+    ) -> shapes.GateAnswer:
+        """May the artefact with this digest run there, now? Or with `at` (RFC 3339): what was answered then?"""
+        data = self._get("gate", digest=digest, environment=environment, model=model, at=at).json()
         answer = shapes.GateAnswer.read(data)
+        if (shapes.optional(data, "at", str) is None) != (at is None):
+            raise shapes.unexpected("it is about another time than was asked for")
         if (answer.digest, answer.environment) != (digest, environment):
             raise shapes.unexpected("it is about another artefact or environment than was asked for")
         return answer
+
+    def gate_all(self, questions: list[dict[str, str]], *, at: str | None = None) -> list[shapes.GateAnswer]:
+        """Up to 500 questions {digest, environment, model?} at once; the answers in their order."""
+        body = {"questions": questions, **({"at": at} if at else {})}
+        answers = [
+            shapes.GateAnswer.read(row)
+            for row in shapes.items(self._post("gate/questions", body).json(), "answers")
+        ]
+        asked = [(question["digest"], question["environment"]) for question in questions]
+        if [(answer.digest, answer.environment) for answer in answers] != asked:
+            raise shapes.unexpected("the answers are not those to what was asked for")
+        return answers
+
+    def attestations(self, model: str) -> bytes:
+        """<model>.intoto.jsonl: every attestation of the model's promotions, one DSSE envelope a line."""
+        return self._get(f"models/{_segment(model)}/attestations").body
+
+    def revocations(self) -> bytes:
+        """The signed list of attestations that no longer hold: one DSSE envelope, one line."""
+        return self._get("attestations/revoked").body
+
+    # What runs already
+
+    def import_running(
+        self, rows: list[dict[str, str]], *, deadline: str | None = None, key: str | None = None
+    ) -> list[dict[str, Any]]:
+        """Let them go on as grandfathered: {model, digest, environment, version?, uri?, since?}, at most 500.
+
+        What became of each: {…, status: imported|existing|placed|replaced, deadline}.
+        """
+        body = {"rows": rows, **({"deadline": deadline} if deadline else {})}
+        report = shapes.items(self._post("imports", body, key=key).json(), "report")
+        for row in report:
+            for name in ("model", "digest", "environment", "status"):
+                shapes.member(row, name, str)
+            row.setdefault("deadline", None)
+        return report
+
+    def reconcile(
+        self, running: list[dict[str, str]], *, environments: list[str] | None = None, key: str | None = None
+    ) -> dict[str, Any]:
+        """Compare what runs ({digest, environment, model?, since?}) with what is approved; kept as evidence."""
+        body = {"running": running, "environments": environments or []}
+        data = self._post("reconciliations", body, key=key).json()
+        for row in shapes.items(data, "findings"):
+            for name in ("kind", "environment", "model", "digest"):
+                shapes.member(row, name, str)
+            shapes.optional(row, "reason", dict)
+        shapes.member(data, "differences", int)
+        shapes.member(data, "counts", dict)
+        return dict(data)
 
     # Lineage
 

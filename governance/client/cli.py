@@ -9,7 +9,15 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from governance.client.api import Crivo
-from governance.client.commands import auditing, lifecycle, policies, promoting, registering
+from governance.client.commands import (
+    auditing,
+    brownfield,
+    gating,
+    lifecycle,
+    policies,
+    promoting,
+    registering,
+)
 from governance.client.commands.common import Context
 from governance.client.console import Console, plain
 from governance.client.errors import CrivoError
@@ -39,7 +47,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--json", action="store_true", help="the answer as JSON, for machines")
     commands = root.add_subparsers(dest="name_of_command", metavar="COMMAND", required=True)
-    for module in (registering, promoting, lifecycle, auditing, policies):
+    for module in (registering, promoting, gating, lifecycle, brownfield, auditing, policies):
         module.declare(commands, common)
     return root
 

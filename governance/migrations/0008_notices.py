@@ -10,7 +10,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('audits', '0004_webhooks'),
-        ('governance', '0006_policy_changes'),
+        ('governance', '0007_gate'),
     ]
 
     operations = [

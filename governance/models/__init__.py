@@ -1,3 +1,4 @@
+from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
 from governance.models.identity import ApiToken, RoleBinding, User
 from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
 from governance.models.notices import MailMode, MailPreference, Notice
@@ -26,6 +27,8 @@ __all__ = [
     "Deployment",
     "Environment",
     "Exclusion",
+    "Grandfathered",
+    "Import",
     "MailMode",
     "MailPreference",
     "Notice",
@@ -37,7 +40,9 @@ __all__ = [
     "PolicyVersion",
     "Promotion",
     "PromotionCheck",
+    "Reconciliation",
     "Retirement",
+    "RevocationList",
     "RoleBinding",
     "SignoffInvitation",
     "Suspension",

@@ -92,6 +92,13 @@ SCHEMA: dict[str, Any] = {
         "evidence_max_age": {"type": "string", "pattern": DURATION},
         "artifact_formats": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "confinement_level": {"enum": [1, 2]},
+        "valid_for": {"type": "string", "pattern": DURATION},  # of an approval; then a re-review is due
+        "grandfathered": {  # how long what ran before may go on without approval; 0: not at all
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["max_days"],
+            "properties": {"max_days": {"type": "integer", "minimum": 0, "maximum": 730}},
+        },
         # Who has to say that they know this version before they decide by it.
         "acknowledge": {
             "type": "array",

@@ -10,6 +10,8 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from django.utils import timezone
+
 from audits.actors import Command, system_actor
 from audits.door import Result, service
 from audits.errors import Conflict
@@ -22,6 +24,7 @@ from audits.models import Event, Leaf, LogState
 from governance.dossier import datasets_of
 from governance.models import Attestation, Decision, Placement, Promotion
 from governance.policy.schema import duration
+from governance.services import revocations
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 # A name, not an address: nothing has to be fetched to understand it, and nobody can take the host over.
@@ -106,7 +109,9 @@ def _predicate(promotion: Promotion) -> dict[str, Any]:
         "requestedBy": str(promotion.requested_by),
         "grantedAt": timestamp(granted.at),
         "effectiveAt": timestamp(effective),
+        "issuedAt": timestamp(timezone.now()),
         "validUntil": _valid_until(policy.body, granted.at),
+        "revocations": revocations.address(),
         "policy": {
             "uri": f"urn:crivo:policy:{policy.name}:{policy.n}",
             "version": policy.n,

@@ -367,6 +367,8 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
             verb="placement.superseded",
             subject=predecessor.ref,
             after=digest_of({"state": predecessor.state, "successor": str(placement.id)}),
+            # A rollback clears both in the row: what was so until then is told by this event.
+            detail={"successor": str(placement.id), "superseding_event": str(event.id)},
         )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from governance import gate
 from governance.models import Environment, Placement, Promotion
-from governance.services.policies import apply_policy
 from governance.services.promotions import decide
 from registry.models import ModelVersion
 from tests import study
@@ -25,7 +24,7 @@ def open_ways(cast: Cast) -> ModelVersion:
         study.OPEN.format(environment="homologation"),
         APPROVED.format(environment="production"),
     ):
-        apply_policy(command=study.shell(cast), text=text)
+        study.put_in_force(cast, text)
     return version
 
 

@@ -324,7 +324,9 @@ def test_a_refusal_is_told_again_without_a_second_event(cast: Cast, pipeline: Ca
         ("digest=abc&environment=production", "digest_malformed", "digest"),
         ("environment=production", "parameter_missing", "digest"),
         ("digest=sha256:" + "0" * 64, "parameter_missing", "environment"),
-        (f"digest=sha256:{'0' * 64}&environment=production&at=2020-01-01", "query_parameter_unknown", "at"),
+        (f"digest=sha256:{'0' * 64}&environment=production&at=2020-01-01", "at_malformed", "at"),
+        (f"digest=sha256:{'0' * 64}&environment=production&at=9000-01-01T00:00:00Z", "at_in_future", "at"),
+        (f"digest=sha256:{'0' * 64}&environment=production&when=now", "query_parameter_unknown", "when"),
     ],
 )
 def test_a_malformed_question_to_the_gate(pipeline: Caller, query: str, code: str, field: str) -> None:

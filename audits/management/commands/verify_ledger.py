@@ -21,7 +21,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
-            "--vkey", help="verifier key of the log, or a file that holds it; default: as published"
+            "--vkey",
+            action="append",
+            help="verifier key of the log, or a file that holds it; may be repeated after a "
+            "rotation; default: as published",
         )
         parser.add_argument(
             "--checkpoint", action="append", default=[], metavar="FILE",
@@ -30,11 +33,11 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         folder = Path(settings.CRIVO_PUBLISH)
-        vkey = _vkey(options["vkey"] or str(folder / "vkey"))
+        vkeys = _vkeys(options["vkey"], folder)
         kept = [_read(Path(path)) for path in options["checkpoint"]]
         if (folder / "checkpoint").exists():
             kept.append(_read(folder / "checkpoint"))
-        report = verify_ledger(vkey, *kept)
+        report = verify_ledger(vkeys[0], *kept, others=vkeys[1:])
         self._tell(report)
         if not kept:
             self.stdout.write(
@@ -53,6 +56,14 @@ class Command(BaseCommand):
             self.stdout.write(f"  {finding}")
         if report.count > len(report.findings):
             self.stdout.write(f"  … and {report.count - len(report.findings):,} more")
+
+
+def _vkeys(given: str | list[str] | None, folder: Path) -> list[VerifierKey]:
+    if given:
+        return [_vkey(text) for text in ([given] if isinstance(given, str) else given)]
+    if (folder / "vkeys").exists():
+        return [_vkey(line) for line in _read(folder / "vkeys").decode().splitlines() if line]
+    return [_vkey(str(folder / "vkey"))]
 
 
 def _vkey(text: str) -> VerifierKey:

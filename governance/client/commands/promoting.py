@@ -1,20 +1,16 @@
-"""Asking for a promotion, following it, deciding on it, and asking the gate."""
+"""Asking for a promotion, following it, deciding on it."""
 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
-from pathlib import Path
 from typing import Any
 
 from governance.client.commands.common import OK, PENDING, REFUSED, Context, version_of
 from governance.client.console import STATES, plain
 from governance.client.errors import Refused, Usage
-from governance.client.multipart import digest_of_file
 from governance.client.shapes import Promotion
 
-DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 DEFAULT_WAIT = 600.0
 
 
@@ -46,12 +42,6 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         decide.add_argument("--dossier", metavar="DIGEST", help="decide only if the dossier is this one")
         decide.add_argument("--yes", action="store_true", help="do not ask again on a terminal")
         decide.set_defaults(command=decide_command, verdict=verdict)
-
-    gate = commands.add_parser("gate", parents=[common], help="may this artefact run there, now?")
-    gate.add_argument("artifact", metavar="DIGEST|FILE")
-    gate.add_argument("--environment", required=True, metavar="ENV")
-    gate.add_argument("--model", help="where the artefact is registered for several models")
-    gate.set_defaults(command=gate_command)
 
     for name, text in (
         ("attestation", "print the signed statement of a promotion"),
@@ -173,24 +163,6 @@ def decide_command(context: Context) -> int:
     state, _ = STATES.get(decision.promotion.state, (decision.promotion.state, ""))
     console.say(f"{plain(promotion.reference)} to {plain(promotion.to)}: {plain(state)}")
     return OK
-
-
-def gate_command(context: Context) -> int:
-    options = context.options
-    text = options.artifact
-    if text.startswith("sha256:") and not Path(text).exists():
-        if not DIGEST.fullmatch(text):
-            raise Usage(
-                "A digest looks like sha256: and 64 hexadecimal digits, in small letters.",
-                code="digest_malformed",
-            )
-        digest = text
-    else:
-        digest = digest_of_file(Path(text))
-    answer = context.server().gate(digest, environment=options.environment, model=options.model)
-    context.console.document(answer.raw)
-    context.console.gate(answer)
-    return OK if answer.allowed else REFUSED
 
 
 def proof_command(context: Context) -> int:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import tempfile
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
 from typing import Any
 
+from governance.client import mlflow
 from governance.client.api import Crivo
 from governance.client.commands.common import OK, Context, asked_before, object_of
 from governance.client.console import plain
@@ -45,10 +47,17 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="register", required=True
     )
     register = model.add_parser("register", parents=[common], help="upload a model file as a version")
-    register.add_argument("file")
-    register.add_argument("--name", required=True, help="of the model; made if it is not there")
+    register.add_argument("file", nargs="?")
+    register.add_argument("--name", help="of the model; made if it is not there")
     register.add_argument("--description", default="", help="of the model, when it is made")
     register.add_argument("--metadata", required=True, metavar="FILE", help="JSON: what the version declares")
+    register.add_argument(
+        "--from-mlflow", metavar="models:/NAME/VERSION",
+        help="file, parameters, metrics, data digests from MLflow (MLFLOW_TRACKING_URI); --metadata adds to them",
+    )  # fmt: skip
+    register.add_argument(
+        "--artifact", metavar="PATH", help="with --from-mlflow: which of its files is the model"
+    )
     register.set_defaults(command=register_model)
 
     lineage = commands.add_parser(
@@ -125,13 +134,33 @@ def register_dataset(context: Context) -> int:
 
 
 def register_model(context: Context) -> int:
-    options, console = context.options, context.console
+    options = context.options
     metadata = object_of(options.metadata)
-    path = Path(options.file)
+    if options.from_mlflow is None:
+        if options.file is None or options.name is None:
+            raise Usage(
+                "crivo model register FILE --name NAME --metadata FILE, or --from-mlflow models:/NAME/VERSION."
+            )
+        return _register_model(context, Path(options.file), options.name, metadata)
+    if options.file is not None:
+        raise Usage("With --from-mlflow the file comes from there.")
+    version = mlflow.read(options.from_mlflow, mlflow.tracking_uri())
+    found = mlflow.carried(version, options.artifact)
+    # What a person declares counts before what was logged.
+    metadata = {**found.metadata, **metadata}
+    with tempfile.TemporaryDirectory(prefix="crivo-") as folder:
+        path = Path(folder) / Path(found.path).name
+        with path.open("wb") as sink:
+            version.artifacts.read(found.path, sink)
+        return _register_model(context, path, options.name or version.name, metadata)
+
+
+def _register_model(context: Context, path: Path, name: str, metadata: dict[str, Any]) -> int:
+    options, console = context.options, context.console
     crivo = context.server()
     if path.is_file():
-        crivo.register_model(options.name, description=options.description)
-    found = crivo.register_model_version(options.name, path, metadata, progress=console.progress(path.name))
+        crivo.register_model(name, description=options.description)
+    found = crivo.register_model_version(name, path, metadata, progress=console.progress(path.name))
     console.document(found.raw)
     console.say(
         f"model version {console.paint(plain(found.reference), 'bold')} {asked_before(found.created)}"

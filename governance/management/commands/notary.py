@@ -13,8 +13,10 @@ from django.db import InterfaceError, OperationalError, connection
 
 from audits.ledger.notary import ForkError, Notary, NotTheNotaryError, pause
 from audits.ledger.publication import Publication
-from audits.ledger.signing import AttestationKey, attestation_key, checkpoint_key, jwks
+from audits.ledger.rotation import attestation_keys, checkpoint_keys
+from audits.ledger.signing import jwks
 from governance.services.attestations import issue_pending
+from governance.services.revocations import issue_if_needed
 
 POLL = 1.0  # seconds: the fallback when a notification is lost
 STANDBY = 0.5
@@ -34,23 +36,23 @@ class Command(BaseCommand):
         )  # fmt: skip
 
     def handle(self, *args: Any, **options: Any) -> None:
-        signer, attester = checkpoint_key(), attestation_key()
-        publication = Publication(signer.vkey)
+        keys = checkpoint_keys()
+        attestation_keys()  # said at the start, not at the first promotion
+        publication = Publication(keys.signer.vkey, others=keys.vkeys)
         self.wakeup, self._bell = os.pipe()
         os.set_blocking(self._bell, False)
-        self.stopping = False
+        self.stopping = self.looked = False
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
-        notary = Notary(signer, publication)
+        notary = Notary(keys.signer, publication, cosigners=keys.cosigners)
         try:
             if options["once"]:
                 if not notary.acquire():
                     raise CommandError("Another notary is at work.")
-                publication.publish_keys(jwks(attester, publication.published_jwks()))
-                while self._pass(notary, attester):
+                while self._pass(notary):
                     pass
             else:
-                self._serve(notary, publication, attester)
+                self._serve(notary)
         except ForkError as error:
             raise CommandError(
                 f"The notary stops and signs nothing: {error} Run `manage.py verify_ledger`, and keep every copy of "
@@ -68,33 +70,50 @@ class Command(BaseCommand):
         except BlockingIOError:  # it has rung already
             pass
 
-    def _serve(self, notary: Notary, publication: Publication, attester: AttestationKey) -> None:
+    def _serve(self, notary: Notary) -> None:
         while not self.stopping:
             try:
                 if not notary.acquire():
                     log.debug("another notary is at work; standing by")
                     time.sleep(STANDBY)
                     continue
-                publication.publish_keys(jwks(attester, publication.published_jwks()))
                 log.info("notary at work for %s", notary.signer.vkey.name)
-                self._work(notary, attester)
+                self._work(notary)
             except LOST as error:
                 log.warning("the notary lost its place, and tries again: %s", " ".join(str(error).split()))
                 connection.close()
                 time.sleep(STANDBY)
 
-    def _work(self, notary: Notary, attester: AttestationKey) -> None:
+    def _work(self, notary: Notary) -> None:
         while not self.stopping:
             began = time.monotonic()
-            if self._pass(notary, attester):
+            if self._pass(notary):
                 pause(began)
                 continue
             notary.wait(POLL, self.wakeup)
             pause(began)
 
-    def _pass(self, notary: Notary, attester: AttestationKey) -> bool:
-        """One pass and the attestations it made possible. True if there is more to do at once."""
+    def _pass(self, notary: Notary) -> bool:
+        """One pass, the attestations it made possible and the revocation list. True if there is more to do at once.
+
+        Keys are looked up each time: one that was announced begins to sign without a restart.
+        """
+        keys, attesters = checkpoint_keys(), attestation_keys()
+        notary.publication.vkey, notary.publication.others = keys.signer.vkey, keys.vkeys
+        notary.use(keys.signer, keys.cosigners)
         result = notary.run_pass()
         if result.sequenced:
             log.info("%d events sequenced, checkpoint over %d", result.sequenced, result.published)
-        return bool(issue_pending(attester)) or result.more
+        self._publish_keys(notary.publication, jwks(
+            attesters.current, notary.publication.published_jwks(), attesters.announced
+        ))  # fmt: skip
+        issued = bool(issue_pending(attesters.current))
+        # At the first pass in any case: the notary before may have ended between a change and its list.
+        listed = issue_if_needed(attesters.current, changed=issued or result.sequenced > 0 or not self.looked)
+        self.looked = True
+        return issued or listed or result.more
+
+    def _publish_keys(self, publication: Publication, document: dict[str, Any]) -> None:
+        said = (document, publication.published_jwks(), publication.published_vkey())
+        if said[0] != said[1] or said[2] != str(publication.newest_vkey()):
+            publication.publish_keys(document)

@@ -1,0 +1,142 @@
+"""Replacing the notary's keys without a moment in which something cannot be verified.
+
+Beside `<purpose>.key` lie its successors, `<purpose>.<from>.key`, where <from> is when (seconds since 1970 UTC) the new
+key begins to sign alone. Until then:
+
+- attestation: the old key signs; the new one is in the JWKS already, with its `nbf`, so that everybody has fetched it
+  before the first signature. Afterwards the old one stays in the JWKS with its `exp`.
+- checkpoint: both sign every checkpoint (C2SP signed-note: several signatures), so that whoever holds either vkey can
+  verify. Afterwards only the new one signs; the old one is still known, for what was published before.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+
+from audits.keys import key_folder
+from audits.ledger.note import NoteError, SignerKey, VerifierKey
+from audits.ledger.signing import AttestationKey, attestation_key, checkpoint_key
+
+Purpose = Literal["attestation", "checkpoint"]
+PURPOSES: tuple[Purpose, ...] = ("attestation", "checkpoint")
+
+
+@dataclass(frozen=True)
+class AttestationKeys:
+    """`current` signs; `announced` will, one after the other."""
+
+    current: AttestationKey
+    announced: tuple[AttestationKey, ...] = ()
+
+
+@dataclass(frozen=True)
+class CheckpointKeys:
+    """`signer` and `cosigners` sign together; `vkeys` are all that this log has or had, the newest first."""
+
+    signer: SignerKey
+    cosigners: tuple[SignerKey, ...]
+    vkeys: tuple[VerifierKey, ...]
+
+
+def attestation_keys(now: float | None = None) -> AttestationKeys:
+    """ImproperlyConfigured as `attestation_key`."""
+    moment = time.time() if now is None else now
+    line = [attestation_key(), *(_attestation(text) for _, text in _successors("attestation"))]
+    begun = [key for key in line[1:] if key.since <= moment]
+    current = begun[-1] if begun else line[0]
+    return AttestationKeys(current, tuple(line[line.index(current) + 1 :]))
+
+
+def checkpoint_keys(now: float | None = None) -> CheckpointKeys:
+    """ImproperlyConfigured as `checkpoint_key`."""
+    moment = time.time() if now is None else now
+    line = [(0, checkpoint_key()), *((since, _checkpoint(text)) for since, text in _successors("checkpoint"))]
+    position = max(at for at, (since, _) in enumerate(line) if since <= moment)
+    keys = [key for _, key in line]
+    vkeys = tuple(key.vkey for key in reversed(keys))
+    return CheckpointKeys(keys[position], tuple(keys[position + 1 :]), vkeys)
+
+
+def _successors(purpose: Purpose) -> list[tuple[int, str]]:
+    """(from, text), the earliest first. None where the key itself comes from the environment."""
+    if os.environ.get(f"CRIVO_KEY_{purpose.upper()}") is not None:
+        return []
+    found = []
+    for path in key_folder().glob(f"{purpose}.*.key"):
+        if match := re.fullmatch(rf"{purpose}\.(\d{{1,12}})\.key", path.name):
+            found.append((int(match[1]), path.read_text().strip()))
+    return sorted(found)
+
+
+def _attestation(text: str) -> AttestationKey:
+    try:
+        return AttestationKey.parse(text)
+    except (ValueError, TypeError) as error:
+        raise ImproperlyConfigured("A key attestation cannot be used: it is no private P-256 JWK.") from error
+
+
+def _checkpoint(text: str) -> SignerKey:
+    try:
+        key = SignerKey.parse(text)
+    except NoteError as error:
+        raise ImproperlyConfigured(f"A key checkpoint cannot be used: {error}.") from error
+    if key.vkey.name != settings.CRIVO_ORIGIN:
+        raise ImproperlyConfigured(f"A key checkpoint belongs to another log, {key.vkey.name}.")
+    return key
+
+
+class RotationRefusedError(Exception):
+    """No new key was made. `code`: from_environment, pending."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+@dataclass(frozen=True)
+class NewKey:
+    """A key that was made. `old` and `new` are public: thumbprints, or vkeys."""
+
+    path: Path
+    purpose: Purpose
+    old: str
+    new: str
+    since: int
+
+
+def make_successor(purpose: Purpose, since: int) -> NewKey:
+    """Write the successor that signs alone from `since` on (Unix seconds), readable by its owner only.
+
+    RotationRefusedError where the key is not a file of ours, or one is announced already that does not sign alone yet.
+    """
+    if os.environ.get(f"CRIVO_KEY_{purpose.upper()}") is not None:
+        raise RotationRefusedError("from_environment")
+    waiting: Sequence[object]
+    if purpose == "attestation":
+        keys = attestation_keys()
+        old, waiting = keys.current.id, keys.announced
+        made = AttestationKey(AttestationKey.generate().private, since)
+        new, text = made.id, made.text()
+    else:
+        pair = checkpoint_keys()
+        old, waiting = str(pair.signer.vkey), pair.cosigners
+        signer = SignerKey.generate(settings.CRIVO_ORIGIN)
+        new, text = str(signer.vkey), signer.skey()
+    if waiting:
+        raise RotationRefusedError("pending")
+    path = key_folder() / f"{purpose}.{since}.key"
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text + "\n")
+        file.flush()
+        os.fsync(file.fileno())
+    return NewKey(path, purpose, old, new, since)

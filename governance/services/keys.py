@@ -1,0 +1,64 @@
+"""Rotation of the notary's keys: the new one is announced by an event while the old one still signs."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from uuid import NAMESPACE_URL, uuid5
+
+from django.utils import timezone
+
+from audits.actors import Command, SubjectRef
+from audits.door import Result, require, service
+from audits.errors import Conflict, Unprocessable
+from audits.ledger.body import timestamp
+from audits.ledger.record import lock, record
+from audits.ledger.rotation import NewKey, Purpose, RotationRefusedError, make_successor
+from audits.models import Event
+
+SHORTEST, LONGEST = timedelta(minutes=5), timedelta(days=90)
+
+
+def key_ref(command: Command, purpose: str) -> SubjectRef:
+    return SubjectRef(
+        "key", uuid5(NAMESPACE_URL, f"urn:crivo:key:{command.actor.workspace}:{purpose}"), purpose
+    )
+
+
+@service("key.rotated")
+def rotate_key(*, command: Command, purpose: Purpose, overlap: timedelta) -> Result[Event]:
+    """Make the successor of a key; it signs alone after `overlap` (5 minutes to 90 days). The event says which follows.
+
+    409 while an earlier rotation is not over, or where the key is not a file of ours.
+    """
+    subject = key_ref(command, purpose)
+    lock(command.actor.workspace, subject)
+    require(command, "key.rotate", subject)
+    if not SHORTEST <= overlap <= LONGEST:
+        raise Unprocessable("key_overlap", subject=subject, field="overlap", minutes=5, days=LONGEST.days)
+    since = int((timezone.now() + overlap).timestamp())
+    try:
+        made = make_successor(purpose, since)
+    except RotationRefusedError as error:
+        code = "key_rotation_pending" if error.code == "pending" else "key_from_environment"
+        raise Conflict(code, subject=subject, purpose=purpose) from error
+    try:
+        return Result(_announced(command, subject, made))
+    except BaseException:
+        made.path.unlink(missing_ok=True)  # a key that nobody announced must not begin to sign
+        raise
+
+
+def _announced(command: Command, subject: SubjectRef, made: NewKey) -> Event:
+    return record(
+        command,
+        verb="key.rotated",
+        subject=subject,
+        before=made.old if made.purpose == "attestation" else "",
+        after=made.new if made.purpose == "attestation" else "",
+        detail={
+            "purpose": made.purpose,
+            "old": made.old,
+            "new": made.new,
+            "alone_from": timestamp(datetime.fromtimestamp(made.since, UTC)),
+        },
+    )

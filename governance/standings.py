@@ -1,0 +1,274 @@
+"""What the gate knows of placements, versions and grandfathered artefacts, now or at an earlier moment.
+
+Events are the history: a subject's state at a time is the one its last event by then led to. Which event leads to which
+state is a table here; a test holds every registered verb about a placement or a version against it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+from django.db import connection
+from django.utils import timezone
+
+from audits.ledger.inclusion import published_at
+from audits.models import Event
+from governance.models import Grandfathered, Placement, Suspension
+from governance.states import GrandfatheredState, PlacementState
+from registry.models import ModelVersion
+from registry.states import VersionState
+
+PLACEMENT_STATE_AFTER = {
+    "placement.granted": PlacementState.LIVE,
+    "placement.superseded": PlacementState.SUPERSEDED,
+    "placement.suspended": PlacementState.SUSPENDED,
+    "placement.reinstated": PlacementState.LIVE,
+    "placement.withdrawn": PlacementState.WITHDRAWN,
+    "placement.restored": PlacementState.LIVE,
+}
+VERSION_STATE_AFTER = {
+    "model_version.registered": VersionState.REGISTERED,
+    "model_version.suspended": VersionState.SUSPENDED,
+    "model_version.reinstated": VersionState.REGISTERED,
+    "model_version.retired": VersionState.RETIRED,
+}
+# When the first checkpoint that holds the event of this grant was published.
+EFFECTIVE_AT = (
+    "(SELECT c.published_at FROM audits_leaf l JOIN audits_checkpoint c ON c.size > l.index "
+    "WHERE l.event_id = {event} ORDER BY c.size LIMIT 1)"
+)
+
+
+@dataclass(frozen=True)
+class Moment:
+    """The time of a question. `past`: it was asked about then, so history decides; else the rows as they are."""
+
+    at: datetime
+    past: bool
+
+
+def moment(at: datetime | None) -> Moment:
+    return Moment(at or timezone.now(), at is not None)
+
+
+@dataclass(frozen=True)
+class Known:
+    """What is, or was at the time asked about, true of a placement. `ended_by`: the event that superseded it."""
+
+    state: str
+    granted_event: UUID | None
+    successor: UUID | None
+    ended_by: UUID | None
+
+
+@dataclass(frozen=True)
+class Chains:
+    """Placements that were asked about, and those that came after them up to the first effective one."""
+
+    asked: list[Placement]
+    rows: dict[UUID, Placement]
+    known: dict[UUID, Known]
+    lifted: list[Suspension]
+    effective: dict[UUID, datetime]  # by event
+
+    def state(self, placement: Placement) -> str | None:
+        known = self.known.get(placement.id)
+        return None if known is None else known.state
+
+    def effective_at(self, placement: Placement) -> datetime | None:
+        known = self.known.get(placement.id)
+        return (
+            None if known is None or known.granted_event is None else self.effective.get(known.granted_event)
+        )
+
+    def reinstatements(self, placement: Placement) -> list[datetime | None]:
+        """When each of its reinstatements, and its version's, became effective; None for those that are not yet."""
+        return [
+            self.effective.get(row.lifted_event)
+            for row in self.lifted
+            if row.lifted_event is not None
+            and row.version_id == placement.version_id
+            and row.placement_id in (None, placement.id)
+        ]
+
+    def stands_in(self, placement: Placement) -> bool:
+        """No successor is effective yet, however many wait. One taken back meanwhile does not revive this one.
+
+        What ended it is its own event, not the successor's latest grant: a successor that is granted again by a
+        rollback waits for its new event, and what it had superseded long before must not come back for that moment.
+        """
+        known = self.known.get(placement.id)
+        while known is not None and known.ended_by is not None and known.successor is not None:
+            if known.ended_by in self.effective:
+                return False
+            known = self.known.get(known.successor)
+            if known is not None and known.state == PlacementState.LIVE:
+                return True
+            if known is not None and known.state != PlacementState.SUPERSEDED:
+                return False
+        return False
+
+
+CHAIN = f"""
+WITH RECURSIVE chain AS (
+  SELECT p.id, p.successor_id, {EFFECTIVE_AT.format(event="p.superseding_event")} AS ended_at, true AS asked
+  FROM governance_placement p
+  WHERE p.version_id = ANY(%(versions)s::uuid[]) AND p.environment_id = ANY(%(environments)s::uuid[])
+  UNION
+  SELECT p.id, p.successor_id, {EFFECTIVE_AT.format(event="p.superseding_event")}, false
+  FROM chain JOIN governance_placement p ON p.id = chain.successor_id OR (%(past)s AND p.id IN (
+    SELECT (e.detail->>'successor')::uuid FROM audits_event e
+    WHERE e.subject_id = chain.id AND e.verb = 'placement.superseded'))
+  WHERE %(past)s OR chain.ended_at IS NULL
+) SELECT id, bool_or(asked) FROM chain GROUP BY id
+"""  # noqa: S608 - nothing of the caller is in the text
+
+
+def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment) -> Chains:
+    """Four queries; two more for the past. Now, a chain is followed no further than its first effective successor."""
+    with connection.cursor() as cursor:
+        cursor.execute(
+            CHAIN,
+            {
+                "versions": [str(row) for row in versions],
+                "environments": [str(row) for row in environments],
+                "past": when.past,
+            },
+        )
+        found = cursor.fetchall()
+    rows = {
+        row.id: row
+        for row in Placement.objects.filter(id__in=[row[0] for row in found]).select_related(
+            "version__model", "environment"
+        )
+    }
+    asked = [rows[placement] for placement, wanted in found if wanted]
+    lifted = Suspension.objects.filter(
+        version_id__in={row.version_id for row in rows.values()}, lifted_event__isnull=False
+    )
+    if when.past:
+        lifted = lifted.filter(lifted_event__in=Event.objects.filter(at__lte=when.at).values("id"))
+    reinstated = list(lifted)
+    known = _history(rows, when.at) if when.past else _present(rows)
+    events = {row.granted_event for row in known.values()} | {row.ended_by for row in known.values()}
+    events |= {row.lifted_event for row in reinstated}
+    # Now, whatever is published is effective, whichever clock is ahead; then, what was published by then.
+    effective = {
+        event: since
+        for event, since in published_at(event for event in events if event is not None).items()
+        if not when.past or since <= when.at
+    }
+    return Chains(asked, rows, known, reinstated, effective)
+
+
+def _present(rows: Mapping[UUID, Placement]) -> dict[UUID, Known]:
+    return {
+        row.id: Known(row.state, row.granted_event, row.successor_id, row.superseding_event)
+        for row in rows.values()
+    }
+
+
+def _history(rows: Mapping[UUID, Placement], at: datetime) -> dict[UUID, Known]:
+    """A rollback overwrites grant and successor in the row: what they were before is in the events."""
+    first = dict(
+        Event.objects.filter(
+            verb="promotion.granted",
+            outcome="done",
+            subject_kind="promotion",
+            subject_id__in=[row.promotion_id for row in rows.values()],
+        ).values_list("subject_id", "id")
+    )
+    events = Event.objects.filter(
+        subject_kind="placement",
+        subject_id__in=list(rows),
+        outcome="done",
+        verb__in=list(PLACEMENT_STATE_AFTER),
+        at__lte=at,
+    ).order_by("subject_id", "subject_seq")
+    known: dict[UUID, Known] = {}
+    for event_id, subject, verb, detail in events.values_list("id", "subject_id", "verb", "detail"):
+        row = rows[subject]
+        before = known.get(subject)
+        state = _told(verb, detail, PLACEMENT_STATE_AFTER)
+        granted = before.granted_event if before else first.get(row.promotion_id)
+        successor, ended_by = (before.successor, before.ended_by) if before else (None, None)
+        if verb == "placement.restored":
+            granted, successor, ended_by = event_id, None, None
+        elif state == PlacementState.SUPERSEDED:
+            named = detail.get("successor")
+            successor = UUID(named) if named else row.successor_id
+            superseding = detail.get("superseding_event")
+            ended_by = UUID(superseding) if superseding else row.superseding_event
+        known[subject] = Known(state, granted, successor, ended_by)
+    return known
+
+
+def _told(verb: str, detail: Mapping[str, str], table: Mapping[str, str]) -> str:
+    """An event may name the state itself, in its detail: what a suspension interrupted can come back otherwise."""
+    named = detail.get("state")
+    return named if named in set(table.values()) and named is not None else table[verb]
+
+
+def state_after(
+    kind: str, subjects: Iterable[UUID], table: Mapping[str, str], at: datetime
+) -> dict[UUID, str]:
+    """The state of each subject by its last telling event until `at`; subjects with none by then are left out."""
+    events = (
+        Event.objects.filter(
+            subject_kind=kind, subject_id__in=list(subjects), outcome="done", verb__in=list(table), at__lte=at
+        )
+        .order_by("subject_id", "-subject_seq")
+        .distinct("subject_id")
+        .values_list("subject_id", "verb", "detail")
+    )
+    return {subject: _told(verb, detail, table) for subject, verb, detail in events}
+
+
+def version_states(versions: Sequence[ModelVersion], when: Moment) -> dict[UUID, str]:
+    now = {row.id: row.state for row in versions}
+    return {**now, **state_after("model_version", now, VERSION_STATE_AFTER, when.at)} if when.past else now
+
+
+@dataclass(frozen=True)
+class Tolerated:
+    """A grandfathered artefact. `replaced_at`: an approved version took its place in an exclusive environment."""
+
+    entry: Grandfathered
+    effective_at: datetime | None
+    replaced_at: datetime | None
+
+    def verdict(self, when: Moment) -> tuple[bool, str]:
+        entry = self.entry
+        if entry.state == GrandfatheredState.ENDED and not (when.past and _after(entry.ended_at, when)):
+            return False, "grandfathering_ended"
+        if self.effective_at is None or (when.past and self.effective_at > when.at):
+            return False, "grandfathering_not_effective_yet"
+        if self.replaced_at is not None and not (when.past and self.replaced_at > when.at):
+            return False, "grandfathering_replaced"
+        if when.at >= entry.deadline:
+            return False, "grandfathering_over"
+        return True, "grandfathered"
+
+
+def _after(moment: datetime | None, when: Moment) -> bool:
+    return moment is not None and moment > when.at
+
+
+def grandfathered(workspace: UUID, digests: Iterable[str], when: Moment) -> list[Tolerated]:
+    """One query. Entries that came later than the time asked about are left out."""
+    effective_at = EFFECTIVE_AT.format(event="governance_grandfathered.event_id")
+    replaced_at = (
+        f"(SELECT min({EFFECTIVE_AT.format(event='p.granted_event')}) FROM governance_placement p "  # noqa: S608
+        "WHERE p.model_id = governance_grandfathered.model_id AND p.exclusive "
+        "AND p.environment_id = governance_grandfathered.environment_id)"
+    )
+    rows = Grandfathered.objects.filter(workspace_id=workspace, artifact_digest__in=list(digests))
+    if when.past:
+        rows = rows.filter(created_at__lte=when.at)
+    rows = rows.select_related("model", "environment").extra(  # noqa: S610
+        select={"effective_at": effective_at, "replaced_at": replaced_at}
+    )
+    return [Tolerated(row, row.effective_at, row.replaced_at) for row in rows.order_by("-id")]  # type: ignore[attr-defined]

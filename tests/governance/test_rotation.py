@@ -1,0 +1,204 @@
+"""Keys are replaced while everything stays verifiable: with the old one, with the new one, and years later."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.conf import settings
+from django.core.management import CommandError, call_command
+
+from audits.actors import Command, system_actor
+from audits.errors import Forbidden
+from audits.ledger import rotation
+from audits.ledger.note import VerifierKey, verify_checkpoint
+from audits.ledger.signing import make_keys
+from audits.models import Event
+from audits.verifier import SignatureMismatchError, verify_receipt
+from governance.client import offline
+from governance.models import Attestation, Placement, RevocationList
+from governance.services.keys import rotate_key
+from tests import study
+from tests.cast import Cast
+from tests.snapshot import unchanged
+
+pytestmark = pytest.mark.django_db(transaction=True)
+WEEK = 7 * 86400
+
+
+@pytest.fixture
+def cast(committed_cast: Cast, tmp_path: Path) -> Iterator[Cast]:
+    """With keys of its own: those of the session stay as they are."""
+    kept = settings.CRIVO_KEYS
+    row, pepper = ((Path(kept) / f"{name}.key").read_text() for name in ("row", "pepper"))
+    settings.CRIVO_KEYS = str(tmp_path / "keys")
+    (tmp_path / "keys").mkdir()
+    (tmp_path / "keys" / "row.key").write_text(row)
+    (tmp_path / "keys" / "pepper.key").write_text(pepper)
+    make_keys()
+    yield committed_cast
+    settings.CRIVO_KEYS = kept
+
+
+def later(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """The notary's keys as they are `seconds` from now."""
+    real = time.time
+    monkeypatch.setattr(rotation.time, "time", lambda: real() + seconds)
+
+
+def published() -> Path:
+    return Path(settings.CRIVO_PUBLISH)
+
+
+def checkpoint_signed_by(*keys: VerifierKey) -> list[bool]:
+    note = (published() / "checkpoint").read_bytes()
+    found = []
+    for key in keys:
+        try:
+            verify_checkpoint(note, key)
+            found.append(True)
+        except SignatureMismatchError:
+            found.append(False)
+    return found
+
+
+def test_attestations_of_before_and_after_verify(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    version = study.study(cast)
+    study.ask(cast, version, "development")
+    call_command("notary", once=True)
+    old = rotation.attestation_keys().current
+    call_command("rotate_key", "attestation", overlap="7d")
+    call_command("notary", once=True)
+    keys = rotation.attestation_keys()
+    assert (keys.current.id, len(keys.announced)) == (old.id, 1)
+    new = keys.announced[0]
+    document = json.loads((published() / "jwks.json").read_text())
+    assert [(key["kid"], key.get("exp")) for key in document["keys"]] == [(old.id, new.since), (new.id, None)]
+    assert abs(new.since - time.time() - WEEK) < 60
+    event = Event.objects.get(verb="key.rotated")
+    assert (event.before, event.after) == (old.id, new.id)
+    study.ask(cast, version, "test")
+    call_command("notary", once=True)
+    assert set(Attestation.objects.values_list("key_id", flat=True)) == {old.id}, "the old one still signs"
+
+    later(monkeypatch, WEEK + 1)
+    second = study.model_version(cast, b"another model")
+    study.ask(cast, second, "development")
+    call_command("notary", once=True)
+    assert Attestation.objects.get(promotion__version=second).key_id == new.id
+    assert RevocationList.objects.latest("n").key_id == old.id, "it is not due yet"
+    again = json.loads((published() / "jwks.json").read_text())
+    assert [(key["kid"], key.get("exp")) for key in again["keys"]] == [(new.id, None), (old.id, new.since)]
+    keys_known = offline.read_keys(published() / "jwks.json")
+    for row in Attestation.objects.all():
+        _, signers = offline.opened(json.loads(row.envelope), keys_known)
+        assert [key.id for key in signers] == [row.key_id]
+    lines = [json.loads(row.envelope) for row in Attestation.objects.filter(promotion__version=version)]
+    lines.append(json.loads(RevocationList.objects.latest("n").envelope))
+    assert offline.check(version.artifact_digest, "test", lines, keys_known).allowed
+    # The old private key is gone, its public half stays published.
+    (Path(settings.CRIVO_KEYS) / "attestation.key").write_text(new.text())
+    study.ask(cast, second, "test")
+    call_command("notary", once=True)
+    assert old.id in {key["kid"] for key in json.loads((published() / "jwks.json").read_text())["keys"]}
+
+
+def test_checkpoints_are_signed_by_both_until_the_new_key_signs_alone(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    version = study.study(cast)
+    study.ask(cast, version, "development")
+    call_command("notary", once=True)
+    old = rotation.checkpoint_keys().signer.vkey
+    assert (published() / "vkey").read_text() == f"{old}\n"
+    receipt = json_receipt(Attestation.objects.get())
+    call_command("rotate_key", "checkpoint", overlap="7d")
+    new = rotation.checkpoint_keys().cosigners[0].vkey
+    assert (new.name, new.id != old.id) == (old.name, True)
+    call_command("notary", once=True)
+    assert checkpoint_signed_by(old, new) == [True, True]
+    assert (published() / "vkey").read_text() == f"{new}\n"
+    assert (published() / "vkeys").read_text() == f"{new}\n{old}\n"
+    call_command("verify_ledger")
+    call_command("verify_ledger", vkey=[str(old)])
+
+    later(monkeypatch, WEEK + 1)
+    study.ask(cast, version, "test")
+    call_command("notary", once=True)
+    assert checkpoint_signed_by(old, new) == [False, True]
+    call_command("verify_ledger")
+    call_command("verify_ledger", vkey=[str(new), str(old)])
+    with pytest.raises(SystemExit):
+        call_command("verify_ledger", vkey=[str(new)])  # what the old key signed alone needs the old key
+    assert verify_receipt(receipt, old)
+    assert verify_receipt(json_receipt(Attestation.objects.latest("issued_at")), new)
+    assert Placement.objects.count() == 2
+
+
+def json_receipt(row: Attestation) -> bytes:
+    import base64
+
+    payload = json.loads(base64.b64decode(json.loads(row.envelope)["payload"]))
+    return str(payload["predicate"]["log"]["receipt"]).encode()
+
+
+@pytest.mark.parametrize("purpose", ["attestation", "checkpoint"])
+def test_one_rotation_at_a_time(cast: Cast, purpose: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    call_command("rotate_key", purpose, overlap="1d")
+    files = sorted(path.name for path in Path(settings.CRIVO_KEYS).iterdir())
+    (made,) = Path(settings.CRIVO_KEYS).glob(f"{purpose}.*.key")
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    with unchanged(refusals=1), pytest.raises(CommandError, match="being replaced"):
+        call_command("rotate_key", purpose, overlap="1d")
+    assert sorted(path.name for path in Path(settings.CRIVO_KEYS).iterdir()) == files
+    later(monkeypatch, 86401)
+    call_command("rotate_key", purpose, overlap="2d")
+    assert len(list(Path(settings.CRIVO_KEYS).glob(f"{purpose}.*.key"))) == 2
+
+
+@pytest.mark.parametrize("overlap", ["91d", "99999d", "soon", "0d"])
+def test_an_overlap_that_is_none(cast: Cast, overlap: str) -> None:
+    before = os.listdir(settings.CRIVO_KEYS)
+    with pytest.raises(CommandError):
+        call_command("rotate_key", "attestation", overlap=overlap)
+    assert os.listdir(settings.CRIVO_KEYS) == before
+
+
+def test_nobody_rotates_keys_but_whoever_runs_the_installation(cast: Cast) -> None:
+    from datetime import timedelta
+
+    for name in ("ana", "rita", "pipeline"):
+        with unchanged(refusals=1), pytest.raises(Forbidden):
+            rotate_key(command=cast.command(name), purpose="attestation", overlap=timedelta(days=1))
+    assert not list(Path(settings.CRIVO_KEYS).glob("attestation.*.key"))
+
+
+def test_a_key_that_could_not_be_announced_is_none(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    from datetime import timedelta
+
+    def fail(*args: Any, **kwargs: Any) -> None:
+        raise RuntimeError("the database went away")
+
+    monkeypatch.setattr("governance.services.keys.record", fail)
+    with pytest.raises(RuntimeError):
+        rotate_key(
+            command=Command(system_actor("shell", cast.workspace.id)),
+            purpose="attestation",
+            overlap=timedelta(days=1),
+        )
+    assert not list(Path(settings.CRIVO_KEYS).glob("attestation.*.key"))
+
+
+def test_a_key_from_the_environment_is_not_replaced_here(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = (Path(settings.CRIVO_KEYS) / "attestation.key").read_text()
+    monkeypatch.setenv("CRIVO_KEY_ATTESTATION", text)
+    with unchanged(refusals=1), pytest.raises(CommandError, match="environment"):
+        call_command("rotate_key", "attestation", overlap="1d")
