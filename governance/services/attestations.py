@@ -6,10 +6,12 @@ Issued by the notary, once the granting event is in a published checkpoint: befo
 from __future__ import annotations
 
 import json
+import logging
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.utils import timezone
 
 from audits.actors import Command, system_actor
@@ -29,6 +31,7 @@ from governance.services import revocations
 STATEMENT = "https://in-toto.io/Statement/v1"
 # A name, not an address: nothing has to be fetched to understand it, and nobody can take the host over.
 PREDICATE = "urn:crivo:attestation:promotion:v1"
+log = logging.getLogger(__name__)
 
 
 class Signer(Protocol):
@@ -39,16 +42,24 @@ class Signer(Protocol):
 
 
 def issue_pending(signer: Signer, limit: int = 100) -> list[UUID]:
-    """Attest every effective promotion that is not attested yet, at most `limit`; the ids of those promotions."""
+    """Attest every effective promotion that is not attested yet, at most `limit`; the ids of those promotions.
+
+    One that cannot be attested is logged, tried again by the next pass, and stops no other.
+    """
     waiting = Placement.objects.filter(promotion__attestation=None).order_by("id")
     rows = list(waiting.values_list("promotion_id", "granted_event", "workspace_id")[: 10 * limit])
     effective = published_at(event for _, event, _ in rows)
     issued: list[UUID] = []
     for promotion, event, workspace in rows:
         if event in effective and len(issued) < limit:
-            issue_attestation(
-                command=Command(system_actor("notary", workspace)), promotion_id=promotion, signer=signer
-            )
+            command = Command(system_actor("notary", workspace))
+            try:
+                issue_attestation(command=command, promotion_id=promotion, signer=signer)
+            except DatabaseError:
+                raise  # no word about this promotion: nothing can be written
+            except Exception:
+                log.exception("promotion %s is not attested", promotion)
+                continue
             issued.append(promotion)
     return issued
 
