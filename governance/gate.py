@@ -172,9 +172,7 @@ def of_version(version: ModelVersion, environment: Environment) -> Answer:
     moment = known.moment(None)
     placed = _placed(moment, {"": [version]}, {environment.name: environment})
     standings = placed.get((version.id, environment.id), [])
-    answer = _decide(
-        sorted(standings, key=lambda row: row.placement.id, reverse=True), environment.name
-    )
+    answer = _decide(sorted(standings, key=lambda row: row.placement.id, reverse=True), environment.name)
     if answer.allowed:
         return answer
     broken = glass.broken([version], [environment], moment)

@@ -1,4 +1,4 @@
-"""Broken glass as the gate reads it: which versions are let through, where and until when, now or at an earlier moment."""
+"""Broken glass as the gate reads it: which versions are let through, where and until when, now or at a time before."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ from registry.models import ModelVersion
 
 GLASS_STATE_AFTER = {"glass.broken": GlassState.BROKEN, "glass.ended": GlassState.ENDED}
 
-Broken = dict[tuple[UUID, UUID], BrokenGlass]  # by version and environment; of several the one that lasts longest
+Broken = dict[
+    tuple[UUID, UUID], BrokenGlass
+]  # by version and environment; of several the one that lasts longest
 
 
 def broken(versions: Sequence[ModelVersion], environments: Sequence[Environment], when: Moment) -> Broken:

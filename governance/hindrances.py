@@ -72,7 +72,9 @@ def hindrances(placements: Iterable[Placement], when: Moment) -> dict[UUID, Hind
     conditions = _conditions(rows, when)
     dues = review_dues(rows, when)
     return {
-        row.id: _of(row, when.at, findings[row.version_id], waivers, conditions[row.promotion_id], dues[row.id])
+        row.id: _of(
+            row, when.at, findings[row.version_id], waivers, conditions[row.promotion_id], dues[row.id]
+        )
         for row in rows
     }
 

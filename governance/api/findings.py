@@ -89,7 +89,7 @@ class _OfVersion(serializers.ModelSerializer[M]):
     n = serializers.IntegerField(source="version.n")
 
 
-class FindingOut(_OfVersion[Finding]):
+class VersionFindingOut(_OfVersion[Finding]):
     class Meta:
         model = Finding
         fields = [
@@ -230,51 +230,53 @@ def _filters(states: type[Any]) -> list[OpenApiParameter]:
 
 
 class VersionFindings(View):
-    @extend_schema(request=NewFinding, responses={201: FindingOut, **problems(403, 404, 409, 422)})
+    @extend_schema(request=NewFinding, responses={201: VersionFindingOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, name: str, n: int) -> Response:
         version = model_version(self.actor, name, n)
         result = findings.open_finding(
             command=self.command(), version_id=version.id, **_given(NewFinding, request)
         )
-        return Response(FindingOut(selectors.finding(self.actor, result.value.id)).data, status=201)
+        return Response(VersionFindingOut(selectors.finding(self.actor, result.value.id)).data, status=201)
 
 
 class Findings(View):
     query = ("state", "model")
 
-    @extend_schema(parameters=_filters(FindingState), responses={200: FindingOut(many=True), **problems(400)})
+    @extend_schema(
+        parameters=_filters(FindingState), responses={200: VersionFindingOut(many=True), **problems(400)}
+    )
     def get(self, request: Request) -> Response:
         rows = _filtered(request, selectors.findings(self.actor), FindingState.values, "version__model")
-        return paged(self, rows, FindingOut)
+        return paged(self, rows, VersionFindingOut)
 
 
 class FindingDetail(View):
-    @extend_schema(responses={200: FindingOut, **problems(404)})
+    @extend_schema(responses={200: VersionFindingOut, **problems(404)})
     def get(self, request: Request, finding_id: UUID) -> Response:
-        return Response(FindingOut(selectors.finding(self.actor, finding_id)).data)
+        return Response(VersionFindingOut(selectors.finding(self.actor, finding_id)).data)
 
 
 class FindingAnswers(View):
-    @extend_schema(request=FindingAnswer, responses={200: FindingOut, **problems(403, 404, 409, 422)})
+    @extend_schema(request=FindingAnswer, responses={200: VersionFindingOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, finding_id: UUID) -> Response:
         findings.answer_finding(
             command=self.command(), finding_id=finding_id, **_given(FindingAnswer, request)
         )
-        return Response(FindingOut(selectors.finding(self.actor, finding_id)).data)
+        return Response(VersionFindingOut(selectors.finding(self.actor, finding_id)).data)
 
 
 class FindingVerification(View):
-    @extend_schema(request=Judgement, responses={200: FindingOut, **problems(403, 404, 409, 422)})
+    @extend_schema(request=Judgement, responses={200: VersionFindingOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, finding_id: UUID) -> Response:
         findings.verify_finding(command=self.command(), finding_id=finding_id, **_given(Judgement, request))
-        return Response(FindingOut(selectors.finding(self.actor, finding_id)).data)
+        return Response(VersionFindingOut(selectors.finding(self.actor, finding_id)).data)
 
 
 class FindingClosing(View):
-    @extend_schema(request=Judgement, responses={200: FindingOut, **problems(403, 404, 409, 422)})
+    @extend_schema(request=Judgement, responses={200: VersionFindingOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, finding_id: UUID) -> Response:
         findings.close_finding(command=self.command(), finding_id=finding_id, **_given(Judgement, request))
-        return Response(FindingOut(selectors.finding(self.actor, finding_id)).data)
+        return Response(VersionFindingOut(selectors.finding(self.actor, finding_id)).data)
 
 
 class VersionWaivers(View):

@@ -23,6 +23,7 @@ from governance.models.vigilance import Alarm, BrokenGlass, Condition, Placement
 
 __all__ = [
     "Alarm",
+    "Alias",
     "ApiToken",
     "Attestation",
     "BrokenGlass",

@@ -46,7 +46,8 @@ class Finding(Governed):
                 name="finding_closed_by_another",
             ),
             models.CheckConstraint(
-                condition=~Q(state="closed") | Q(closed_by__isnull=False, closed_event__isnull=False, verified_by__isnull=False),
+                condition=~Q(state="closed")
+                | Q(closed_by__isnull=False, closed_event__isnull=False, verified_by__isnull=False),
                 name="finding_closed_after_verification",
             ),
         ]

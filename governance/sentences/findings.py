@@ -49,6 +49,9 @@ SENTENCES = {
     "review_overdue": _("The re-review was due at {due}."),
     "placement_not_live": _("The placement is {state}; there is nothing to renew."),
     "promotion_expired": _("The request has waited longer than its policy allows. Ask again."),
+    "hindered_there": _(
+        "The gate would not let {version} through in {environment} either. Settle that first."
+    ),
     # broken glass
     "glass_was_broken": _("Somebody broke the glass for {version} in {environment}."),
     "glass_too_long": _("The glass can be broken for 1 to {limit} hours."),

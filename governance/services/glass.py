@@ -19,10 +19,10 @@ from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
 from governance import clock, gate, selectors
 from governance.authority import roles_of_person
+from governance.in_force import policy_for
 from governance.models import Alarm, BrokenGlass, Environment, RoleBinding, UseCase
 from governance.policy import terms
 from governance.roles import ENGINEERING
-from governance.in_force import policy_for
 from governance.services.words import checked_words, person_acting
 from governance.states import ALARM, GLASS, AlarmState, GlassState
 from registry.models import ModelVersion

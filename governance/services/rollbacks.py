@@ -2,7 +2,8 @@
 again. Between the two, until the grant is in a published checkpoint, nothing is allowed there.
 
 The older version is not measured again: what it was granted on still stands in its promotion. It has to be registered,
-and to have been live in that environment: what was superseded before it ever counted is no way back.
+and to have been live in that environment: what was superseded before it ever counted is no way back. Nor is what the
+gate would refuse for a finding, a condition, a waiver or a re-review.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from audits.errors import Conflict
 from audits.ledger.inclusion import published_at
 from audits.ledger.record import lock, record
 from audits.models import Event
+from governance.hindrances import hindrances
 from governance.models import Environment, Placement, Suspension
 from governance.services.standing import (
     environment_named,
@@ -28,6 +30,7 @@ from governance.services.standing import (
     require_reason,
     withdraw,
 )
+from governance.standings import moment
 from governance.states import PlacementState
 from registry.models import Model
 from registry.states import VersionState
@@ -123,7 +126,10 @@ def _target(
     if to is None:
         fit = [row for row in older if not _unfit(row)]
         if not fit:
-            raise Conflict("nothing_to_roll_back_to", subject=model.ref, environment=environment.name)
+            against = next((found for row in older if (found := _against(row))), ())
+            raise Conflict(
+                "nothing_to_roll_back_to", subject=model.ref, reasons=against, environment=environment.name
+            )
         return fit[0]
     named = [row for row in older if row.version.n == to]
     label = f"{model.name}@{to}"
@@ -131,7 +137,13 @@ def _target(
         raise Conflict("never_live_there", subject=model.ref, version=label, environment=environment.name)
     fit = [row for row in named if not _unfit(row)]
     if not fit:
-        raise Conflict(_unfit(named[0]), subject=model.ref, version=label, environment=environment.name)
+        raise Conflict(
+            _unfit(named[0]),
+            subject=model.ref,
+            reasons=_against(named[0]),
+            version=label,
+            environment=environment.name,
+        )
     return fit[0]
 
 
@@ -151,4 +163,9 @@ def _unfit(placement: Placement) -> str:
     ended = effective.get(placement.superseding_event) if placement.superseding_event else None
     if since is None or (ended is not None and ended <= since):
         return "never_live_there"
-    return ""
+    # The gate would be shut for it as soon as it is back: then nothing at all would be allowed there.
+    return "hindered_there" if _against(placement) else ""
+
+
+def _against(placement: Placement) -> tuple[Message, ...]:
+    return hindrances([placement], moment(None))[placement.id].shut

@@ -21,9 +21,9 @@ from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
 from governance import clock, hindrances, selectors
 from governance.authority import roles_of_person
+from governance.in_force import policy_for
 from governance.models import Environment, Placement, PolicyVersion, UseCase, Waiver
 from governance.policy import terms
-from governance.in_force import policy_for
 from governance.services.promotions import settle_open
 from governance.services.words import checked_words, hands_off, person_acting
 from governance.states import WAIVER, PlacementState, WaiverState

@@ -39,7 +39,9 @@ def production_policy(cast: Cast, extra: str, strict: bool = False) -> None:
     text = scenario.POLICY.format(environment="production", approvals=scenario.APPROVALS["production"])
     if strict:
         text = text.replace("min: 0.80", "min: 0.999")
-    apply_policy(command=cast.command("rita"), text=text + extra)
+    shell = Command(system_actor("shell", cast.workspace.id))
+    if apply_policy(command=shell, text=text + extra).created:
+        scenario.publish()  # in force once its event is published
 
 
 def with_terms(cast: Cast, extra: str, strict: bool = False) -> ModelVersion:
@@ -90,7 +92,9 @@ def opened(cast: Cast, version: ModelVersion, severity: str = "high", by: str = 
 def closed(cast: Cast, finding: Finding) -> Finding:
     answer_finding(command=cast.command("ana"), finding_id=finding.id, text="Chosen again on a third split.")
     verify_finding(command=cast.command("bruno"), finding_id=finding.id, holds=True, text="It was.")
-    return close_finding(command=cast.command("bia"), finding_id=finding.id, text="Settled.").value
+    row = close_finding(command=cast.command("bia"), finding_id=finding.id, text="Settled.").value
+    scenario.publish()
+    return row
 
 
 def waiver(cast: Cast, version: ModelVersion, days: int = 30, requirement: Any = SEX_DISPARITY) -> Waiver:

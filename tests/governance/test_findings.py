@@ -73,6 +73,8 @@ def test_answered_and_verified_are_still_open(cast: Cast) -> None:
         close_finding(command=cast.command("bruno"), finding_id=finding.id, text="And closed.")
     assert refusal.value.code == "finding_closed_by_another"
     close_finding(command=cast.command("rita"), finding_id=finding.id, text="Settled.")
+    assert codes(ask(version)) == ["closing_not_effective_yet"]  # it lets something through: like a grant
+    scenario.publish()
     assert ask(version).allowed
     finding.refresh_from_db()
     people = cast.people

@@ -17,6 +17,7 @@ from governance.services.conditions import report_condition, verify_condition
 from governance.services.glass import break_glass, end_glass, sign_off_alarm
 from governance.services.promotions import decide
 from governance.services.reviews import complete_review
+from governance.standings import moment
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from tests import scenario
@@ -48,7 +49,7 @@ def test_a_missed_condition_shuts_the_gate_and_its_fulfilment_opens_it(cast: Cas
     version, condition = conditional(cast)
     assert ask(version).allowed
     placement = Placement.objects.select_related("promotion__policy").get(promotion=condition.promotion)
-    assert hindrances.hindrances([placement], later(timedelta()))[placement.id].lapses_at == condition.due
+    assert hindrances.hindrances([placement], moment(None))[placement.id].lapses_at == condition.due
     move("governance_condition", condition.id, due=later(PAST))
     assert codes(ask(version)) == ["condition_overdue"]
     report_condition(command=cast.command("ana"), condition_id=condition.id, text="Recalibrated.")
@@ -56,6 +57,8 @@ def test_a_missed_condition_shuts_the_gate_and_its_fulfilment_opens_it(cast: Cas
     verify_condition(command=cast.command("bia"), condition_id=condition.id, holds=False, text="Not quite.")
     report_condition(command=cast.command("ana"), condition_id=condition.id, text="Recalibrated again.")
     verify_condition(command=cast.command("bia"), condition_id=condition.id, holds=True, text="Seen.")
+    assert codes(ask(version)) == ["fulfilment_not_effective_yet"]
+    scenario.publish()
     assert ask(version).allowed
     written = Event.objects.get(verb="promotion.decided", actor_id=cast.people["bruno"].id,
                                 subject_id=condition.promotion_id)  # fmt: skip
@@ -223,7 +226,7 @@ def test_it_goes_over_a_finding_and_not_over_a_suspension(cast: Cast) -> None:
     Placement.objects.filter(version=version, environment__name="production").update(
         state=PlacementState.SUSPENDED
     )
-    assert codes(ask(version)) == ["placement_suspended", "finding_open"]
+    assert codes(ask(version)) == ["placement_suspended"]
     BrokenGlass.objects.update(state="ended")
     with pytest.raises(Conflict) as refusal, unchanged(refusals=1):
         break_glass(
