@@ -6,7 +6,7 @@ vain, nothing more.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, time
 from typing import Any
@@ -27,69 +27,18 @@ from audits.ids import uuid7
 from audits.ledger.inclusion import published_at
 from audits.models import EventText
 from governance import clock, exceptions, hindrances, selectors
+from governance.console.acts import ACTS, Act
 from governance.console.people import Names, Visitor, command_of, page
 from governance.console.wording import CHECKS, METRICS, reader, sentence, word
 from governance.models import Placement, Promotion
 from governance.roles import actions_of
-from governance.services import conditions, findings, glass, reviews, waivers
+from governance.services import findings
 from governance.services.words import WORDS_LIMIT
 from governance.standings import moment
 from governance.states import AlarmState, FindingState, PlacementState, ReviewState, Severity, WaiverState
 from registry.models.base import Governed
 
 SHOWN = 200
-
-
-@dataclass(frozen=True)
-class Act:
-    slug: str
-    label: Any
-    permission: str
-    states: frozenset[str]
-    perform: Callable[..., object]
-
-
-ACTS: dict[str, tuple[Act, ...]] = {
-    "finding": (
-        Act("answer", _("Answer"), "finding.answer", frozenset({"open"}),
-            lambda command, row_id, text: findings.answer_finding(command=command, finding_id=row_id, text=text)),
-        Act("verify", _("It holds"), "finding.verify", frozenset({"answered"}),
-            lambda command, row_id, text: findings.verify_finding(
-                command=command, finding_id=row_id, holds=True, text=text)),
-        Act("return", _("Send back"), "finding.verify", frozenset({"answered"}),
-            lambda command, row_id, text: findings.verify_finding(
-                command=command, finding_id=row_id, holds=False, text=text)),
-        Act("close", _("Close"), "finding.close", frozenset({"verified"}),
-            lambda command, row_id, text: findings.close_finding(command=command, finding_id=row_id, text=text)),
-    ),
-    "waiver": (
-        Act("approve", _("Approve"), "waiver.approve", frozenset({"requested"}),
-            lambda command, row_id, text: waivers.approve_waiver(command=command, waiver_id=row_id, reason=text)),
-        Act("refuse", _("Refuse"), "waiver.approve", frozenset({"requested"}),
-            lambda command, row_id, text: waivers.refuse_waiver(command=command, waiver_id=row_id, reason=text)),
-        Act("revoke", _("Revoke"), "waiver.revoke", frozenset({"requested", "approved"}),
-            lambda command, row_id, text: waivers.revoke_waiver(command=command, waiver_id=row_id, reason=text)),
-    ),
-    "condition": (
-        Act("report", _("It is fulfilled"), "condition.report", frozenset({"open"}),
-            lambda command, row_id, text: conditions.report_condition(
-                command=command, condition_id=row_id, text=text)),
-        Act("verify", _("It holds"), "condition.verify", frozenset({"reported"}),
-            lambda command, row_id, text: conditions.verify_condition(
-                command=command, condition_id=row_id, holds=True, text=text)),
-        Act("return", _("Send back"), "condition.verify", frozenset({"reported"}),
-            lambda command, row_id, text: conditions.verify_condition(
-                command=command, condition_id=row_id, holds=False, text=text)),
-    ),
-    "review": (
-        Act("complete", _("It may stay"), "review.complete", frozenset({"open"}),
-            lambda command, row_id, text: reviews.complete_review(command=command, review_id=row_id, reason=text)),
-    ),
-    "alarm": (
-        Act("sign-off", _("Sign off"), "alarm.sign_off", frozenset({"open"}),
-            lambda command, row_id, text: glass.sign_off_alarm(command=command, alarm_id=row_id, reason=text)),
-    ),
-}  # fmt: skip
 
 
 class FindingForm(forms.Form):
@@ -213,7 +162,7 @@ def act(request: HttpRequest, visitor: Visitor, kind: str, row_id: UUID, slug: s
     if wanted is None:
         raise NotFound("not_found", kind=kind, name=slug)
     text = request.POST.get("text", "")
-    command = command_of(request, visitor, _idempotency(request, {"text": text}))
+    command = command_of(request, visitor, once(request, {"text": text}))
     wanted.perform(command, row_id, text)
     notices.success(request, gettext("Recorded."))
     return _back(request)
@@ -226,15 +175,12 @@ def open_finding(request: HttpRequest, visitor: Visitor, promotion_id: UUID) -> 
     promotion = selectors.promotion(visitor.actor, promotion_id)
     form = FindingForm(request.POST)
     if not form.is_valid():
-        text = " ".join(
-            f"{form.fields[name].label}: {' '.join(map(str, said))}" for name, said in form.errors.items()
-        )
-        notices.error(request, text)
+        notices.error(request, errors_of(form))
         return redirect("admin:promotion", promotion_id)
     given = form.cleaned_data
     findings.open_finding(
         command=command_of(
-            request, visitor, _idempotency(request, {name: str(value) for name, value in given.items()})
+            request, visitor, once(request, {name: str(value) for name, value in given.items()})
         ),
         version_id=promotion.version_id,
         severity=given["severity"],
@@ -246,7 +192,13 @@ def open_finding(request: HttpRequest, visitor: Visitor, promotion_id: UUID) -> 
     return redirect("admin:promotion", promotion_id)
 
 
-def _idempotency(request: HttpRequest, given: dict[str, str]) -> Idempotency | None:
+def errors_of(form: forms.Form) -> str:
+    return " ".join(
+        f"{form.fields[name].label}: {' '.join(map(str, said))}" for name, said in form.errors.items()
+    )
+
+
+def once(request: HttpRequest, given: dict[str, str]) -> Idempotency | None:
     try:
         key = UUID(request.POST.get("once", ""))
     except ValueError:

@@ -22,6 +22,7 @@ class ConsoleSite(UnfoldAdminSite):
             findings,
             policies,
             preferences,
+            standing,
             views,
             webhooks,
         )
@@ -37,6 +38,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),
             path("webhooks/<uuid:webhook_id>", self.admin_view(webhooks.act), name="webhook"),
             *policies.urls(self.admin_view),
+            *standing.urls(self.admin_view),
             path("findings", self.admin_view(findings.overview), name="findings"),
             path("findings/<str:kind>/<uuid:row_id>/<str:slug>", self.admin_view(findings.act), name="watch"),
             path(

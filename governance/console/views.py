@@ -24,6 +24,7 @@ from governance.console.people import SESSION_KEY, Visitor, command_of, page
 from governance.console.permissions import permissions
 from governance.console.review import Review
 from governance.console.review import review as find_review
+from governance.console.standing import place
 from governance.console.trail import Search
 from governance.console.trail import trail as find_trail
 from governance.console.wording import sentence
@@ -133,6 +134,7 @@ def _dossier(
         "review": review,
         "comparison": comparison_view(review.promotion),
         "box": box(visitor, review.promotion),
+        "place": place(visitor, review.promotion),
         "form": form,
         "refusal": sentence(refusal.message) if refusal else "",
     }
