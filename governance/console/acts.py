@@ -10,7 +10,7 @@ from uuid import UUID
 from django.utils.translation import gettext_lazy as _
 
 from audits.actors import Command
-from audits.errors import Conflict, NotFound
+from audits.errors import NotFound
 from governance.models import Placement
 from governance.services import (
     conditions,
@@ -22,7 +22,6 @@ from governance.services import (
     suspensions,
     waivers,
 )
-from governance.states import PlacementState
 
 
 @dataclass(frozen=True)
@@ -114,8 +113,10 @@ def _roll_back(command: Command, placement_id: UUID, reason: str) -> object:
     row = rows.select_related("model", "environment").first()
     if row is None:
         raise NotFound("not_found", kind="placement", name=str(placement_id))
-    if row.state not in (PlacementState.LIVE, PlacementState.SUSPENDED):
-        raise Conflict("changed_meanwhile", subject=row.ref, environment=row.environment.name)
     return rollbacks.roll_back(
-        command=command, model=row.model.name, environment=row.environment.name, reason=reason
+        command=command,
+        model=row.model.name,
+        environment=row.environment.name,
+        reason=reason,
+        away_from=row.id,
     )

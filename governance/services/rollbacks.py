@@ -40,9 +40,16 @@ STANDING = (PlacementState.LIVE, PlacementState.SUSPENDED)
 
 @service("placement.restored")
 def roll_back(
-    *, command: Command, model: str, environment: str, reason: str, to: int | None = None
+    *,
+    command: Command,
+    model: str,
+    environment: str,
+    reason: str,
+    to: int | None = None,
+    away_from: UUID | None = None,
 ) -> Result[Placement]:
     """The placement that is granted again. `to` is the number of a version; by default the last one that was live.
+    `away_from`: the placement that is meant to end; 409 if it is not the one that stands there any more.
 
     409 if somebody else changed what is live between our reading it and our turn: two people who press the button at
     once mean one step back, not two.
@@ -58,10 +65,11 @@ def roll_back(
     placements = list(
         placements_for_update().filter(model=row, environment=place, exclusive=True).order_by("id")
     )
-    if _signature(row, place) != seen:
-        raise Conflict("changed_meanwhile", subject=row.ref, environment=place.name)
     granted = granted_at(placements)
     current = _current(placements, granted)
+    stale = away_from is not None and (current is None or current.id != away_from)
+    if stale or _signature(row, place) != seen:
+        raise Conflict("changed_meanwhile", subject=row.ref, environment=place.name)
     if current is not None and _is_waiting_restoration(current):
         raise Conflict("rollback_not_effective_yet", subject=row.ref, version=current.version.label)
     target = _target(row, place, placements, current, granted, to)
