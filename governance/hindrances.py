@@ -14,7 +14,7 @@ from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import F, Q, QuerySet
 
 from audits.checks.contract import Message
 from audits.ledger.body import timestamp
@@ -94,8 +94,12 @@ def _findings(rows: list[Placement], when: Moment) -> dict[UUID, list[Finding]]:
 
 def _conditions(rows: list[Placement], when: Moment) -> dict[UUID, list[Condition]]:
     """By promotion, those that are not fulfilled, or not effectively yet; the first due first."""
-    wanted = Condition.objects.filter(promotion__in=[row.promotion_id for row in rows])
-    found = list(wanted.select_related("decision").order_by("due", "id"))
+    # Those of a decision that was void are left out: the grant does not rest on it.
+    wanted = Condition.objects.filter(
+        promotion__in=[row.promotion_id for row in rows],
+        decision__dossier_digest=F("promotion__dossier_digest"),
+    )
+    found = list(wanted.order_by("due", "id"))
     if when.past:
         found = _as_of("condition", found, CONDITION_STATE_AFTER, when.at)
     effective = _published((row.verified_event for row in found), when)
@@ -110,12 +114,14 @@ R = TypeVar("R", Finding, Condition, Waiver)
 
 
 def _as_of(kind: str, rows: list[R], table: Mapping[str, str], at: datetime) -> list[R]:
-    """The rows there were then, with the state they had then. The rows are read for this alone and not saved."""
+    """Copies of the rows there were then, with the state they had then. Nothing of it is saved."""
     states = state_after(kind, [row.id for row in rows], table, at) if rows else {}
-    known = [row for row in rows if row.id in states]
-    for row in known:
-        row.state = states[row.id]
-    return known
+    copies: list[R] = []
+    for row in rows:
+        if row.id in states:
+            columns = {field.attname: getattr(row, field.attname) for field in row._meta.concrete_fields}
+            copies.append(type(row)(**{**columns, "state": states[row.id]}))
+    return copies
 
 
 def _of(
@@ -140,8 +146,6 @@ def _of(
         shut += [message] if message else []
         lapses += [until] if until else []
     for condition in conditions:
-        if condition.decision.dossier_digest != row.promotion.dossier_digest:
-            continue  # of a decision that was void: the grant does not rest on it
         met = condition.state == ConditionState.FULFILLED
         if condition.due <= now:
             code = "fulfilment_not_effective_yet" if met else "condition_overdue"

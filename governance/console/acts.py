@@ -35,7 +35,7 @@ class Act:
 
 ACTS: dict[str, tuple[Act, ...]] = {
     "finding": (
-        Act("answer", _("Answer"), "finding.answer", frozenset({"open"}),
+        Act("answer", _("Answer the finding"), "finding.answer", frozenset({"open"}),
             lambda command, row_id, text: findings.answer_finding(command=command, finding_id=row_id, text=text)),
         Act("verify", _("It holds"), "finding.verify", frozenset({"answered"}),
             lambda command, row_id, text: findings.verify_finding(
@@ -43,7 +43,7 @@ ACTS: dict[str, tuple[Act, ...]] = {
         Act("return", _("Send back"), "finding.verify", frozenset({"answered"}),
             lambda command, row_id, text: findings.verify_finding(
                 command=command, finding_id=row_id, holds=False, text=text)),
-        Act("close", _("Close"), "finding.close", frozenset({"verified"}),
+        Act("close", _("Close the finding"), "finding.close", frozenset({"verified"}),
             lambda command, row_id, text: findings.close_finding(command=command, finding_id=row_id, text=text)),
     ),
     "waiver": (

@@ -288,7 +288,7 @@ class _Maker:
             state = (
                 gettext("waived") if working else gettext("expired") if over else gettext("not effective yet")
             )
-        what = " ".join(
+        what = " · ".join(
             part
             for part in (
                 word(CHECKS, row.check_slug),

@@ -89,6 +89,7 @@ class Invitation:
 class Place:
     """What is said and can be done about the version where the request is about."""
 
+    refused: str  # why the gate does not let through what was granted here; "" if it does, or nothing was
     items: list[Item]
     waiver: WaiverForm | None
     glass: GlassForm | None
@@ -103,6 +104,7 @@ def place(visitor: Visitor, promotion: Promotion) -> Place:
     waivable = terms.waivers(promotion.policy.body) is not None and bool(_unmet(promotion))
     outside = _outside(promotion)
     return Place(
+        refused=_refused(promotion),
         items=_items(visitor, promotion, may),
         waiver=WaiverForm(promotion=promotion, initial=initial)
         if "waiver.request" in may and waivable
@@ -113,6 +115,19 @@ def place(visitor: Visitor, promotion: Promotion) -> Place:
         else None,
         invitations=_invitations(promotion) if "signoff.invite" in may else [],
     )
+
+
+def _refused(promotion: Promotion) -> str:
+    granted = Placement.objects.filter(promotion=promotion).select_related(
+        "version__model", "environment", "promotion__policy"
+    )
+    placement = granted.first()
+    if placement is None:
+        return ""
+    standing = gate.of_placement(placement)
+    if standing.allowed or standing.reason.code == "not_effective_yet":
+        return ""
+    return " ".join(sentence(reason) for reason in standing.hindrances.shut or (standing.reason,))
 
 
 def _items(visitor: Visitor, promotion: Promotion, may: frozenset[str]) -> list[Item]:
@@ -126,7 +141,8 @@ def _items(visitor: Visitor, promotion: Promotion, may: frozenset[str]) -> list[
         about = gettext("The gate lets it through.") if standing.allowed else sentence(standing.reason)
         no_way_back = frozenset() if latest.exclusive else frozenset({"rollback"})
         title = f"{version.label} · {environment.name}"
-        items.append(_item("placement", latest, title, about, may, without=no_way_back))
+        tone = "" if standing.allowed else "bad"
+        items.append(_item("placement", latest, title, about, may, without=no_way_back, tone=tone))
     items.append(_item("version", version, version.label, gettext("The version, wherever it stands."), may))
     broken = BrokenGlass.objects.filter(
         version=version, environment=environment, state=GlassState.BROKEN, expires_at__gt=clock.now()
@@ -157,6 +173,7 @@ def _item(
     *,
     due: datetime | None = None,
     without: frozenset[str] = frozenset(),
+    tone: str = "",
 ) -> Item:
     acts = [
         act
@@ -169,7 +186,7 @@ def _item(
         title=title,
         state=row.state,
         state_word=row.get_state_display(),
-        tone=TONES.get(row.state, "bad"),
+        tone=tone or TONES.get(row.state, "bad"),
         about=about,
         due=due,
         due_word=gettext("open until") if due else "",
