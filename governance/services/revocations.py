@@ -1,5 +1,7 @@
 """The signed list of attestations that no longer hold: for whoever verifies one when Crivo cannot be asked.
 
+What shuts the gate by the clock alone ends the attestation itself (`validUntil`), and is listed with the next issue.
+
 One list for the installation, issued by the notary: at every change, and a day after the last one at the latest. It
 names promotions by id and attestations by digest, nothing else, because everybody may read it.
 """
