@@ -12,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits.api.base import View, paged
+from audits.api.base import View, given_by, paged
 from audits.api.schema import problems
 from audits.errors import BadRequest
 from governance import exceptions, selectors
@@ -209,12 +209,6 @@ class AlarmOut(serializers.ModelSerializer[Alarm]):
 # The views
 
 
-def _given(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    given = shape(data=request.data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
-
-
 def _filtered(request: Request, rows: QuerySet[M], states: list[str], model_path: str) -> QuerySet[M]:
     if state := request.query_params.get("state"):
         if state not in states:
@@ -234,7 +228,7 @@ class VersionFindings(View):
     def post(self, request: Request, name: str, n: int) -> Response:
         version = model_version(self.actor, name, n)
         result = findings.open_finding(
-            command=self.command(), version_id=version.id, **_given(NewFinding, request)
+            command=self.command(), version_id=version.id, **given_by(NewFinding, request)
         )
         return Response(VersionFindingOut(selectors.finding(self.actor, result.value.id)).data, status=201)
 
@@ -260,7 +254,7 @@ class FindingAnswers(View):
     @extend_schema(request=FindingAnswer, responses={200: VersionFindingOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, finding_id: UUID) -> Response:
         findings.answer_finding(
-            command=self.command(), finding_id=finding_id, **_given(FindingAnswer, request)
+            command=self.command(), finding_id=finding_id, **given_by(FindingAnswer, request)
         )
         return Response(VersionFindingOut(selectors.finding(self.actor, finding_id)).data)
 
@@ -268,14 +262,14 @@ class FindingAnswers(View):
 class FindingVerification(View):
     @extend_schema(request=Judgement, responses={200: VersionFindingOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, finding_id: UUID) -> Response:
-        findings.verify_finding(command=self.command(), finding_id=finding_id, **_given(Judgement, request))
+        findings.verify_finding(command=self.command(), finding_id=finding_id, **given_by(Judgement, request))
         return Response(VersionFindingOut(selectors.finding(self.actor, finding_id)).data)
 
 
 class FindingClosing(View):
     @extend_schema(request=Judgement, responses={200: VersionFindingOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, finding_id: UUID) -> Response:
-        findings.close_finding(command=self.command(), finding_id=finding_id, **_given(Judgement, request))
+        findings.close_finding(command=self.command(), finding_id=finding_id, **given_by(Judgement, request))
         return Response(VersionFindingOut(selectors.finding(self.actor, finding_id)).data)
 
 
@@ -284,7 +278,7 @@ class VersionWaivers(View):
     def post(self, request: Request, name: str, n: int) -> Response:
         version = model_version(self.actor, name, n)
         result = waivers.request_waiver(
-            command=self.command(), version_id=version.id, **_given(NewWaiver, request)
+            command=self.command(), version_id=version.id, **given_by(NewWaiver, request)
         )
         return Response(WaiverOut(selectors.waiver(self.actor, result.value.id)).data, status=201)
 
@@ -308,14 +302,14 @@ class WaiverApproval(View):
     @extend_schema(request=Reason, responses={200: WaiverOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, waiver_id: UUID) -> Response:
         """Effective once its event is in a signed checkpoint."""
-        waivers.approve_waiver(command=self.command(), waiver_id=waiver_id, **_given(Reason, request))
+        waivers.approve_waiver(command=self.command(), waiver_id=waiver_id, **given_by(Reason, request))
         return Response(WaiverOut(selectors.waiver(self.actor, waiver_id)).data)
 
 
 class WaiverRefusal(View):
     @extend_schema(request=Reason, responses={200: WaiverOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, waiver_id: UUID) -> Response:
-        waivers.refuse_waiver(command=self.command(), waiver_id=waiver_id, **_given(Reason, request))
+        waivers.refuse_waiver(command=self.command(), waiver_id=waiver_id, **given_by(Reason, request))
         return Response(WaiverOut(selectors.waiver(self.actor, waiver_id)).data)
 
 
@@ -323,7 +317,7 @@ class WaiverRevocation(View):
     @extend_schema(request=Reason, responses={200: WaiverOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, waiver_id: UUID) -> Response:
         """Binds at once."""
-        waivers.revoke_waiver(command=self.command(), waiver_id=waiver_id, **_given(Reason, request))
+        waivers.revoke_waiver(command=self.command(), waiver_id=waiver_id, **given_by(Reason, request))
         return Response(WaiverOut(selectors.waiver(self.actor, waiver_id)).data)
 
 
@@ -338,7 +332,7 @@ class ConditionReport(View):
     @extend_schema(request=Words, responses={200: ConditionOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, condition_id: UUID) -> Response:
         conditions.report_condition(
-            command=self.command(), condition_id=condition_id, **_given(Words, request)
+            command=self.command(), condition_id=condition_id, **given_by(Words, request)
         )
         return Response(ConditionOut(selectors.condition(self.actor, condition_id)).data)
 
@@ -347,7 +341,7 @@ class ConditionVerification(View):
     @extend_schema(request=Judgement, responses={200: ConditionOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, condition_id: UUID) -> Response:
         conditions.verify_condition(
-            command=self.command(), condition_id=condition_id, **_given(Judgement, request)
+            command=self.command(), condition_id=condition_id, **given_by(Judgement, request)
         )
         return Response(ConditionOut(selectors.condition(self.actor, condition_id)).data)
 
@@ -366,7 +360,7 @@ class Reviews(View):
 class ReviewCompletion(View):
     @extend_schema(request=Reason, responses={200: ReviewOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, review_id: UUID) -> Response:
-        reviews.complete_review(command=self.command(), review_id=review_id, **_given(Reason, request))
+        reviews.complete_review(command=self.command(), review_id=review_id, **given_by(Reason, request))
         return Response(ReviewOut(selectors.placement_review(self.actor, review_id)).data)
 
 
@@ -375,7 +369,9 @@ class VersionGlass(View):
     def post(self, request: Request, name: str, n: int) -> Response:
         """Let a version through although refused, for some hours; raises an alarm."""
         version = model_version(self.actor, name, n)
-        result = glass.break_glass(command=self.command(), version_id=version.id, **_given(NewGlass, request))
+        result = glass.break_glass(
+            command=self.command(), version_id=version.id, **given_by(NewGlass, request)
+        )
         return Response(GlassOut(selectors.broken_glass(self.actor, result.value.id)).data, status=201)
 
 
@@ -391,7 +387,7 @@ class BrokenGlasses(View):
 class GlassEnd(View):
     @extend_schema(request=Reason, responses={200: GlassOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, glass_id: UUID) -> Response:
-        glass.end_glass(command=self.command(), glass_id=glass_id, **_given(Reason, request))
+        glass.end_glass(command=self.command(), glass_id=glass_id, **given_by(Reason, request))
         return Response(GlassOut(selectors.broken_glass(self.actor, glass_id)).data)
 
 
@@ -407,7 +403,7 @@ class Alarms(View):
 class AlarmSignOff(View):
     @extend_schema(request=Reason, responses={200: AlarmOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, alarm_id: UUID) -> Response:
-        glass.sign_off_alarm(command=self.command(), alarm_id=alarm_id, **_given(Reason, request))
+        glass.sign_off_alarm(command=self.command(), alarm_id=alarm_id, **given_by(Reason, request))
         return Response(AlarmOut(selectors.alarm(self.actor, alarm_id)).data)
 
 

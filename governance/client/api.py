@@ -19,6 +19,7 @@ from governance.client.multipart import Progress, Upload, digest_of_file, no_pro
 from governance.client.policies import Policies
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 from governance.client.watching import Watching
+from governance.client.webhooks import Webhooks
 
 T = TypeVar("T")
 FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
@@ -32,7 +33,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle, Watching):
+class Crivo(Policies, Lifecycle, Watching, Webhooks):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -73,10 +74,12 @@ class Crivo(Policies, Lifecycle, Watching):
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid4())}
         return self.transport.send(Call("POST", f"/api/v1/{path}", headers, _encoded(body)))
 
-    def _send(self, method: str, path: str, body: Any = None) -> Answer:
+    def _send(self, method: str, path: str, body: Any = None, *, if_match: str = "") -> Answer:
         """PUT, PATCH and DELETE, which may be repeated without a key: they say how it shall be."""
         content = b"" if body is None else _encoded(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        if if_match:
+            headers["If-Match"] = if_match
         return self.transport.send(Call(method, f"/api/v1/{path}", headers, content))
 
     def _upload(self, path: str, upload: Upload, key: str | None) -> Answer:

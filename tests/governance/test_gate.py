@@ -258,7 +258,7 @@ def test_a_malformed_list_of_questions(cast: Cast, body: Any) -> None:
 def test_a_future_answer_is_not_given(cast: Cast) -> None:
     at = (timezone.now() + timedelta(minutes=1)).isoformat()
     body = {"questions": [{"digest": "sha256:" + "0" * 64, "environment": "test"}], "at": at}
-    problem(Caller(cast, "pipeline").post("gate/questions", body), 400, "at_in_future", "at")
+    problem(Caller(cast, "pipeline").post("gate/questions", body), 422, "at_in_future", "at")
 
 
 def test_who_knows_the_answer_is_told_only_of_a_change(cast: Cast, notary: Notary) -> None:
