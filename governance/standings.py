@@ -12,10 +12,10 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
-from django.utils import timezone
 
 from audits.ledger.inclusion import published_at
 from audits.models import Event
+from governance import clock
 from governance.models import Grandfathered, Placement, Suspension
 from governance.states import GrandfatheredState, PlacementState
 from registry.models import ModelVersion
@@ -51,7 +51,7 @@ class Moment:
 
 
 def moment(at: datetime | None) -> Moment:
-    return Moment(at or timezone.now(), at is not None)
+    return Moment(at or clock.now(), at is not None)
 
 
 @dataclass(frozen=True)
@@ -142,7 +142,7 @@ def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment)
     rows = {
         row.id: row
         for row in Placement.objects.filter(id__in=[row[0] for row in found]).select_related(
-            "version__model", "environment"
+            "version__model", "environment", "promotion__policy"
         )
     }
     asked = [rows[placement] for placement, wanted in found if wanted]

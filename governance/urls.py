@@ -22,6 +22,7 @@ urlpatterns = [
     path("api/v1/", include("governance.api.places")),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("audits.api.urls")),
+    path("api/v1/", include("governance.api.findings")),
     path("admin/", admin.site.urls),
     path("i18n/", include("django.conf.urls.i18n")),
     path("signoff/<str:link>", signoff, name="signoff"),

@@ -17,6 +17,7 @@ from governance.client.commands import (
     policies,
     promoting,
     registering,
+    watching,
     webhooks,
 )
 from governance.client.commands.common import Context
@@ -48,7 +49,17 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--json", action="store_true", help="the answer as JSON, for machines")
     commands = root.add_subparsers(dest="name_of_command", metavar="COMMAND", required=True)
-    for module in (registering, promoting, gating, lifecycle, brownfield, auditing, policies, webhooks):
+    for module in (
+        registering,
+        promoting,
+        gating,
+        lifecycle,
+        brownfield,
+        auditing,
+        policies,
+        watching,
+        webhooks,
+    ):
         module.declare(commands, common)
     return root
 

@@ -24,9 +24,11 @@ from audits.ledger.receipts import receipt_for
 from audits.ledger.record import lock, record
 from audits.models import Event, Leaf, LogState
 from governance.dossier import datasets_of
+from governance.hindrances import hindrances
 from governance.models import Attestation, Decision, Placement, Promotion
 from governance.policy.schema import duration
 from governance.services import revocations
+from governance.standings import moment
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 # A name, not an address: nothing has to be fetched to understand it, and nobody can take the host over.
@@ -121,7 +123,7 @@ def _predicate(promotion: Promotion) -> dict[str, Any]:
         "grantedAt": timestamp(granted.at),
         "effectiveAt": timestamp(effective),
         "issuedAt": timestamp(timezone.now()),
-        "validUntil": _valid_until(policy.body, granted.at),
+        "validUntil": _valid_until(promotion.placement, granted.at),
         "revocations": revocations.address(),
         "policy": {
             "uri": f"urn:crivo:policy:{policy.name}:{policy.n}",
@@ -161,8 +163,13 @@ def _predicate(promotion: Promotion) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _valid_until(policy: dict[str, Any], granted: datetime) -> str | None:
-    return timestamp(granted + duration(policy["valid_for"])) if "valid_for" in policy else None
+def _valid_until(placement: Placement, granted: datetime) -> str | None:
+    """The policy's validity, or when the gate shuts by itself if nobody does anything, whichever comes first."""
+    valid_for = placement.promotion.policy.body.get("valid_for")
+    ends = [granted + duration(valid_for)] if valid_for else []
+    lapses = hindrances([placement], moment(None))[placement.id].lapses_at
+    ends += [lapses] if lapses is not None else []
+    return timestamp(min(ends)) if ends else None
 
 
 def _digest(text: str) -> dict[str, str]:
