@@ -90,7 +90,11 @@ def ask_all(workspace: UUID, questions: Sequence[Question], at: datetime | None 
         )
     }
     placed = _placed(moment, versions, environments)
-    tolerated = known.grandfathered(workspace, digests, moment)
+    # What ran before Crivo came is asked for only where no placement decides.
+    unplaced = {
+        question.digest for question in questions if not _standings(question, versions, environments, placed)
+    }
+    tolerated = known.grandfathered(workspace, unplaced, moment) if unplaced else []
     answers = [_answer(question, versions, environments, placed, tolerated, moment) for question in questions]
     refused = [
         (n, _meant(question, versions), environments[question.environment])
@@ -151,7 +155,7 @@ def _placed(
     version_states = known.version_states(wanted, moment)
     found = [_standing(row, chains, version_states) for row in chains.asked]
     standings = [standing for standing in found if standing is not None]
-    against = hindrances([row.placement for row in standings if row.allowed], moment)
+    against = hindrances([row.placement for row in standings if row.allowed], moment, chains.touched)
     placed: Placed = defaultdict(list)
     for standing in standings:
         row = standing.placement
@@ -215,6 +219,19 @@ def _standing(placement: Placement, chains: known.Chains, version_states: dict[U
     return Standing(placement, True, Message("allowed", about), since, state)
 
 
+def _standings(
+    question: Question,
+    versions: dict[str, list[ModelVersion]],
+    environments: dict[str, Environment],
+    placed: Placed,
+) -> list[Standing]:
+    environment = environments.get(question.environment)
+    if environment is None:
+        return []
+    rows = _meant(question, versions)
+    return [standing for row in rows for standing in placed.get((row.id, environment.id), ())]
+
+
 def _answer(
     question: Question,
     versions: dict[str, list[ModelVersion]],
@@ -236,7 +253,7 @@ def _answer(
     if environment is None:
         return Answer(False, [Message("unknown_environment", {"name": question.environment})])
     standings = sorted(
-        (standing for row in rows for standing in placed.get((row.id, environment.id), ())),
+        _standings(question, versions, environments, placed),
         key=lambda standing: standing.placement.id,
         reverse=True,
     )

@@ -31,7 +31,7 @@ from governance.models import (
 )
 from governance.policy import durations, terms
 from governance.policy.verdict import Requirement
-from governance.standings import Moment, state_after
+from governance.standings import TOUCHING, Moment, state_after
 from governance.states import ConditionState, FindingState, ReviewState, WaiverState, at_least
 
 FINDING_STATE_AFTER = {
@@ -62,18 +62,28 @@ class Hindrances:
     lapses_at: datetime | None = None
 
 
-def hindrances(placements: Iterable[Placement], when: Moment) -> dict[UUID, Hindrances]:
-    """For each placement what stands, or stood, against it. At most nine queries, however many placements."""
+def hindrances(
+    placements: Iterable[Placement], when: Moment, touched: frozenset[str] = frozenset(TOUCHING)
+) -> dict[UUID, Hindrances]:
+    """For each placement what stands, or stood, against it. At most nine queries, however many placements.
+
+    `touched`: the kinds of `standings.TOUCHING` there can be any of; the usual placement has none, and costs nothing.
+    """
     rows = list(placements)
     if not rows:
         return {}
-    findings = _findings(rows, when)
+    findings = _findings(rows, when) if "finding" in touched else {}
     waivers = _Waivers(rows, when)
-    conditions = _conditions(rows, when)
-    dues = review_dues(rows, when)
+    conditions = _conditions(rows, when) if "condition" in touched else {}
+    dues = review_dues(rows, when, renewed="review" in touched)
     return {
         row.id: _of(
-            row, when.at, findings[row.version_id], waivers, conditions[row.promotion_id], dues[row.id]
+            row,
+            when.at,
+            findings.get(row.version_id, []),
+            waivers,
+            conditions.get(row.promotion_id, []),
+            dues[row.id],
         )
         for row in rows
     }
@@ -224,14 +234,13 @@ def _published(events: Iterable[UUID | None], when: Moment) -> set[UUID]:
     return {event for event, since in known.items() if not when.past or since <= when.at}
 
 
-def review_dues(rows: Iterable[Placement], when: Moment) -> dict[UUID, datetime | None]:
+def review_dues(
+    rows: Iterable[Placement], when: Moment, *, renewed: bool = True
+) -> dict[UUID, datetime | None]:
     """When each placement has to have been reviewed again. A renewal counts once its event is published."""
     placements = list(rows)
-    renewals = list(
-        PlacementReview.objects.filter(
-            placement__in=[row.id for row in placements], state=ReviewState.COMPLETED
-        )
-    )
+    completed = PlacementReview.objects.filter(state=ReviewState.COMPLETED)
+    renewals = list(completed.filter(placement__in=[row.id for row in placements])) if renewed else []
     published = _published((row.completed_event for row in renewals), when)
     since = {row.id: row.created_at for row in placements}
     for renewal in renewals:

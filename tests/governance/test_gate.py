@@ -193,17 +193,20 @@ def test_the_number_of_queries_is_fixed(cast: Cast, notary: Notary) -> None:
         version = study.model_version(cast, b"model %d" % n)
         to_production(cast, notary, version)  # six versions that wait on each other
         many += [gate.Question(version.artifact_digest, name) for name in ("production", "test", "moon")]
-    assert queries(lambda: gate.ask_all(workspace, [question])) == 9
-    assert queries(lambda: gate.ask_all(workspace, many)) == 13
+    assert queries(lambda: gate.ask_all(workspace, [question])) == 7
+    several = queries(lambda: gate.ask_all(workspace, many))
+    assert several <= 10
     then = now()
-    assert queries(lambda: gate.ask_all(workspace, many, then)) == 15
+    assert queries(lambda: gate.ask_all(workspace, many, then)) <= 12
     assert queries(lambda: gate.ask(workspace, "sha256:" + "0" * 64, "production")) <= 9
     pipeline = Caller(cast, "pipeline")
     path = f"gate?digest={first.artifact_digest}&environment=production"
     assert pipeline.get(path).status_code == 200
-    assert queries(lambda: pipeline.get(path)) == 11, "token, roles, and the nine of the gate"
+    assert queries(lambda: pipeline.get(path)) == 9, "token, roles, and the seven of the gate"
     notary.run_pass()
-    assert queries(lambda: gate.ask_all(workspace, many)) == 13
+    assert queries(lambda: gate.ask_all(workspace, many)) == several
+    half = many[: len(many) // 2]
+    assert queries(lambda: gate.ask_all(workspace, half)) == several
 
 
 def test_one_answer_for_each_question_in_their_order(cast: Cast, notary: Notary) -> None:
