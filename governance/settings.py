@@ -122,6 +122,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-webhooks": {"task": "audits.tasks.sweep_webhooks", "schedule": 2.0, "options": {"expires": 10}},
     "sweep-notices": {"task": "governance.tasks.sweep_notices", "schedule": 30.0, "options": {"expires": 60}},
     "send-digests": {"task": "governance.tasks.send_digests", "schedule": 600.0},
+    "note-lapsed-roles": {"task": "governance.tasks.note_lapsed_roles", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "celerybeat-schedule")
 CELERY_TIMEZONE = "UTC"
@@ -249,21 +250,6 @@ UNFOLD = {
     "SITE_SYMBOL": "filter_alt",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "COLORS": {
-        "primary": {
-            "50": "#eff6fc",
-            "100": "#dbeaf7",
-            "200": "#bcd8f0",
-            "300": "#8dbde4",
-            "400": "#5799d3",
-            "500": "#337cc0",
-            "600": "#1a66a6",
-            "700": "#185487",
-            "800": "#184770",
-            "900": "#193c5e",
-            "950": "#11263f",
-        }
-    },
 }
 
 LOGGING = {

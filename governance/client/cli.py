@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from governance.client.api import Crivo
 from governance.client.commands import (
+    access,
     auditing,
     brownfield,
     gating,
@@ -17,6 +18,7 @@ from governance.client.commands import (
     policies,
     promoting,
     registering,
+    use_cases,
 )
 from governance.client.commands.common import Context
 from governance.client.console import Console, plain
@@ -47,7 +49,9 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--json", action="store_true", help="the answer as JSON, for machines")
     commands = root.add_subparsers(dest="name_of_command", metavar="COMMAND", required=True)
-    for module in (registering, promoting, gating, lifecycle, brownfield, auditing, policies):
+    for module in (
+        use_cases, registering, promoting, gating, lifecycle, brownfield, auditing, policies, access
+    ):  # fmt: skip
         module.declare(commands, common)
     return root
 

@@ -136,7 +136,7 @@ class _About:
         ]
 
     def has_open_slot(self, promotion: Promotion) -> bool:
-        return not self.visitor.roles.isdisjoint(self.missing(promotion))
+        return not self.visitor.roles_on_model(promotion.version.model_id).isdisjoint(self.missing(promotion))
 
     def own(self, promotion: Promotion) -> str:
         if promotion.id in self.excluded:

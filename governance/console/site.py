@@ -23,6 +23,7 @@ class ConsoleSite(UnfoldAdminSite):
             preferences,
             views,
             webhooks,
+            who_could,
         )
 
         return [
@@ -31,6 +32,9 @@ class ConsoleSite(UnfoldAdminSite):
             path("promotions/<uuid:promotion_id>", self.admin_view(views.promotion), name="promotion"),
             path("promotions/<uuid:promotion_id>/decide", self.admin_view(views.decide), name="decide"),
             path("roles", self.admin_view(views.roles), name="roles"),
+            path("roles/who-could", self.admin_view(who_could.who), name="who-could"),
+            path("roles/<uuid:binding_id>/recertify", self.admin_view(who_could.recertify), name="recertify"),
+            path("use-cases/<str:name>", self.admin_view(who_could.use_case), name="use-case"),
             path("trail", self.admin_view(views.trail), name="trail"),
             path("preferences", self.admin_view(preferences.preferences), name="preferences"),
             path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),

@@ -1,5 +1,6 @@
+from governance.models.access import Group, GroupMembership, RoleBinding, RoleRecertification
 from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
-from governance.models.identity import ApiToken, RoleBinding, User
+from governance.models.identity import ApiToken, User
 from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
 from governance.models.notices import MailMode, MailPreference, Notice
 from governance.models.policies import Environment, PolicyVersion, UseCase
@@ -18,6 +19,7 @@ from governance.models.promotions import (
     PromotionCheck,
 )
 from governance.models.signoffs import SignoffInvitation
+from governance.models.use_cases import UseCaseVersion
 
 __all__ = [
     "Alias",
@@ -28,6 +30,8 @@ __all__ = [
     "Environment",
     "Exclusion",
     "Grandfathered",
+    "Group",
+    "GroupMembership",
     "Import",
     "MailMode",
     "MailPreference",
@@ -44,8 +48,10 @@ __all__ = [
     "Retirement",
     "RevocationList",
     "RoleBinding",
+    "RoleRecertification",
     "SignoffInvitation",
     "Suspension",
     "UseCase",
+    "UseCaseVersion",
     "User",
 ]

@@ -4,11 +4,9 @@ import uuid
 
 from django.contrib.auth.models import AbstractUser
 from django.db import models
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 
 from audits.actors import SubjectRef
-from governance.roles import ROLES
 from registry.models.base import Governed
 
 
@@ -52,32 +50,3 @@ class ApiToken(Governed):
     @property
     def ref(self) -> SubjectRef:
         return SubjectRef("token", self.id, self.name)
-
-
-class RoleBinding(Governed):
-    """A role given to a person or to a service token, in one workspace, until it is taken away."""
-
-    role = models.CharField(max_length=40, choices=[(slug, role.title) for slug, role in ROLES.items()])
-    person = models.ForeignKey(User, models.PROTECT, null=True, related_name="bindings")
-    token = models.ForeignKey(ApiToken, models.PROTECT, null=True, related_name="bindings")
-    revoked_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = "governance_role_binding"
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(person__isnull=True, token__isnull=False)
-                | Q(person__isnull=False, token__isnull=True),
-                name="role_binding_one_principal",
-            ),
-            models.UniqueConstraint(
-                fields=["workspace", "role", "person", "token"],
-                condition=Q(revoked_at=None),
-                nulls_distinct=False,
-                name="role_binding_once",
-            ),
-        ]
-
-    @property
-    def ref(self) -> SubjectRef:
-        return SubjectRef("role_binding", self.id, self.role)

@@ -19,7 +19,7 @@ from governance.roles import EXTERNAL, ROLES
 MAX_BYTES = 64 * 1024
 DURATION = r"^[1-9][0-9]{0,4}[dh]$"
 DECIDING = [slug for slug, role in ROLES.items() if role.decides] + list(EXTERNAL)
-TIERS = list(RiskTier.values)
+TIERS = [tier for tier in RiskTier.values if tier != RiskTier.PROHIBITED]
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
