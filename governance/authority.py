@@ -27,12 +27,12 @@ READ_ACTION = {
 }
 NEVER_BY_SERVICE_TOKEN = frozenset(
     {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite", "placement.grandfather"}
-    | {"use_case.set_tier", "role.recertify"}
+    | {"use_case.set_tier", "role.recertify", "person.manage"}
 )
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate"}
-    | {"group.manage", "role.recertify", "access.read"}
+    | {"group.manage", "person.manage", "role.recertify", "access.read"}
 )
 
 

@@ -40,7 +40,8 @@ SCOPES: dict[str, frozenset[str]] = {
     ),
     "deployment:write": frozenset({"deployment.record"}),
     "admin": frozenset(
-        {"role.bind", "role.recertify", "group.manage", "token.issue", "webhook.manage", "key.rotate"}
+        {"role.bind", "role.recertify", "group.manage", "person.manage", "token.issue"}
+        | {"webhook.manage", "key.rotate"}
     ),
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
@@ -104,7 +105,7 @@ ROLES: dict[str, Role] = {
             "administrator",
             _("Administrator"),
             _READ
-            | {"role.bind", "role.recertify", "group.manage", "token.issue", "access.read"}
+            | {"role.bind", "role.recertify", "group.manage", "person.manage", "token.issue", "access.read"}
             | {"webhook.manage", "environment.configure"},
         ),
     )

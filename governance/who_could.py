@@ -18,6 +18,7 @@ from django.db.models import Q
 
 from audits.actors import SubjectRef
 from audits.checks.contract import Message
+from audits.models import Event
 from governance import access, scoping
 from governance.authority import NEVER_BY_SERVICE_TOKEN
 from governance.models import ApiToken, GroupMembership, RoleBinding, User
@@ -89,6 +90,8 @@ def who_could(workspace: UUID, action: str, at: datetime, on: SubjectRef | None 
         and held.covers(owner)
     ]
     people = _people(giving, at)
+    for person in _inactive(list(people), at):
+        del people[person]
     valid = ApiToken.objects.filter(
         Q(revoked_at=None) | Q(revoked_at__gt=at),
         workspace_id=workspace,
@@ -103,7 +106,7 @@ def who_could(workspace: UUID, action: str, at: datetime, on: SubjectRef | None 
         at=at,
         people=sorted(people.values(), key=lambda person: person.user.username),
         tokens=_services(giving, set(valid.values_list("id", flat=True)), action),
-        superusers=list(User.objects.filter(is_superuser=True, date_joined__lte=at).order_by("username")),
+        superusers=_superusers(at),
         database=database_roles(),
         limits=[Message(code) for code in LIMITS],
     )
@@ -127,6 +130,23 @@ def _people(giving: Iterable[RoleBinding], at: datetime) -> dict[UUID, Person]:
             means = Means(row, since, dates.lapses_at, row.group.name if row.group else "")
             people.setdefault(membership.person_id, Person(membership.person)).means.append(means)
     return people
+
+
+def _superusers(at: datetime) -> list[User]:
+    rows = User.objects.filter(is_superuser=True, date_joined__lte=at)
+    gone = _inactive(list(rows.values_list("id", flat=True)), at)
+    return list(rows.exclude(id__in=gone).order_by("username"))
+
+
+def _inactive(people: list[UUID], at: datetime) -> set[UUID]:
+    """Whose account was ended at that time, by the last event about it; without one, by what it is now."""
+    rows = Event.objects.filter(subject_kind="person", subject_id__in=people, outcome="done")
+    told = dict(rows.filter(at__lte=at).order_by("subject_seq").values_list("subject_id", "verb"))
+    now = dict(User.objects.filter(id__in=people).values_list("id", "is_active"))
+    untold = set(people) - set(rows.values_list("subject_id", flat=True))
+    return {person for person, verb in told.items() if verb == "person.deactivated"} | {
+        person for person in untold if not now[person]
+    }
 
 
 def _services(giving: Iterable[RoleBinding], valid: set[UUID], action: str) -> list[Service]:

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from governance.api import access, use_cases, views
+from governance.api import access, people, use_cases, views
 
 urlpatterns = [
     path("me", views.Me.as_view()),
@@ -13,4 +13,5 @@ urlpatterns = [
     path("promotions/<uuid:promotion_id>/receipt", views.ReceiptDetail.as_view()),
     path("", include(use_cases.urlpatterns)),
     path("", include(access.urlpatterns)),
+    path("", include(people.urlpatterns)),
 ]

@@ -52,6 +52,7 @@ class Migration(migrations.Migration):
     ]
 
     operations = [
+        migrations.AlterModelManagers(name='user', managers=[]),
         migrations.CreateModel(
             name='Group',
             fields=[

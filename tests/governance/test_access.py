@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 from datetime import timedelta
 from typing import Any
 
 import pytest
+from django.apps import apps
 from django.db import connection, connections
 from django.db.utils import ProgrammingError
 from django.test import Client
@@ -19,9 +22,12 @@ from audits.trail import events
 from governance import access, scoping
 from governance.actors import actor_of_person, actor_of_token
 from governance.authority import roles_of_person
-from governance.models import ApiToken, Group, GroupMembership, RoleBinding, User
+from governance.models import ApiToken, Grandfathered, Group, GroupMembership, RoleBinding, User
 from governance.roles import GRANTS, ROLES
 from governance.services import access as roles
+from governance.services.aliases import set_alias
+from governance.services.brownfield import Row, import_running
+from governance.services.deployments import record_deployment
 from governance.services.identity import Issued, issue_token
 from governance.services.lapses import note_lapses
 from governance.who_could import database_roles, who_could
@@ -258,10 +264,31 @@ def test_every_kind_in_the_table_of_subjects_resolves(cast: Cast) -> None:
         evaluation.dataset.ref: ("dataset", evaluation.dataset_id),
         SubjectRef("decision", placement.promotion.decisions.get().id): model,
     }
+    alias = set_alias(command=cast.command("rita"), model="diabetes", alias="champion", n=1).value
+    deployed = record_deployment(
+        command=cast.command("bia"), model="diabetes", n=1, environment="test", mode="live"
+    ).value
+    old = Row(model="diabetes", digest=f"sha256:{'1' * 64}", environment="production")
+    import_running(command=cast.command("rita"), rows=[old])
+    owners |= dict.fromkeys((alias.ref, deployed.ref, Grandfathered.objects.get().ref), model)
     assert {ref.kind for ref in owners} == set(scoping.SUBJECTS)
     for ref, owner in owners.items():
         assert scoping.owner_of(ref) == owner, ref
         assert scoping.owner_of(SubjectRef(ref.kind, uuid7())) is None
+
+
+def test_every_kind_of_subject_is_somebodys_or_the_workspaces() -> None:
+    """A kind that came later and is in neither table would be the workspace's by accident."""
+    kinds = {"check_run", "role_binding"}  # these two ask their own subject
+    for model in apps.get_models():
+        ref = getattr(model, "ref", None)
+        if isinstance(ref, property) and ref.fget is not None:
+            (kind,) = re.findall(r'SubjectRef\(\s*"(\w+)"', inspect.getsource(ref.fget)) or [None]
+            if kind:
+                kinds.add(kind)
+    known = set(scoping.SUBJECTS) | scoping.WORKSPACE_WIDE | {"check_run", "role_binding"}
+    assert kinds <= known, kinds - known
+    assert not set(scoping.SUBJECTS) & scoping.WORKSPACE_WIDE
 
 
 def test_a_validator_of_one_model_fills_a_slot_there_only(cast: Cast) -> None:

@@ -14,8 +14,8 @@ from django.test import Client
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.models import Event, EventText
 from governance import intake
+from governance.in_force import policy_for
 from governance.models import Promotion, UseCase
-from governance.services.policies import policy_for
 from governance.services.use_cases import edit_use_case, register_use_case, set_tier
 from tests import scenario
 from tests.cast import Cast
