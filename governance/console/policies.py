@@ -73,7 +73,7 @@ class DiffLine:
 
 
 def _reader(visitor: Visitor) -> None:
-    if not visitor.may("registry.read"):
+    if not visitor.may_somewhere("registry.read"):
         raise PermissionDenied(gettext("None of your roles here permits reading the registry."))
 
 

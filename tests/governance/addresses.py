@@ -89,7 +89,9 @@ LIFE_CYCLE = {
 POLICIES = {
     "GET policies/changes": Call(sees=READ, listed=True),
     f"GET {CHANGE}": Call(sees=READ),
-    f"POST {CHANGE}/decisions": change("policy.decide", {"verdict": "reject", "reason": "r"}),
+    f"POST {CHANGE}/decisions": change(
+        "policy.decide", {"verdict": "reject", "reason": "r", "digest": DIGEST}
+    ),
     f"POST {CHANGE}/withdrawal": change("policy.propose", REASON),
     "POST policies/dry-run": Call(does=READ, body={"text": study.PRODUCTION, "model": "progression", "n": 1}),
     "POST policies/plan": Call(does=READ, body={"files": [{"path": "p.yaml", "text": study.PRODUCTION}]}),

@@ -174,15 +174,15 @@ def test_whose_account_was_ended_then_could_not(cast: Cast) -> None:
 
 
 def test_over_http(cast: Cast) -> None:
-    alma, clara = As(cast, "alma"), As(cast, "clara")
+    alma, clara, bia = As(cast, "alma"), As(cast, "clara"), As(cast, "bia")
     made = alma.post("people", {"username": "vera", "first_name": "Vera"})
     assert (made.status_code, made.json()["active"]) == (201, True)
     assert clara.get("people/vera").json()["id"] == made.json()["id"]
     with unchanged(refusals=1):
         assert clara.post("people/vera/deactivation", {"reason": "r"}).status_code == 403
     with unchanged(refusals=0):
-        assert As(cast, "bia").get("people/vera").status_code == 404
-        assert As(cast, "bia").get("people").status_code == 403
+        assert bia.get("people/vera").status_code == 404
+        assert bia.get("people").status_code == 403
         assert alma.post("people/davi/deactivation", {"reason": "r"}).status_code == 404, (
             "of another workspace"
         )

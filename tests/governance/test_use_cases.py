@@ -257,6 +257,7 @@ def test_the_next_verdict_is_by_the_policy_of_the_new_tier(cast: Cast) -> None:
 
     use_case = register(cast, risk_tier="limited")
     production = Environment.objects.get(workspace=cast.workspace, name="production")
+    scenario.publish()  # a policy is in force once it is
     before = policy_for(use_case, production)
     raised = set_tier(
         command=cast.command("rita"), use_case=use_case, n=1, risk_tier="high", reason="r"
