@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
-from audits.models import EventText
+from audits.models import EventText, SubjectHead
 from governance.models import (
     ApiToken,
     Deployment,
@@ -123,3 +123,18 @@ def policy_change(actor: Actor, change_id: UUID) -> PolicyChange:
 
 def policy_version(actor: Actor, name: str, n: int) -> PolicyVersion:
     return found(policies(actor).filter(name=name, n=n), "policy version", f"{name}@{n}")
+
+
+def people_of(actor: Actor) -> QuerySet[User]:
+    """Who has, or had, a role, a group or a token in the workspace, or whose account it made: nobody else's."""
+    if not authoriser().may(actor, "access.read"):
+        return User.objects.none()
+    here = actor.workspace
+    made_here = SubjectHead.objects.filter(kind="person", workspace_id=here).values("subject_id")
+    known = User.objects.filter(
+        Q(bindings__workspace_id=here)
+        | Q(memberships__group__workspace_id=here)
+        | Q(tokens__workspace_id=here)
+        | Q(id__in=made_here)
+    )
+    return User.objects.filter(id__in=known.values("id"))

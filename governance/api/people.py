@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.db.models import Q, QuerySet
 from django.urls import path
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -15,8 +14,8 @@ from audits.actors import Actor, authoriser
 from audits.api.base import View, paged
 from audits.api.schema import problems
 from audits.errors import BadRequest, Forbidden
-from audits.models import SubjectHead
 from governance.models import User
+from governance.selectors import people_of
 from governance.services import people
 from registry.selectors import found
 
@@ -39,21 +38,6 @@ class PersonOut(serializers.ModelSerializer[User]):
     class Meta:
         model = User
         fields = ["id", "username", "first_name", "last_name", "email", "active", "created_at"]
-
-
-def people_of(actor: Actor) -> QuerySet[User]:
-    """Who has, or had, a role, a group or a token in the workspace, or whose account it made: nobody else's."""
-    if not authoriser().may(actor, "access.read"):
-        return User.objects.none()
-    here = actor.workspace
-    made_here = SubjectHead.objects.filter(kind="person", workspace_id=here).values("subject_id")
-    known = User.objects.filter(
-        Q(bindings__workspace_id=here)
-        | Q(memberships__group__workspace_id=here)
-        | Q(tokens__workspace_id=here)
-        | Q(id__in=made_here)
-    )
-    return User.objects.filter(id__in=known.values("id"))
 
 
 def _person(actor: Actor, name: str) -> User:

@@ -88,6 +88,24 @@ class AccessCalls:
         path = f"access/groups/{_segment(group)}/removals"
         return self._object(self._post(path, {"person": person}, key=key))
 
+    def people(self, *, active: bool | None = None, limit: int = 200) -> list[dict[str, Any]]:
+        """Whoever has, or had, a role, a group or a token in the workspace."""
+        wanted = None if active is None else str(active).lower()
+        return list(self._pages("access/people", limit, active=wanted))
+
+    def create_person(self, username: str, *, key: str | None = None, **about: str) -> dict[str, Any]:
+        """An account without a password and without a role; `about`: first_name, last_name, email."""
+        return self._object(self._post("access/people", {"username": username, **about}, key=key))
+
+    def deactivate_person(self, username: str, *, reason: str, key: str | None = None) -> dict[str, Any]:
+        """End an account, at once."""
+        path = f"access/people/{_segment(username)}/deactivation"
+        return self._object(self._post(path, {"reason": reason}, key=key))
+
+    def reactivate_person(self, username: str, *, reason: str, key: str | None = None) -> dict[str, Any]:
+        path = f"access/people/{_segment(username)}/reactivation"
+        return self._object(self._post(path, {"reason": reason}, key=key))
+
     def tokens(self, *, limit: int = 200) -> list[dict[str, Any]]:
         return list(self._pages("access/tokens", limit))
 

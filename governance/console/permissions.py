@@ -15,7 +15,7 @@ from governance.authority import Authority
 from governance.console.people import Visitor
 from governance.models import ApiToken, RoleBinding
 from governance.models.access import BindingScope
-from governance.roles import ROLES, SCOPES, Role
+from governance.roles import GRANTS, ROLES, SCOPES, Role
 from registry.models import Dataset, Model
 
 DUE = timedelta(days=60)
@@ -53,6 +53,7 @@ class Permissions:
     rows: list[ActionRow]
     holders: list[tuple[str | Promise, list[Holder]]]
     due: list[Due]  # for whoever may recertify
+    giving: list[tuple[str | Promise, list[str | Promise]]]  # which role may give which
 
 
 def permissions(visitor: Visitor) -> Permissions:
@@ -81,7 +82,11 @@ def permissions(visitor: Visitor) -> Permissions:
             )
     recertifies = visitor.may_somewhere("role.recertify")
     holders = [(ROLES[slug].title, held[slug]) for slug in ROLES]
-    return Permissions(roles, rows, holders, due if recertifies else [])
+    giving: list[tuple[str | Promise, list[str | Promise]]] = [
+        (ROLES[giver].title, [role.title for role in roles if role.slug in given])
+        for giver, given in GRANTS.items()
+    ]
+    return Permissions(roles, rows, holders, due if recertifies else [], giving)
 
 
 def _seen(visitor: Visitor) -> list[Any]:

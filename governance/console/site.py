@@ -19,6 +19,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         from governance.console import (  # models are not ready when the site is made
+            people_page,
             policies,
             preferences,
             views,
@@ -34,6 +35,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("roles", self.admin_view(views.roles), name="roles"),
             path("roles/who-could", self.admin_view(who_could.who), name="who-could"),
             path("roles/<uuid:binding_id>/recertify", self.admin_view(who_could.recertify), name="recertify"),
+            path("roles/people", self.admin_view(people_page.people), name="people"),
             path("use-cases/<str:name>", self.admin_view(who_could.use_case), name="use-case"),
             path("trail", self.admin_view(views.trail), name="trail"),
             path("preferences", self.admin_view(preferences.preferences), name="preferences"),

@@ -11,7 +11,9 @@ from django.urls import reverse
 from audits.actors import Command, system_actor
 from governance.models import RoleBinding, User
 from governance.models.access import RoleRecertification
+from governance.services import access
 from governance.services.access import bind_role
+from governance.services.people import create_person, deactivate_person
 from governance.services.use_cases import register_use_case
 from registry.services.models import register_model
 from tests import scenario
@@ -89,3 +91,29 @@ def test_the_page_of_a_use_case(cast: Cast, as_person: SignIn, language: str, ba
         assert text in page.text, text
     assert as_person("nina").get(path).status_code == 404
     assert as_person("davi").get(path).status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("language", "ended", "given"),
+    [
+        ("en", "account ended", "No other role gives any."),
+        ("pt-br", "conta encerrada", "Nenhum outro papel dá papéis."),
+    ],
+)
+def test_people_and_groups(cast: Cast, as_person: SignIn, language: str, ended: str, given: str) -> None:
+    shell = Command(system_actor("shell", cast.workspace.id))
+    group = access.create_group(command=shell, name="board").value
+    bind_role(command=shell, role="approver", group=group)
+    access.add_member(command=shell, group=group, person=cast.people["bruno"])
+    gone = create_person(command=shell, username="gone").value
+    deactivate_person(command=shell, person=gone, reason="r")
+    path = reverse("admin:people")
+    assert [as_person(name).get(path).status_code for name in ("bruno", "nina")] == [403, 403]
+    text = read(as_person("clara").get(path, headers={"Accept-Language": language})).text
+    for wanted in ("board", "gone", ended, "nina"):
+        assert wanted in text, wanted
+    assert "davi" not in text, "of another workspace"
+    assert (
+        given
+        in read(as_person("clara").get(reverse("admin:roles"), headers={"Accept-Language": language})).text
+    )

@@ -402,6 +402,7 @@ SCREENS: dict[str, Screen] = {
     "roles": Screen(),
     "who-could": Screen(does=WHO),
     "recertify": Screen(("binding_id",), {"reason": " "}, sees=WHO, does="role.recertify"),
+    "people": Screen(does=WHO),
     "use-case": Screen(("use_case",), sees=READ),
     "trail": Screen(does=AUDIT),
     "preferences": Screen(),

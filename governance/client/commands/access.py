@@ -11,7 +11,7 @@ from governance.client.console import plain
 
 def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     access = commands.add_parser("access", help="who may do what").add_subparsers(
-        metavar="roles|grant|revoke|recertify|group|token|who-could", required=True
+        metavar="roles|grant|revoke|recertify|group|person|token|who-could", required=True
     )
 
     def command(
@@ -52,6 +52,22 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     create.add_argument("--description", default="")
     command("add", add_command, "put somebody into a group", "name", "person", under=group)
     command("remove", remove_command, "take somebody out, at once", "name", "person", under=group)
+
+    person = access.add_parser("person", help="accounts of people").add_subparsers(
+        metavar="list|create|deactivate|reactivate", required=True
+    )
+    command("list", people_command, "people with a role, a group or a token here", under=person)
+    make = command(
+        "create", create_person_command, "make an account, without a password", "name", under=person
+    )
+    make.add_argument("--first-name", default="")
+    make.add_argument("--last-name", default="")
+    make.add_argument("--email", default="")
+    for name, run, text in (
+        ("deactivate", deactivate_command, "end an account, at once"),
+        ("reactivate", reactivate_command, "restore an account"),
+    ):
+        command(name, run, text, "name", under=person).add_argument("--reason", required=True)
 
     token = access.add_parser("token", help="tokens").add_subparsers(
         metavar="list|issue|revoke", required=True
@@ -153,6 +169,43 @@ def add_command(context: Context) -> int:
 
 def remove_command(context: Context) -> int:
     return _group(context, context.server().remove_member(context.options.name, context.options.person))
+
+
+def people_command(context: Context) -> int:
+    found = context.server().people()
+    context.console.document(found)
+    rows = [
+        (row.get("username", ""), "active" if row.get("active") else "ended", row.get("email", ""))
+        for row in found
+    ]
+    context.console.table(("name", "", "e-mail"), rows)
+    return OK
+
+
+def _account(context: Context, row: dict[str, Any], done: str) -> int:
+    context.console.document(row)
+    context.console.say(f"account {plain(row.get('username', ''))} {done}")
+    return OK
+
+
+def create_person_command(context: Context) -> int:
+    options = context.options
+    about = {name: getattr(options, name) for name in ("first_name", "last_name", "email")}
+    row = context.server().create_person(options.name, **about)
+    context.console.note("It has no password yet: the operator sets it with manage.py changepassword.")
+    return _account(context, row, "made")
+
+
+def deactivate_command(context: Context) -> int:
+    options = context.options
+    return _account(context, context.server().deactivate_person(options.name, reason=options.reason), "ended")
+
+
+def reactivate_command(context: Context) -> int:
+    options = context.options
+    return _account(
+        context, context.server().reactivate_person(options.name, reason=options.reason), "restored"
+    )
 
 
 def tokens_command(context: Context) -> int:
