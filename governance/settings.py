@@ -241,6 +241,8 @@ SPECTACULAR_SETTINGS = {
         "PromotionStateEnum": "governance.states.PromotionState",
         "PlacementStateEnum": "governance.states.PlacementState",
         "VersionStateEnum": "registry.states.VersionState",
+        "RoleNameEnum": "governance.roles.ROLES",
+        "TokenKindEnum": "governance.models.identity.ApiToken.Kind",
     },
 }
 

@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from governance.api import access, people, use_cases, views
+from governance.api import access, people, use_cases, views, who_could
 
 urlpatterns = [
     path("me", views.Me.as_view()),
@@ -14,4 +14,5 @@ urlpatterns = [
     path("", include(use_cases.urlpatterns)),
     path("", include(access.urlpatterns)),
     path("", include(people.urlpatterns)),
+    path("", include(who_could.urlpatterns)),
 ]

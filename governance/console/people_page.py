@@ -15,8 +15,8 @@ from django.utils.translation import gettext
 from audits.actors import authoriser
 from governance import access
 from governance.console.people import Visitor, page
+from governance.console.permissions import scope_in_words, subjects_of
 from governance.models import Group, User
-from governance.models.access import BindingScope
 from governance.roles import ROLES
 from governance.selectors import people_of
 
@@ -54,11 +54,12 @@ def people(request: HttpRequest, visitor: Visitor) -> HttpResponse:
 
 
 def _rows(visitor: Visitor) -> dict[str, object]:
-    """Four queries, however many people."""
+    """A few queries, however many people."""
     held: dict[UUID, list[Held]] = defaultdict(list)
-    for row in access.bindings().filter(access.in_workspace(visitor.workspace.id)).order_by("role", "id"):
-        kind = BindingScope(row.scope_kind)
-        scope = "" if kind == BindingScope.WORKSPACE else str(kind.label)
+    rows = list(access.bindings().filter(access.in_workspace(visitor.workspace.id)).order_by("role", "id"))
+    subjects = subjects_of(rows)
+    for row in rows:
+        scope = scope_in_words(row, subjects)
         held[row.person_id or row.group_id or row.token_id].append(Held(ROLES[row.role].title, scope))
     groups = list(authoriser().visible(visitor.actor, Group.objects.order_by("name"))[:SHOWN])
     members: dict[UUID, list[User]] = defaultdict(list)

@@ -66,7 +66,7 @@ def permissions(visitor: Visitor) -> Permissions:
     ]
     held: dict[str, list[Holder]] = {slug: [] for slug in ROLES}
     seen = _seen(visitor)
-    subjects = _subjects(seen)
+    subjects = subjects_of(seen)
     now = timezone.now()
     due = []
     for binding in seen:
@@ -99,17 +99,21 @@ def _seen(visitor: Visitor) -> list[Any]:
     return list(rows.select_related("person", "group", "token").order_by("id"))
 
 
-def _subjects(bindings: list[Any]) -> dict[UUID, str]:
+def subjects_of(bindings: list[Any]) -> dict[UUID, str]:
     ids = [binding.scope_id for binding in bindings if binding.scope_id]
     return {row.id: row.name for rows in (Model.objects, Dataset.objects) for row in rows.filter(id__in=ids)}
 
 
+def scope_in_words(binding: RoleBinding, subjects: dict[UUID, str]) -> str:
+    """Empty for the whole workspace."""
+    if binding.scope_kind == BindingScope.WORKSPACE:
+        return ""
+    scope = str(BindingScope(binding.scope_kind).label)
+    return f"{scope}: {subjects.get(binding.scope_id, '')}" if binding.scope_id else scope
+
+
 def _holder(binding: RoleBinding, subjects: dict[UUID, str]) -> Holder:
-    scope = ""
-    if binding.scope_kind != BindingScope.WORKSPACE:
-        scope = str(BindingScope(binding.scope_kind).label)
-        if binding.scope_id:
-            scope += f": {subjects.get(binding.scope_id, '')}"
+    scope = scope_in_words(binding, subjects)
     if binding.person is not None:
         return Holder(binding.person.label, binding.person.username, "person", scope)
     if binding.group is not None:

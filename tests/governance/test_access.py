@@ -30,7 +30,6 @@ from governance.services.brownfield import Row, import_running
 from governance.services.deployments import record_deployment
 from governance.services.identity import Issued, issue_token
 from governance.services.lapses import note_lapses
-from governance.who_could import database_roles, who_could
 from registry import selectors
 from registry.models import DatasetVersion, Model
 from registry.services.models import register_model
@@ -447,76 +446,6 @@ def test_a_lapsed_role_is_given_anew_and_the_sweep_tells_once(cast: Cast) -> Non
     assert may(cast, "bia", "promotion.decide")
     binding.refresh_from_db()
     assert binding.revoked_at is not None
-
-
-# Who could have
-
-
-def names(answer: Any) -> dict[str, list[tuple[str, str]]]:
-    return {
-        person.user.username: [(means.binding.role, means.group) for means in person.means]
-        for person in answer.people
-    }
-
-
-def test_who_could_have_decided_then(cast: Cast) -> None:
-    model = register_model(command=cast.command("pipeline"), name="mine").value
-    other = register_model(command=cast.command("pipeline"), name="other").value
-    group = roles.create_group(command=shell(cast), name="validators").value
-    give(cast, "shell", "validator", group=group)
-    roles.add_member(command=shell(cast), group=group, person=cast.people["nina"])
-    give(cast, "shell", "approver", person=cast.people["ugo"], scope="model", on=model.ref)
-    cast.token("bia")
-    then = timezone.now()
-    roles.remove_member(command=shell(cast), group=group, person=cast.people["nina"])
-    roles.unbind_role(command=shell(cast), binding=RoleBinding.objects.get(person=cast.people["bia"]))
-    waiting = give(cast, "alma", "approver", person=cast.people["nina"])
-
-    def asked(at: Any, on: SubjectRef | None = None) -> Any:
-        return who_could(cast.workspace.id, "promotion.decide", at, on)
-
-    usual = {"ana": [("validator", "")], "bruno": [("validator", "")]}
-    early = {**usual, "bia": [("approver", "")], "nina": [("validator", "validators")]}
-    assert names(asked(then)) == early
-    assert names(asked(then, model.ref)) == {**early, "ugo": [("approver", "")]}
-    assert names(asked(then, other.ref)) == early
-    assert names(asked(timezone.now())) == usual
-    scenario.publish()
-    assert names(asked(timezone.now())) == {**usual, "nina": [("approver", "")]}
-    effective: Any = access.dated().get(id=waiting.id)
-    assert names(asked(effective.effective_from - timedelta(microseconds=1))) == usual
-    bia = next(person for person in asked(then).people if person.user.username == "bia")
-    assert [token.name for token in bia.tokens] == ["bia's token"]
-    assert asked(then).tokens == []
-    assert names(asked(then - timedelta(days=1))) == {}
-
-
-def test_service_tokens_and_superusers_could_too(cast: Cast) -> None:
-    User.objects.create_superuser(username="root", password=None)
-    answer = who_could(cast.workspace.id, "promotion.request", timezone.now())
-    assert [(row.token.name, row.means[0].binding.role) for row in answer.tokens] == [
-        ("training pipeline", "pipeline")
-    ]
-    assert [user.username for user in answer.superusers] == ["root"]
-    assert {limit.code for limit in answer.limits} == {
-        "limit_roles_today", "limit_separation", "limit_shell", "limit_superusers_today", "limit_database_today",
-    }  # fmt: skip
-    assert who_could(cast.elsewhere.id, "promotion.request", timezone.now()).tokens == []
-
-
-def test_the_database_roles_that_can_write(cast: Cast) -> None:
-    found = {row.name: row for row in database_roles()}
-    assert {"crivo_app", "crivo_migrator", "crivo_owner"} <= set(found)
-    assert (found["crivo_app"].login, found["crivo_app"].superuser, found["crivo_app"].through) == (
-        True,
-        False,
-        [],
-    )
-    assert (found["crivo_owner"].login, found["crivo_migrator"].through) == (False, ["crivo_owner"])
-    assert "pg_monitor" not in found
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT rolname FROM pg_roles WHERE rolsuper")
-        assert {row[0] for row in cursor.fetchall()} <= set(found)
 
 
 def test_a_membership_past_the_door_gives_nothing(cast: Cast) -> None:

@@ -23,8 +23,9 @@ from governance.services.people import create_person, deactivate_person, home_of
 from governance.who_could import who_could
 from tests.cast import Cast
 from tests.governance.test_access import cast as cast  # the fixture: with Alma and Ugo, administrators
-from tests.governance.test_access import give, may, names, shell
+from tests.governance.test_access import give, may, shell
 from tests.governance.test_access_api import As
+from tests.governance.test_who_could import names
 from tests.snapshot import unchanged
 
 pytestmark = pytest.mark.django_db(transaction=True)
