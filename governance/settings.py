@@ -241,7 +241,7 @@ SPECTACULAR_SETTINGS = {
         "PromotionStateEnum": "governance.states.PromotionState",
         "PlacementStateEnum": "governance.states.PlacementState",
         "VersionStateEnum": "registry.states.VersionState",
-        "RoleNameEnum": "governance.roles.ROLES",
+        "SignoffRoleEnum": "governance.api.signoffs.ROLES",
         "TokenKindEnum": "governance.models.identity.ApiToken.Kind",
     },
 }
