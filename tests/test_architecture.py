@@ -32,7 +32,7 @@ EXEMPT = {
     (
         "governance/models/identity.py",
         "get_or_create",
-    ): "createsuperuser's event needs a workspace; as bootstrap makes it",
+    ): "the event of createsuperuser needs a workspace",
 }
 
 
