@@ -76,6 +76,8 @@ class Command:
 class Authoriser(Protocol):
     def may(self, actor: Actor, action: str, ref: SubjectRef | None = None) -> bool: ...
 
+    def anywhere(self, actor: Actor, action: str) -> bool: ...
+
     def visible(self, actor: Actor, queryset: QuerySet[M]) -> QuerySet[M]: ...
 
 
@@ -83,6 +85,9 @@ class RefuseAll:
     """What stands in when no authoriser is configured: nobody may do or see anything."""
 
     def may(self, actor: Actor, action: str, ref: SubjectRef | None = None) -> bool:
+        return False
+
+    def anywhere(self, actor: Actor, action: str) -> bool:
         return False
 
     def visible(self, actor: Actor, queryset: QuerySet[M]) -> QuerySet[M]:

@@ -72,12 +72,25 @@ class ApiTokenAdmin(ReadOnlyAdmin):
 
 @admin.register(RoleBinding)
 class RoleBindingAdmin(ReadOnlyAdmin):
-    list_display = ("role", "person", "token", "workspace", "created_at", "revoked_at")
-    list_filter = ("role", "workspace")
-    list_select_related = ("person", "token", "workspace")
-    search_fields = ("person__username", "token__name")
+    list_display = ("role", "person", "group", "token", "scope_kind", "workspace", "created_at", "revoked_at")
+    list_filter = ("role", "scope_kind", "workspace")
+    list_select_related = ("person", "group", "token", "workspace")
+    search_fields = ("person__username", "group__name", "token__name")
     ordering = ("-created_at",)
-    fields = ("id", "workspace", "role", "person", "token", "created_at", "revoked_at")
+    fields = (
+        "id",
+        "workspace",
+        "role",
+        "person",
+        "group",
+        "token",
+        "scope_kind",
+        "scope_id",
+        "granted_event",
+        "recertify_every",
+        "created_at",
+        "revoked_at",
+    )
 
 
 @admin.register(UseCase)
@@ -87,7 +100,17 @@ class UseCaseAdmin(ReadOnlyAdmin):
     list_select_related = ("workspace",)
     search_fields = ("name", "purpose")
     ordering = ("name",)
-    fields = ("id", "workspace", "name", "purpose", "risk_tier", "owner_id", "created_at")
+    fields = (
+        "id",
+        "workspace",
+        "name",
+        "purpose",
+        "risk_tier",
+        "computed_tier",
+        "owner_id",
+        "n",
+        "created_at",
+    )
 
 
 @admin.register(Environment)

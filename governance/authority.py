@@ -1,4 +1,8 @@
-"""The authoriser of Crivo: roles bound to people and service tokens, narrowed by the scopes of the token in use."""
+"""The authoriser of Crivo: roles of people, groups and service tokens, narrowed by the scopes of the token in use.
+
+`may` asks about one subject, `visible` about rows: the same bindings answer both, so that lists, details, the API, the
+console and exports cannot disagree.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +12,8 @@ from uuid import UUID
 from django.db.models import Model, QuerySet
 
 from audits.actors import Actor, SubjectRef
-from governance.models import RoleBinding
-from governance.roles import actions_of, covered_by
+from governance import access, scoping
+from governance.roles import ROLES, covered_by
 
 M = TypeVar("M", bound=Model)
 
@@ -17,6 +21,9 @@ READ_ACTION = {
     "audits.Event": "audit.read",
     "audits.AuditExport": "audit.export",
     "audits.Webhook": "webhook.manage",
+    "governance.RoleBinding": "access.read",
+    "governance.Group": "access.read",
+    "governance.ApiToken": "access.read",
 }
 NEVER_BY_SERVICE_TOKEN = frozenset(
     {
@@ -36,11 +43,15 @@ NEVER_BY_SERVICE_TOKEN = frozenset(
         "review.complete",
         "placement.break_glass",
         "alarm.sign_off",
+        "use_case.set_tier",
+        "role.recertify",
+        "person.manage",
     }
 )
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate"}
+    | {"group.manage", "person.manage", "role.recertify", "access.read"}
 )
 
 
@@ -48,31 +59,61 @@ class Authority:
     """What `audits` asks through its port. Nothing is cached: a role taken away binds with the next question."""
 
     def may(self, actor: Actor, action: str, ref: SubjectRef | None = None) -> bool:
+        """Whether a role held covers `ref`; without one, or for what belongs to no model or dataset, the workspace."""
         if actor.kind == "system":
             return action in SYSTEM_ACTIONS
-        if action in NEVER_BY_SERVICE_TOKEN and actor.kind == "token":
-            return False
-        if actor.scopes is not None and action not in covered_by(actor.scopes):
-            return False
-        return action in actions_of(roles_of(actor))
+        holding = _holding(actor, action)
+        if not holding or all(role.everywhere for role in holding):
+            return bool(holding)
+        owner = scoping.owner_of(ref)
+        return any(role.covers(owner) for role in holding)
+
+    def anywhere(self, actor: Actor, action: str) -> bool:
+        """Whether there can be a subject on which the actor may: then an empty list is the answer, not a 403."""
+        return action in SYSTEM_ACTIONS if actor.kind == "system" else bool(_holding(actor, action))
 
     def visible(self, actor: Actor, queryset: QuerySet[M]) -> QuerySet[M]:
-        action = READ_ACTION.get(queryset.model._meta.label, "registry.read")
-        if not self.may(actor, action):
+        return self.reached(actor, READ_ACTION.get(queryset.model._meta.label, "registry.read"), queryset)
+
+    def reached(self, actor: Actor, action: str, queryset: QuerySet[M]) -> QuerySet[M]:
+        """The rows on which the actor may do `action`, in their workspace."""
+        reach = self.reach(actor, action)
+        if reach.nowhere:
             return queryset.none()
-        return queryset.filter(workspace_id=actor.workspace)
+        rows = queryset.filter(workspace_id=actor.workspace)
+        if reach.everywhere:
+            return rows
+        condition = scoping.within(queryset.model._meta.label, reach)
+        return rows.filter(condition) if condition is not None else queryset.none()
+
+    def reach(self, actor: Actor, action: str) -> scoping.Reach:
+        if actor.kind == "system":
+            return scoping.Reach(everywhere=action in SYSTEM_ACTIONS)
+        return scoping.reach_of((role.scope_kind, role.scope_id) for role in _holding(actor, action))
+
+
+def _holding(actor: Actor, action: str) -> list[access.Held]:
+    """The roles in force by which the actor may do `action` somewhere, through the token in use."""
+    if action in NEVER_BY_SERVICE_TOKEN and actor.kind == "token":
+        return []
+    if actor.scopes is not None and action not in covered_by(actor.scopes):
+        return []
+    return [role for role in access.held(access.of_actor(actor)) if role.permits(action)]
 
 
 def roles_of(actor: Actor) -> frozenset[str]:
-    """The roles of the principal itself: a service token has its own, whatever its responsible person may do."""
-    who = {"token_id": actor.id} if actor.kind == "token" else {"person_id": actor.id}
-    return _roles(actor.workspace, **who)
+    """The roles of the principal itself, on whatever they are held."""
+    return frozenset(role.role for role in access.held(access.of_actor(actor)))
 
 
-def roles_of_person(workspace: UUID, person: UUID) -> frozenset[str]:
-    return _roles(workspace, person_id=person)
+def roles_anywhere(workspace: UUID, person: UUID) -> frozenset[str]:
+    """The roles a person holds in a workspace, on whatever."""
+    rows = access.of_person(person).filter(access.in_workspace(workspace))
+    return frozenset(role.role for role in access.held(rows) if role.role in ROLES)
 
 
-def _roles(workspace: UUID, **who: UUID) -> frozenset[str]:
-    bindings = RoleBinding.objects.filter(workspace_id=workspace, revoked_at=None, **who)
-    return frozenset(bindings.values_list("role", flat=True))
+def roles_of_person(workspace: UUID, person: UUID, ref: SubjectRef | None = None) -> frozenset[str]:
+    """The roles a person holds on `ref`; without one, in the whole workspace."""
+    owner = scoping.owner_of(ref)
+    rows = access.of_person(person).filter(access.in_workspace(workspace))
+    return frozenset(role.role for role in access.held(rows) if role.covers(owner) and role.role in ROLES)

@@ -11,7 +11,7 @@ However many questions are asked together, they cost the same number of queries.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
@@ -67,20 +67,36 @@ class Answer:
 
 
 def ask(
-    workspace: UUID, digest: str, environment: str, model: str = "", at: datetime | None = None
+    workspace: UUID,
+    digest: str,
+    environment: str,
+    model: str = "",
+    at: datetime | None = None,
+    among: Collection[UUID] | None = None,
 ) -> Answer:
     """Every well-formed question has an answer; whatever is unknown, not effective or contradictory is a no."""
-    return ask_all(workspace, [Question(digest, environment, model)], at)[0]
+    return ask_all(workspace, [Question(digest, environment, model)], at, among)[0]
 
 
-def ask_all(workspace: UUID, questions: Sequence[Question], at: datetime | None = None) -> list[Answer]:
-    """The answers, in the order of the questions, all of one moment of the database."""
+def ask_all(
+    workspace: UUID,
+    questions: Sequence[Question],
+    at: datetime | None = None,
+    among: Collection[UUID] | None = None,
+) -> list[Answer]:
+    """The answers, in the order of the questions, all of one moment of the database.
+
+    `among`: the models that whoever asks may ask about (None: all). What is of another is as unknown as what is not
+    there.
+    """
     moment = known.moment(at)
     digests = {question.digest for question in questions}
     versions: dict[str, list[ModelVersion]] = defaultdict(list)
     found = ModelVersion.objects.filter(workspace_id=workspace, artifact_digest__in=digests)
     if at is not None:
         found = found.filter(created_at__lte=at)
+    if among is not None:
+        found = found.filter(model_id__in=among)
     for version in found.select_related("model").order_by("-id"):
         versions[version.artifact_digest].append(version)
     environments = {
@@ -94,7 +110,11 @@ def ask_all(workspace: UUID, questions: Sequence[Question], at: datetime | None 
     unplaced = {
         question.digest for question in questions if not _standings(question, versions, environments, placed)
     }
-    tolerated = known.grandfathered(workspace, unplaced, moment) if unplaced else []
+    tolerated = [
+        row
+        for row in (known.grandfathered(workspace, unplaced, moment) if unplaced else [])
+        if among is None or row.entry.model_id in among
+    ]
     answers = [_answer(question, versions, environments, placed, tolerated, moment) for question in questions]
     refused = [
         (n, _meant(question, versions), environments[question.environment])

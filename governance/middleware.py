@@ -20,7 +20,8 @@ UNFOLD = (
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 OURS_IN_ADMIN = re.compile(
-    r"^/admin/(inbox|preferences|promotions|roles|trail|policies|login|logout|password_change|webhooks)(/|$)"
+    r"^/admin/(inbox|preferences|promotions|roles|use-cases|trail|policies|login|logout|password_change|webhooks)"
+    r"(/|$)"
 )
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from audits.errors import Unprocessable
 from audits.models import CheckRun
 from governance.in_force import matching, versions_in_force
@@ -29,11 +31,12 @@ class OutdatedPlacement:
         return self.in_force is None or self.in_force.id != self.pinned.id
 
 
-def outdated_placements(workspace: UUID, now: datetime) -> list[OutdatedPlacement]:
-    """Live placements whose policy, or whose evidence, is out of date; the oldest first."""
-    live = Placement.objects.filter(workspace_id=workspace, state=PlacementState.LIVE).order_by("id")
+def outdated_placements(seen: QuerySet[Placement], now: datetime) -> list[OutdatedPlacement]:
+    """Live placements of one workspace whose policy, or whose evidence, is out of date; the oldest first."""
+    live = seen.filter(state=PlacementState.LIVE).order_by("id")
     rows = list(live.select_related("version__model", "environment", "promotion__policy"))
-    judged = (_judged(row, policy, now) for row, policy in zip(rows, _policies(workspace, rows), strict=True))
+    policies = _policies(rows[0].workspace_id, rows) if rows else []
+    judged = (_judged(row, policy, now) for row, policy in zip(rows, policies, strict=True))
     return [found for found in judged if found.policy_outdated or found.stale]
 
 

@@ -16,6 +16,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "registry:write": frozenset(
         {
             "use_case.register",
+            "use_case.edit",
             "dataset.register",
             "dataset_version.register",
             "model.register",
@@ -38,7 +39,10 @@ SCOPES: dict[str, frozenset[str]] = {
         {"placement.suspend", "placement.withdraw", "placement.rollback", "model_version.retire"}
     ),
     "deployment:write": frozenset({"deployment.record"}),
-    "admin": frozenset({"role.bind", "token.issue", "webhook.manage", "key.rotate"}),
+    "admin": frozenset(
+        {"role.bind", "role.recertify", "group.manage", "person.manage", "token.issue"}
+        | {"webhook.manage", "key.rotate"}
+    ),
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
     "finding:write": frozenset({"finding.open", "finding.answer", "finding.verify", "finding.close"}),
@@ -49,6 +53,8 @@ SCOPES: dict[str, frozenset[str]] = {
     "review:complete": frozenset({"review.complete"}),
     "glass:break": frozenset({"placement.break_glass"}),
     "alarm:sign-off": frozenset({"alarm.sign_off"}),
+    "access:read": frozenset({"access.read"}),
+    "risk:write": frozenset({"use_case.set_tier"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -100,14 +106,19 @@ ROLES: dict[str, Role] = {
                 "policy.propose",
                 "policy.decide",
                 "use_case.register",
+                "use_case.edit",
+                "use_case.set_tier",
                 "environment.configure",
                 "alias.set",
                 "placement.grandfather",
                 "reconciliation.record",
                 "alarm.sign_off",
+                "access.read",
             },
         ),
-        Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export", "alarm.sign_off"}),
+        Role(
+            "auditor", _("Auditor"), _READ | {"audit.read", "audit.export", "alarm.sign_off", "access.read"}
+        ),
         Role(
             "deployer",
             _("Deployer"),
@@ -116,7 +127,9 @@ ROLES: dict[str, Role] = {
         Role(
             "administrator",
             _("Administrator"),
-            _READ | {"role.bind", "token.issue", "webhook.manage", "environment.configure"},
+            _READ
+            | {"role.bind", "role.recertify", "group.manage", "person.manage", "token.issue", "access.read"}
+            | {"webhook.manage", "environment.configure"},
         ),
         Role("incident_manager", _("Incident manager"), _READ | {"placement.break_glass"}),
     )
@@ -125,6 +138,8 @@ ROLES: dict[str, Role] = {
 # Slots of a policy's approvals that people outside fill through a link (governance.services.signoffs). No binding
 # gives these: they permit nothing else.
 EXTERNAL: dict[str, str | Promise] = {"customer": _("Customer"), "business_owner": _("Business owner")}
+# Nobody gives what they do not hold: the roles that each role may give, where it is held. No other role gives any.
+GRANTS: dict[str, frozenset[str]] = {"administrator": frozenset(ROLES)}
 
 
 # Who builds models: nobody of them signs off an alarm. A trigger in the database knows the same list.

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
-from audits.models import EventText
+from audits.models import EventText, SubjectHead
 from governance.models import (
     Alarm,
     ApiToken,
@@ -187,3 +187,18 @@ def alarms(actor: Actor) -> QuerySet[Alarm]:
 
 def alarm(actor: Actor, alarm_id: UUID) -> Alarm:
     return found(alarms(actor).filter(id=alarm_id), "alarm", str(alarm_id))
+
+
+def people_of(actor: Actor) -> QuerySet[User]:
+    """Who has, or had, a role, a group or a token in the workspace, or whose account it made: nobody else's."""
+    if not authoriser().may(actor, "access.read"):
+        return User.objects.none()
+    here = actor.workspace
+    made_here = SubjectHead.objects.filter(kind="person", workspace_id=here).values("subject_id")
+    known = User.objects.filter(
+        Q(bindings__workspace_id=here)
+        | Q(memberships__group__workspace_id=here)
+        | Q(tokens__workspace_id=here)
+        | Q(id__in=made_here)
+    )
+    return User.objects.filter(id__in=known.values("id"))

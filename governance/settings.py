@@ -123,6 +123,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-notices": {"task": "governance.tasks.sweep_notices", "schedule": 30.0, "options": {"expires": 60}},
     "send-digests": {"task": "governance.tasks.send_digests", "schedule": 600.0},
     "sweep-due-dates": {"task": "governance.tasks.sweep", "schedule": 15.0},
+    "note-lapsed-roles": {"task": "governance.tasks.note_lapsed_roles", "schedule": 3600.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "celerybeat-schedule")
 CELERY_TIMEZONE = "UTC"
@@ -241,6 +242,8 @@ SPECTACULAR_SETTINGS = {
         "PromotionStateEnum": "governance.states.PromotionState",
         "PlacementStateEnum": "governance.states.PlacementState",
         "VersionStateEnum": "registry.states.VersionState",
+        "SignoffRoleEnum": "governance.api.signoffs.ROLES",
+        "TokenKindEnum": "governance.models.identity.ApiToken.Kind",
     },
 }
 
@@ -250,21 +253,6 @@ UNFOLD = {
     "SITE_SYMBOL": "filter_alt",
     "SHOW_HISTORY": False,
     "SHOW_VIEW_ON_SITE": False,
-    "COLORS": {
-        "primary": {
-            "50": "#eff6fc",
-            "100": "#dbeaf7",
-            "200": "#bcd8f0",
-            "300": "#8dbde4",
-            "400": "#5799d3",
-            "500": "#337cc0",
-            "600": "#1a66a6",
-            "700": "#185487",
-            "800": "#184770",
-            "900": "#193c5e",
-            "950": "#11263f",
-        }
-    },
 }
 
 LOGGING = {

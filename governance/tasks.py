@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from governance.services import notices, settling, sweeps
+from governance.services import lapses, notices, settling, sweeps
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -38,3 +38,8 @@ def send_digests() -> None:
 @shared_task
 def sweep() -> None:
     sweeps.sweep()
+
+
+@shared_task
+def note_lapsed_roles() -> None:
+    lapses.note_lapses()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import Any, Literal
-from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from registry.models import LineageNode
 
@@ -32,8 +32,10 @@ class Graph:
     truncated: bool
 
 
-def walk(workspace: UUID, start: LineageNode, *, depth: int, direction: Direction) -> Graph:
-    """Nodes and edges within `depth` of `start`; `truncated` is True when there is more than this answer shows."""
+def walk(seen: QuerySet[LineageNode], start: LineageNode, *, depth: int, direction: Direction) -> Graph:
+    """Nodes and edges within `depth` of `start`; `truncated` is True when there is more than this answer shows.
+
+    `seen` are the nodes that may be shown: what lies behind one that may not is cut off, and said to be."""
     ways = {"up": [("source_id", "target_id")], "down": [("target_id", "source_id")]}
     steps = ways["up"] + ways["down"] if direction == "both" else ways[direction]
     found: dict[int, int] = {}
@@ -51,7 +53,8 @@ def walk(workspace: UUID, start: LineageNode, *, depth: int, direction: Directio
             [list(found), list(found)],
         )
         edges = cursor.fetchall()
-    nodes = LineageNode.objects.filter(workspace_id=workspace).in_bulk(list(found))
+    nodes = _connected(start.pk, seen.in_bulk(list(found)), edges)
+    truncated = truncated or len(nodes) < len(found)
     return Graph(
         nodes=[
             {"id": nodes[key].node_id, "type": nodes[key].kind, "name": nodes[key].name, "depth": found[key]}
@@ -65,3 +68,20 @@ def walk(workspace: UUID, start: LineageNode, *, depth: int, direction: Directio
         ],
         truncated=truncated,
     )
+
+
+def _connected(
+    start: int, nodes: dict[int, LineageNode], edges: list[tuple[int, int]]
+) -> dict[int, LineageNode]:
+    """Those reached from `start` over nodes that may be shown: a hidden one does not say what is behind it."""
+    beside: dict[int, set[int]] = {}
+    for source, target in edges:
+        if source in nodes and target in nodes:
+            beside.setdefault(source, set()).add(target)
+            beside.setdefault(target, set()).add(source)
+    reached, front = {start}, [start]
+    while front:
+        for node in beside.get(front.pop(), set()) - reached:
+            reached.add(node)
+            front.append(node)
+    return {key: node for key, node in nodes.items() if key in reached}

@@ -87,7 +87,7 @@ class Schema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         parameters = list(super().get_override_parameters())
-        if self.method == "POST":
+        if self.method in ("POST", "PATCH"):
             parameters.append(
                 OpenApiParameter(
                     "Idempotency-Key",

@@ -51,7 +51,7 @@ class Events(View):
         description="The trail of the workspace, the newest first.",
     )
     def get(self, request: Request) -> Response:
-        if not authoriser().may(self.actor, "audit.read"):
+        if not authoriser().anywhere(self.actor, "audit.read"):
             raise Forbidden("not_permitted", action="audit.read")
         given: dict[str, Any] = {
             name: request.query_params[name] for name in trail.FIELDS if name in request.query_params
@@ -179,7 +179,7 @@ class Proof(Plain):
         description="Proof (C2SP tlog-proof) that the event is in the log.",
     )
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
-        if not authoriser().may(self.actor, "audit.read"):
+        if not authoriser().anywhere(self.actor, "audit.read"):
             raise Forbidden("not_permitted", action="audit.read")
         if not trail.events(self.actor).filter(id=event_id).exists():
             raise NotFound("not_found", kind="event", name=str(event_id))

@@ -28,6 +28,7 @@ from audits.errors import BadRequest, Forbidden, NotFound, Unprocessable
 from governance import gate
 from governance.api.serializers import GateOut
 from governance.api.shapes import gate_answer
+from governance.authority import Authority
 from governance.models import Attestation, Grandfathered, Import, Reconciliation, RevocationList
 from governance.services import brownfield, reconciliations
 from governance.services.brownfield import Row
@@ -165,9 +166,12 @@ def _reason(stored: dict[str, Any] | None) -> dict[str, Any] | None:
 # The gate
 
 
-def may_ask(view: View) -> None:
-    if not authoriser().may(view.actor, "gate.read"):
+def may_ask(view: View) -> frozenset[UUID] | None:
+    """The models that may be asked about; None: all of the workspace. 403 where there is none."""
+    reach = Authority().reach(view.actor, "gate.read")
+    if reach.nowhere:
         raise Forbidden("not_permitted", action="gate.read")
+    return None if reach.everywhere else reach.models
 
 
 def _past(at: datetime | None) -> datetime | None:
@@ -218,7 +222,7 @@ class Gate(View):
         description="May this artefact run there, now or then? 200 for every well-formed question; default is no.",
     )
     def get(self, request: Request) -> Response:
-        may_ask(self)
+        among = may_ask(self)
         for name in ("digest", "environment"):
             if not request.query_params.get(name):
                 raise BadRequest("parameter_missing", field=name, name=name)
@@ -228,7 +232,7 @@ class Gate(View):
         at = _at(request.query_params.get("at"))
         environment = request.query_params["environment"]
         model = request.query_params.get("model", "")
-        answer = gate.ask(self.actor.workspace, digest, environment, model, at)
+        answer = gate.ask(self.actor.workspace, digest, environment, model, at, among)
         return tagged(request, GateOut(gate_answer(digest, environment, answer, at)).data)
 
 
@@ -241,11 +245,11 @@ class GateQuestions(View):
         description="Up to 500 questions at once, all answered as of one moment. Changes nothing.",
     )
     def post(self, request: Request) -> Response:
-        may_ask(self)
+        among = may_ask(self)
         given = given_by(QuestionsIn, request)
         at = _past(given.get("at"))
         questions = [gate.Question(**question) for question in given["questions"]]
-        answers = gate.ask_all(self.actor.workspace, questions, at)
+        answers = gate.ask_all(self.actor.workspace, questions, at, among)
         found = [
             gate_answer(question.digest, question.environment, answer, at)
             for question, answer in zip(questions, answers, strict=True)
@@ -287,7 +291,7 @@ class ModelAttestations(Plain):
     )
     def get(self, request: Request, name: str) -> HttpResponse:
         may_ask(self)
-        model = Model.objects.filter(workspace_id=self.actor.workspace, name=name).first()
+        model = Authority().reached(self.actor, "gate.read", Model.objects.filter(name=name)).first()
         if model is None:
             raise NotFound("not_found", kind="model", name=name[:200])
         rows = Attestation.objects.filter(promotion__version__model=model).order_by("promotion_id")

@@ -13,6 +13,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from audits import messages
+from audits.actors import authoriser
 from audits.api.base import View, given_by, paged
 from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
@@ -201,7 +202,7 @@ class VersionPlacements(View):
 
 
 def _again(view: View, placement_id: UUID) -> dict[str, Any]:
-    rows = Placement.objects.filter(workspace_id=view.actor.workspace, id=placement_id)
+    rows = authoriser().visible(view.actor, Placement.objects.filter(id=placement_id))
     return _placement(rows.select_related("version__model", "environment", "promotion", "successor").get())
 
 

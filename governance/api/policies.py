@@ -24,7 +24,7 @@ from governance.acknowledgements import missing
 from governance.api.serializers import ApprovalOut, PolicyOut, RequirementOut
 from governance.dry_run import rehearse
 from governance.in_force import versions_in_force
-from governance.models import PolicyChange, PolicyChangeDecision, PolicyVersion
+from governance.models import Placement, PolicyChange, PolicyChangeDecision, PolicyVersion
 from governance.outdated import outdated_placements
 from governance.plan import plan
 from governance.policy import schema
@@ -214,7 +214,7 @@ def change_out(row: PolicyChange) -> dict[str, Any]:
 
 
 def _readable(view: View) -> None:
-    if not authoriser().may(view.actor, "registry.read"):
+    if not authoriser().anywhere(view.actor, "registry.read"):
         raise Forbidden("not_permitted", action="registry.read")
 
 
@@ -419,7 +419,8 @@ class OutdatedPolicies(View):
     )
     def get(self, request: Request) -> Response:
         _readable(self)
-        found = outdated_placements(self.actor.workspace, timezone.now())
+        seen = authoriser().visible(self.actor, Placement.objects.all())
+        found = outdated_placements(seen, timezone.now())
         rows = [
             {
                 "promotion": row.placement.promotion_id,

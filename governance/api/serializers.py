@@ -7,21 +7,8 @@ from typing import Any
 from rest_framework import serializers
 
 from audits.api.schema import ReasonOut
-from governance.models import PolicyVersion, UseCase
-from governance.models.policies import RiskTier
+from governance.models import PolicyVersion
 from governance.states import DecisionVerdict, PromotionState
-
-
-class NewUseCase(serializers.Serializer[None]):
-    name = serializers.CharField(max_length=200)
-    purpose = serializers.CharField(max_length=10_000)
-    risk_tier = serializers.ChoiceField(choices=RiskTier.choices)
-
-
-class UseCaseOut(serializers.ModelSerializer[UseCase]):
-    class Meta:
-        model = UseCase
-        fields = ["id", "name", "purpose", "risk_tier", "created_at"]
 
 
 class PolicyOut(serializers.ModelSerializer[PolicyVersion]):

@@ -20,9 +20,11 @@ from governance.models import SignoffInvitation
 from governance.roles import EXTERNAL
 from governance.services import signoffs
 
+ROLES = list(EXTERNAL.items())
+
 
 class NewSignoff(serializers.Serializer[None]):
-    role = serializers.ChoiceField(choices=list(EXTERNAL.items()))
+    role = serializers.ChoiceField(choices=ROLES)
     name = serializers.CharField(max_length=signoffs.NAME_LIMIT)
     email = serializers.EmailField()
     hours = serializers.IntegerField(min_value=1, max_value=24 * 30, default=24 * 7, required=False)
@@ -30,7 +32,7 @@ class NewSignoff(serializers.Serializer[None]):
 
 class SignoffOut(serializers.Serializer[None]):
     id = serializers.UUIDField()
-    role = serializers.ChoiceField(choices=list(EXTERNAL.items()))
+    role = serializers.ChoiceField(choices=ROLES)
     name = serializers.CharField()
     email = serializers.CharField()
     state = serializers.ChoiceField(choices=["open", "used", "revoked", "expired"])

@@ -1,11 +1,9 @@
-from django.urls import path
+from django.urls import include, path
 
-from governance.api import views
+from governance.api import access, people, use_cases, views, who_could
 
 urlpatterns = [
     path("me", views.Me.as_view()),
-    path("use-cases", views.UseCases.as_view()),
-    path("use-cases/<str:name>", views.UseCaseDetail.as_view()),
     path("models/<str:name>/versions/<int:n>/promotions", views.VersionPromotions.as_view()),
     path("promotions", views.Promotions.as_view()),
     path("promotions/<uuid:promotion_id>", views.PromotionDetail.as_view()),
@@ -13,4 +11,8 @@ urlpatterns = [
     path("promotions/<uuid:promotion_id>/withdrawal", views.Withdrawals.as_view()),
     path("promotions/<uuid:promotion_id>/attestation", views.AttestationDetail.as_view()),
     path("promotions/<uuid:promotion_id>/receipt", views.ReceiptDetail.as_view()),
+    path("", include(use_cases.urlpatterns)),
+    path("", include(access.urlpatterns)),
+    path("", include(people.urlpatterns)),
+    path("", include(who_could.urlpatterns)),
 ]

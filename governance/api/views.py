@@ -11,7 +11,6 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits.actors import authoriser
 from audits.api.base import View, etag_of, given_by, paged, wait_for, wait_seconds
 from audits.api.schema import WAIT, problems
 from audits.errors import BadRequest, NotFound
@@ -20,11 +19,11 @@ from audits.models import Workspace
 from governance import selectors
 from governance.api import serializers as shapes
 from governance.api.shapes import promotion
-from governance.authority import roles_of
+from governance.authority import Authority, roles_of
 from governance.models import Promotion
-from governance.services import policies, promotions
+from governance.services import promotions
 from governance.states import PromotionState
-from registry.selectors import model_version
+from registry.selectors import found, model_version
 
 
 class Me(View):
@@ -40,26 +39,6 @@ class Me(View):
                 "scopes": None if actor.scopes is None else sorted(actor.scopes),
             }
         )
-
-
-class UseCases(View):
-    @extend_schema(
-        request=shapes.NewUseCase,
-        responses={200: shapes.UseCaseOut, 201: shapes.UseCaseOut, **problems(403, 409, 422)},
-    )
-    def post(self, request: Request) -> Response:
-        result = policies.register_use_case(command=self.command(), **given_by(shapes.NewUseCase, request))
-        return Response(shapes.UseCaseOut(result.value).data, status=201 if result.created else 200)
-
-    @extend_schema(responses={200: shapes.UseCaseOut(many=True), **problems(403)})
-    def get(self, request: Request) -> Response:
-        return paged(self, selectors.use_cases(self.actor), shapes.UseCaseOut)
-
-
-class UseCaseDetail(View):
-    @extend_schema(responses={200: shapes.UseCaseOut, **problems(404)})
-    def get(self, request: Request, name: str) -> Response:
-        return Response(shapes.UseCaseOut(selectors.use_case(self.actor, name)).data)
 
 
 class VersionPromotions(View):
@@ -180,12 +159,8 @@ class Withdrawals(View):
 
 def _proved(view: View, promotion_id: UUID) -> Promotion:
     """For whoever may ask the gate: a deploy job fetches the proof with the same token."""
-    if not authoriser().may(view.actor, "gate.read"):
-        raise NotFound("not_found", kind="promotion", name=str(promotion_id))
-    row = Promotion.objects.filter(workspace_id=view.actor.workspace, id=promotion_id).first()
-    if row is None:
-        raise NotFound("not_found", kind="promotion", name=str(promotion_id))
-    return row
+    seen = Authority().reached(view.actor, "gate.read", Promotion.objects.filter(id=promotion_id))
+    return found(seen, "promotion", str(promotion_id))
 
 
 class AttestationDetail(View):

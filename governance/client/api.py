@@ -12,6 +12,7 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 from governance.client import shapes
+from governance.client.access import AccessCalls
 from governance.client.errors import Unreachable, Usage
 from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
@@ -33,7 +34,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle, Watching, Webhooks):
+class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -71,15 +72,16 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks):
         return self.transport.send(Call("GET", address, headers, timeout=TIMEOUT + wait))
 
     def _post(self, path: str, body: Any, *, key: str | None = None) -> Answer:
-        headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid4())}
-        return self.transport.send(Call("POST", f"/api/v1/{path}", headers, _encoded(body)))
+        return self._send("POST", path, body, key=key or str(uuid4()))
 
-    def _send(self, method: str, path: str, body: Any = None, *, if_match: str = "") -> Answer:
-        """PUT, PATCH and DELETE, which may be repeated without a key: they say how it shall be."""
+    def _send(
+        self, method: str, path: str, body: Any = None, *, key: str | None = None, etag: str = ""
+    ) -> Answer:
+        """PUT, PATCH and DELETE may be repeated without a key: they say how it shall be. `etag`: what was read."""
         content = b"" if body is None else _encoded(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
-        if if_match:
-            headers["If-Match"] = if_match
+        headers |= {"Idempotency-Key": key} if key else {}
+        headers |= {"If-Match": etag} if etag else {}
         return self.transport.send(Call(method, f"/api/v1/{path}", headers, content))
 
     def _upload(self, path: str, upload: Upload, key: str | None) -> Answer:
@@ -109,10 +111,30 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks):
     # Registering
 
     def register_use_case(
-        self, name: str, *, purpose: str, risk_tier: str, key: str | None = None
+        self,
+        name: str,
+        *,
+        purpose: str,
+        risk_tier: str | None = None,
+        questionnaire: dict[str, Any] | None = None,
+        key: str | None = None,
+        **details: Any,
     ) -> shapes.UseCase:
-        """The same again returns what is there; another purpose or tier under the name is refused (409)."""
-        answer = self._post("use-cases", {"name": name, "purpose": purpose, "risk_tier": risk_tier}, key=key)
+        """The same again returns what is there; another content under the name is refused (409).
+
+        `questionnaire` is {version, answers} (see `questionnaire()`), from which the tier is computed. `details`:
+        problem, intended_users, affected_people, success_metrics, expected_return, stakeholders, legal_basis,
+        human_oversight, owner.
+        """
+        body = {
+            "name": name,
+            "purpose": purpose,
+            "risk_tier": risk_tier,
+            "questionnaire": questionnaire,
+            **details,
+        }
+        given = {name: value for name, value in body.items() if value is not None}
+        answer = self._post("use-cases", given, key=key)
         return shapes.UseCase.read(answer.json(), answer.status == 201)
 
     def register_dataset(self, name: str, *, description: str = "", key: str | None = None) -> bool:

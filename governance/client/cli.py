@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from governance.client.api import Crivo
 from governance.client.commands import (
+    access,
     auditing,
     brownfield,
     gating,
@@ -17,6 +18,7 @@ from governance.client.commands import (
     policies,
     promoting,
     registering,
+    use_cases,
     watching,
     webhooks,
 )
@@ -50,6 +52,7 @@ def parser() -> argparse.ArgumentParser:
     root.add_argument("--json", action="store_true", help="the answer as JSON, for machines")
     commands = root.add_subparsers(dest="name_of_command", metavar="COMMAND", required=True)
     for module in (
+        use_cases,
         registering,
         promoting,
         gating,
@@ -59,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         policies,
         watching,
         webhooks,
+        access,
     ):
         module.declare(commands, common)
     return root

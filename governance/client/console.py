@@ -73,6 +73,10 @@ class Console:
         if self.as_json:
             print(json.dumps(data, indent=2, ensure_ascii=True), file=self.out)
 
+    def form(self, data: Any) -> None:
+        """JSON to be filled in and read again, with or without --json."""
+        print(json.dumps(data, indent=2, ensure_ascii=False), file=self.out)
+
     def fields(self, rows: Iterable[tuple[str, object]]) -> None:
         shown = [(name, plain(value)) for name, value in rows]
         width = max((len(name) for name, _ in shown), default=0)

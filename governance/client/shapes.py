@@ -79,15 +79,17 @@ class UseCase:
     risk_tier: str
     created: bool
     raw: dict[str, Any] = field(repr=False)
+    etag: str = ""
 
     @classmethod
-    def read(cls, data: Any, created: bool) -> UseCase:
+    def read(cls, data: Any, created: bool, etag: str = "") -> UseCase:
         return cls(
             member(data, "name", str),
             member(data, "purpose", str),
             member(data, "risk_tier", str),
             created,
             data,
+            etag,
         )
 
 

@@ -81,7 +81,9 @@ class Webhooks:
 
         def _get(self, path: str, *, wait: float = 0, etag: str = "", **query: Any) -> Answer: ...
         def _post(self, path: str, body: Any, *, key: str | None = None) -> Answer: ...
-        def _send(self, method: str, path: str, body: Any = None, *, if_match: str = "") -> Answer: ...
+        def _send(
+            self, method: str, path: str, body: Any = None, *, key: str | None = None, etag: str = ""
+        ) -> Answer: ...
         def _pages(self, path: str, limit: int, **query: Any) -> Iterator[dict[str, Any]]: ...
 
     def webhooks(self, *, limit: int = 500) -> list[Webhook]:
@@ -118,7 +120,7 @@ class Webhooks:
         """
         if not changes:
             raise Usage("Say what to change.", code="nothing_to_change")
-        answer = self._send("PATCH", f"webhooks/{segment(webhook_id)}", changes, if_match=if_match)
+        answer = self._send("PATCH", f"webhooks/{segment(webhook_id)}", changes, etag=if_match)
         return Webhook.read(answer.json(), answer.headers.get("etag", ""))
 
     def remove_webhook(self, webhook_id: str) -> None:

@@ -14,10 +14,9 @@ from audits.ledger.inclusion import published_at
 from audits.states import CheckRunState
 from governance import selectors
 from governance.console.people import Names, Visitor
-from governance.console.wording import sentence
+from governance.console.wording import ROLE_TITLES, sentence, word
 from governance.models import Decision, Exclusion, Promotion, UseCase
 from governance.policy import quorum
-from governance.roles import ROLES
 from governance.states import DecisionVerdict, PromotionState
 
 MOST_OPEN = 200
@@ -136,7 +135,7 @@ class _About:
         ]
 
     def has_open_slot(self, promotion: Promotion) -> bool:
-        return not self.visitor.roles.isdisjoint(self.missing(promotion))
+        return not self.visitor.roles_on_model(promotion.version.model_id).isdisjoint(self.missing(promotion))
 
     def own(self, promotion: Promotion) -> str:
         if promotion.id in self.excluded:
@@ -157,7 +156,7 @@ class _About:
             asked_by=self.people[promotion.requested_by],
             met=sum(line["verdict"] == "passed" for line in lines),
             requirements=len(lines),
-            missing=[str(ROLES[role].title) for role in self.missing(promotion)],
+            missing=[word(ROLE_TITLES, role) for role in self.missing(promotion)],
             own=self.own(promotion),
             effective_at=self.effective.get(placement.granted_event) if placement else None,
             checks_done=counts.checks_done,

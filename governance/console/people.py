@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from functools import wraps
+from functools import cached_property, wraps
 from typing import Any, Concatenate, ParamSpec, cast
 from uuid import UUID
 
@@ -13,14 +13,15 @@ from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext
 
-from audits.actors import Actor, Command, Idempotency, authoriser, system_actor
+from audits.actors import Actor, Command, Idempotency, SubjectRef, authoriser, system_actor
 from audits.errors import Problem
 from audits.ids import uuid7
 from audits.models import Workspace
-from governance import selectors
+from governance import access, selectors
 from governance.actors import DEFAULT_WORKSPACE, actor_of_person
 from governance.console.wording import SYSTEM, sentence, word
-from governance.models import RoleBinding, User
+from governance.models import User
+from governance.models.access import BindingScope
 from governance.roles import actions_of
 
 P = ParamSpec("P")
@@ -40,6 +41,14 @@ class Visitor:
     def actor(self) -> Actor:
         return actor_of_person(self.user, self.workspace)
 
+    @cached_property
+    def _held(self) -> list[access.Held]:
+        return access.held(access.of_actor(self.actor))
+
+    def roles_on_model(self, model_id: UUID) -> frozenset[str]:
+        """The roles that count for one model; one query, however many models are asked about."""
+        return frozenset(role.role for role in self._held if role.covers(("model", model_id)))
+
     @property
     def reads_trail(self) -> bool:
         """Whether the navigation offers the trail; the page itself asks the authoriser."""
@@ -48,10 +57,13 @@ class Visitor:
     @property
     def manages_webhooks(self) -> bool:
         """As above, for the page of webhooks."""
-        return "webhook.manage" in actions_of(self.roles)
+        return self.may("webhook.manage")
 
-    def may(self, action: str) -> bool:
-        return authoriser().may(self.actor, action)
+    def may(self, action: str, ref: SubjectRef | None = None) -> bool:
+        return authoriser().may(self.actor, action, ref)
+
+    def may_somewhere(self, action: str) -> bool:
+        return authoriser().anywhere(self.actor, action)
 
 
 def visitor_of(request: HttpRequest) -> Visitor | None:
@@ -59,10 +71,11 @@ def visitor_of(request: HttpRequest) -> Visitor | None:
     user = request.user
     if not isinstance(user, User):
         return None
-    bindings = RoleBinding.objects.filter(person=user, revoked_at=None).select_related("workspace")
     roles: dict[Workspace, set[str]] = {}
-    for binding in bindings:
-        roles.setdefault(binding.workspace, set()).add(binding.role)
+    for binding in access.of_person(user.id).select_related("workspace"):
+        everywhere = binding.scope_kind == BindingScope.SERVICE
+        for workspace in Workspace.objects.all() if everywhere else [binding.workspace]:
+            roles.setdefault(workspace, set()).add(binding.role)
     if not roles:
         return None
     wanted = request.session.get(SESSION_KEY)

@@ -17,7 +17,7 @@ from django.utils import timezone
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from audits.actors import Idempotency
+from audits.actors import Idempotency, authoriser
 from audits.canonical import digest_of
 from audits.errors import Problem
 from audits.ids import uuid7
@@ -28,7 +28,7 @@ from governance.acknowledgements import missing
 from governance.console.people import Names, Visitor, command_of, page
 from governance.console.wording import ROLE_TITLES, sentence, word
 from governance.in_force import versions_in_force
-from governance.models import PolicyChange, PolicyChangeDecision, PolicyVersion
+from governance.models import Placement, PolicyChange, PolicyChangeDecision, PolicyVersion
 from governance.outdated import OutdatedPlacement, outdated_placements
 from governance.policy.diff import compare, text_diff
 from governance.services import acknowledging, policy_changes
@@ -73,7 +73,7 @@ class DiffLine:
 
 
 def _reader(visitor: Visitor) -> None:
-    if not visitor.may("registry.read"):
+    if not visitor.may_somewhere("registry.read"):
         raise PermissionDenied(gettext("None of your roles here permits reading the registry."))
 
 
@@ -87,7 +87,9 @@ def policies(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     now_in_force = {row.name: row for row in versions_in_force(visitor.workspace.id)}
     newest = selectors.policies(visitor.actor).filter(current=True).order_by("environment", "name")
     changes = selectors.policy_changes(visitor.actor).order_by("-id")
-    outdated: list[OutdatedPlacement] = outdated_placements(visitor.workspace.id, timezone.now())
+    outdated: list[OutdatedPlacement] = outdated_placements(
+        authoriser().visible(visitor.actor, Placement.objects.all()), timezone.now()
+    )
     context = {
         "visitor": visitor,
         "here": "policies",

@@ -290,13 +290,13 @@ def _why_not(
         ).format(duties=mine.duties)
     if not readable:
         return gettext("The results of the checks cannot be read, so nobody can decide on them.")
-    if not visitor.may("promotion.decide"):
+    if not visitor.may("promotion.decide", promotion.ref):
         return gettext("None of your roles here decides on promotions; you may read everything.")
     if promotion.state == PromotionState.CHECKING or not digest:
         return gettext("The checks are not finished; there is nothing to decide on yet.")
     if any(row.person_id == visitor.user.id and row.dossier_digest == digest for row in decisions):
         return gettext("You have already decided on this dossier.")
-    if quorum.slot_for(promotion.policy.body, [], visitor.roles) is None:
+    if quorum.slot_for(promotion.policy.body, [], visitor.roles_on_model(promotion.version.model_id)) is None:
         wanted = ", ".join(word(ROLE_TITLES, role) for role in quorum.needed(promotion.policy.body))
         return gettext("The policy asks for approvals by {roles}; you hold none of these roles.").format(
             roles=wanted or gettext("nobody")

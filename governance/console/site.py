@@ -20,11 +20,13 @@ class ConsoleSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         from governance.console import (  # models are not ready when the site is made
             findings,
+            people_page,
             policies,
             preferences,
             standing,
             views,
             webhooks,
+            who_could,
         )
 
         return [
@@ -33,6 +35,10 @@ class ConsoleSite(UnfoldAdminSite):
             path("promotions/<uuid:promotion_id>", self.admin_view(views.promotion), name="promotion"),
             path("promotions/<uuid:promotion_id>/decide", self.admin_view(views.decide), name="decide"),
             path("roles", self.admin_view(views.roles), name="roles"),
+            path("roles/who-could", self.admin_view(who_could.who), name="who-could"),
+            path("roles/<uuid:binding_id>/recertify", self.admin_view(who_could.recertify), name="recertify"),
+            path("roles/people", self.admin_view(people_page.people), name="people"),
+            path("use-cases/<str:name>", self.admin_view(who_could.use_case), name="use-case"),
             path("trail", self.admin_view(views.trail), name="trail"),
             path("preferences", self.admin_view(preferences.preferences), name="preferences"),
             path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),

@@ -21,12 +21,12 @@ from governance.console.comparison import comparison_view
 from governance.console.findings import box
 from governance.console.inbox import inbox as find_inbox
 from governance.console.people import SESSION_KEY, Visitor, command_of, page
-from governance.console.permissions import permissions
 from governance.console.review import Review
 from governance.console.review import review as find_review
 from governance.console.standing import place
 from governance.console.trail import Search
 from governance.console.trail import trail as find_trail
+from governance.console.who_could import roles_page
 from governance.console.wording import sentence
 from governance.services import promotions
 from governance.services.conditions import ConditionTerms
@@ -144,13 +144,12 @@ def _dossier(
 
 @page
 def roles(request: HttpRequest, visitor: Visitor) -> HttpResponse:
-    context = {"visitor": visitor, "here": "roles", "table": permissions(visitor)}
-    return render(request, "console/roles.html", context)
+    return roles_page(request, visitor)
 
 
 @page
 def trail(request: HttpRequest, visitor: Visitor) -> HttpResponse:
-    if not visitor.may("audit.read"):
+    if not visitor.may_somewhere("audit.read"):
         raise PermissionDenied(gettext("The trail is read by auditors; none of your roles here permits it."))
     search = Search(request.GET, label_suffix="")
     found = find_trail(visitor, search)

@@ -24,6 +24,7 @@ from governance.models import ApiToken, User
 from governance.roles import SCOPES
 from governance.services.bootstrap import bootstrap
 from governance.services.identity import Issued, bind_role, issue_token
+from governance.services.people import create_person
 from governance.services.policies import apply_policy
 
 ELSEWHERE = "elsewhere"
@@ -85,16 +86,18 @@ def _shell(workspace: Workspace) -> Command:
 def _load_people(path: Path) -> dict[str, str]:
     """Every person exists and can log in with what the file says: a lost file, or a new person, gets new passwords."""
     known = {name: text for name, text in read(path).items() if isinstance(text, str)}
+    shell = _shell(bootstrap(DEFAULT_WORKSPACE, None).value)
     logins: dict[str, str] = {}
     for name in (ADMINISTRATOR, *ROLES):
         user = User.objects.filter(username=name).first()
         if user is None:
-            user = User(username=name, first_name=name.capitalize(), is_staff=True)
-            user.is_superuser = name == ADMINISTRATOR
+            user = create_person(
+                command=shell, username=name, first_name=name.capitalize(), superuser=name == ADMINISTRATOR
+            ).value
         password = known.get(name) or secrets.token_hex(8)  # letters and digits: copied by a double click
-        if user._state.adding or not user.check_password(password):
+        if not user.check_password(password):
             user.set_password(password)
-            user.save()
+            user.save(update_fields=["password"])
         logins[name] = password
     write_private(path, logins)
     return logins

@@ -1,6 +1,7 @@
+from governance.models.access import Group, GroupMembership, RoleBinding, RoleRecertification
 from governance.models.findings import Finding, Waiver
 from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
-from governance.models.identity import ApiToken, RoleBinding, User
+from governance.models.identity import ApiToken, User
 from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
 from governance.models.notices import MailMode, MailPreference, Notice
 from governance.models.policies import Environment, PolicyVersion, UseCase
@@ -19,6 +20,7 @@ from governance.models.promotions import (
     PromotionCheck,
 )
 from governance.models.signoffs import SignoffInvitation
+from governance.models.use_cases import UseCaseVersion
 from governance.models.vigilance import Alarm, BrokenGlass, Condition, PlacementReview
 
 __all__ = [
@@ -34,6 +36,8 @@ __all__ = [
     "Exclusion",
     "Finding",
     "Grandfathered",
+    "Group",
+    "GroupMembership",
     "Import",
     "MailMode",
     "MailPreference",
@@ -51,9 +55,11 @@ __all__ = [
     "Retirement",
     "RevocationList",
     "RoleBinding",
+    "RoleRecertification",
     "SignoffInvitation",
     "Suspension",
     "UseCase",
+    "UseCaseVersion",
     "User",
     "Waiver",
 ]

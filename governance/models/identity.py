@@ -1,21 +1,48 @@
 from __future__ import annotations
 
 import uuid
+from typing import Any, ClassVar
 
-from django.contrib.auth.models import AbstractUser
-from django.db import models
-from django.db.models import Q
+from django.contrib.auth.models import AbstractUser, UserManager
+from django.db import models, transaction
 from django.utils.translation import gettext_lazy as _
 
-from audits.actors import SubjectRef
-from governance.roles import ROLES
+from audits.actors import Command, SubjectRef, system_actor
+from audits.canonical import digest_of
+from audits.ledger.record import record
+from audits.models import Workspace
 from registry.models.base import Governed
+
+
+class People(UserManager["User"]):
+    """Everybody else is made by governance.services.people.create_person; `manage.py createsuperuser` comes here."""
+
+    use_in_migrations = False
+
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **extra_fields: Any
+    ) -> User:
+        """A superuser and the event that tells of it, by the operator's shell, in the workspace `default`."""
+        with transaction.atomic(using=self._db):
+            person = super().create_superuser(username, email, password, **extra_fields)
+            workspace, _created = Workspace.objects.get_or_create(name="default")
+            about = {"superuser": True, "active": person.is_active}
+            record(
+                Command(system_actor("shell", workspace.id)),
+                verb="person.created",
+                subject=person.ref,
+                after=digest_of(about),
+                detail=about,
+            )
+        return person
 
 
 class User(AbstractUser):
     """A person. The id is random, because it stands in the ledger for ever, where the name may not."""
 
     id = models.UUIDField(primary_key=True, default=uuid.uuid4, editable=False)
+
+    objects: ClassVar[People] = People()
 
     class Meta(AbstractUser.Meta):
         db_table = "governance_user"
@@ -52,32 +79,3 @@ class ApiToken(Governed):
     @property
     def ref(self) -> SubjectRef:
         return SubjectRef("token", self.id, self.name)
-
-
-class RoleBinding(Governed):
-    """A role given to a person or to a service token, in one workspace, until it is taken away."""
-
-    role = models.CharField(max_length=40, choices=[(slug, role.title) for slug, role in ROLES.items()])
-    person = models.ForeignKey(User, models.PROTECT, null=True, related_name="bindings")
-    token = models.ForeignKey(ApiToken, models.PROTECT, null=True, related_name="bindings")
-    revoked_at = models.DateTimeField(null=True)
-
-    class Meta:
-        db_table = "governance_role_binding"
-        constraints = [
-            models.CheckConstraint(
-                condition=Q(person__isnull=True, token__isnull=False)
-                | Q(person__isnull=False, token__isnull=True),
-                name="role_binding_one_principal",
-            ),
-            models.UniqueConstraint(
-                fields=["workspace", "role", "person", "token"],
-                condition=Q(revoked_at=None),
-                nulls_distinct=False,
-                name="role_binding_once",
-            ),
-        ]
-
-    @property
-    def ref(self) -> SubjectRef:
-        return SubjectRef("role_binding", self.id, self.role)

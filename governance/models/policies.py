@@ -12,6 +12,7 @@ class RiskTier(models.TextChoices):
     MINIMAL = "minimal", _("minimal")
     LIMITED = "limited", _("limited")
     HIGH = "high", _("high")
+    PROHIBITED = "prohibited", _("prohibited")  # no policy opens this: never registered so, never promoted
 
 
 class UseCase(Governed):
@@ -21,6 +22,10 @@ class UseCase(Governed):
     purpose = models.TextField()
     risk_tier = models.CharField(max_length=20, choices=RiskTier.choices)
     owner_id = models.UUIDField()
+    n = models.IntegerField(default=1)  # counts changes; behind the ETag
+    intake = models.JSONField(default=dict)  # the rest of what is said of it (governance.intake)
+    questionnaire = models.JSONField(null=True)  # {version, digest, answers}; null: the tier was declared
+    computed_tier = models.CharField(max_length=20, blank=True)  # by the questionnaire
 
     class Meta:
         db_table = "governance_use_case"

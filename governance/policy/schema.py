@@ -23,7 +23,7 @@ MAX_BYTES = 64 * 1024
 DECIDING = [slug for slug, role in ROLES.items() if role.decides] + list(EXTERNAL)
 WAIVING = [slug for slug, role in ROLES.items() if "waiver.approve" in role.actions]
 REVIEWING = [slug for slug, role in ROLES.items() if "review.complete" in role.actions]
-TIERS = list(RiskTier.values)
+TIERS = [tier for tier in RiskTier.values if tier != RiskTier.PROHIBITED]
 
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",

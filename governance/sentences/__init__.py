@@ -2,9 +2,9 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import core, findings, gate, lifecycle, notices, policies
+from governance.sentences import access, core, findings, gate, lifecycle, notices, policies, use_cases
 
-TOPICS = (core, gate, lifecycle, notices, policies, findings)
+TOPICS = (core, gate, lifecycle, notices, policies, findings, access, use_cases)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from audits.actors import Command
-from audits.door import Result, require, service
+from audits.actors import Command, authoriser
+from audits.door import Result, service
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
 from governance import selectors
-from governance.authority import roles_of_person
+from governance.authority import roles_anywhere
 from governance.models import PolicyAcknowledgement, PolicyVersion, Promotion
 
 
 def asked_of(policy: PolicyVersion, person: UUID) -> bool:
-    """Whether the policy asks this person to acknowledge it, by a role they hold."""
+    """Whether the policy asks this person to acknowledge it, by a role they hold, be it for one model."""
     wanted = set(policy.body.get("acknowledge") or [])
-    return bool(wanted & roles_of_person(policy.workspace_id, person))
+    return bool(wanted and wanted & roles_anywhere(policy.workspace_id, person))
 
 
 @service("policy.acknowledged")
@@ -24,9 +24,8 @@ def acknowledge_policy(*, command: Command, name: str, n: int) -> Result[PolicyA
     """Once for each person and version; again changes nothing. 422 for whom the version does not ask."""
     policy = selectors.policy_version(command.actor, name, n)
     lock(policy.workspace_id, policy.ref)
-    require(command, "policy.acknowledge", policy.ref)
-    person = command.actor.person
-    if person is None or command.actor.kind != "person":
+    person, may = command.actor.person, authoriser().anywhere(command.actor, "policy.acknowledge")
+    if not may or person is None or command.actor.kind != "person":
         raise Forbidden("not_permitted", subject=policy.ref, action="policy.acknowledge")
     if not asked_of(policy, person):
         raise Unprocessable("acknowledgement_not_asked", subject=policy.ref, policy=policy.label)

@@ -10,7 +10,7 @@ from audits.door import Result, service
 from audits.ledger.record import lock, record
 from audits.models import Workspace
 from governance.models import Environment, User
-from governance.services.identity import _bind
+from governance.services.access import _bind
 from governance.services.policies import _apply
 
 ENVIRONMENTS = (("development", False), ("test", False), ("homologation", False), ("production", True))

@@ -106,7 +106,7 @@ def end_deployment(
     )
     may = authoriser().may
     if seen is None or not any(
-        may(command.actor, action) for action in ("deployment.record", "registry.read")
+        may(command.actor, action, seen.ref) for action in ("deployment.record", "registry.read")
     ):
         raise NotFound("not_found", kind="deployment", name=str(deployment_id))
     require(command, "deployment.record", seen.ref)

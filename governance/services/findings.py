@@ -49,7 +49,7 @@ def open_finding(
             known=Severity.values,
         )
     owner_id = selectors.person_named(owner)
-    if owner_id is None or not roles_of_person(version.workspace_id, owner_id):
+    if owner_id is None or not roles_of_person(version.workspace_id, owner_id, version.ref):
         raise Unprocessable("owner_unknown", subject=version.ref, field="owner", name=owner)
     if due <= clock.now():
         raise Unprocessable("due_in_the_past", subject=version.ref, field="due")

@@ -17,10 +17,10 @@ from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
-from governance import clock, gate, selectors
-from governance.authority import roles_of_person
+from governance import access, clock, gate, selectors
+from governance.authority import roles_anywhere
 from governance.in_force import policy_for
-from governance.models import Alarm, BrokenGlass, Environment, RoleBinding, UseCase
+from governance.models import Alarm, BrokenGlass, Environment, UseCase
 from governance.policy import terms
 from governance.roles import ENGINEERING
 from governance.services.words import checked_words, person_acting
@@ -134,7 +134,7 @@ def sign_off_alarm(*, command: Command, alarm_id: UUID, reason: str) -> Result[A
     person = person_acting(command, "alarm.sign_off", alarm.ref)
     if person == alarm.raised_by:
         raise Forbidden("own_alarm", subject=alarm.ref)
-    if ENGINEERING & (roles_of_person(alarm.workspace_id, person) | _roles_of_tokens(alarm, person)):
+    if ENGINEERING & (roles_anywhere(alarm.workspace_id, person) | _roles_of_tokens(alarm, person)):
         raise Forbidden("alarm_outside_engineering", subject=alarm.ref)
     checked_words(reason, "reason", alarm.ref)
     before = digest_of({"state": alarm.state})
@@ -157,10 +157,8 @@ def sign_off_alarm(*, command: Command, alarm_id: UUID, reason: str) -> Result[A
 
 def _roles_of_tokens(alarm: Alarm, person: UUID) -> frozenset[str]:
     """Of the service tokens this person answers for."""
-    bindings = RoleBinding.objects.filter(
-        workspace_id=alarm.workspace_id, token__person_id=person, revoked_at=None
-    )
-    return frozenset(bindings.values_list("role", flat=True))
+    rows = access.bindings().filter(access.in_workspace(alarm.workspace_id), token__person_id=person)
+    return frozenset(rows.values_list("role", flat=True))
 
 
 def _longest(version: ModelVersion, environment: Environment) -> int:

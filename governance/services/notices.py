@@ -31,6 +31,7 @@ from audits.door import Result, service
 from audits.errors import Forbidden, Unprocessable
 from audits.ledger.record import lock, record
 from audits.states import step
+from governance import access, scoping
 from governance.dossier import approvals_given
 from governance.models import (
     Decision,
@@ -39,7 +40,6 @@ from governance.models import (
     MailPreference,
     Notice,
     Promotion,
-    RoleBinding,
     User,
 )
 from governance.policy import quorum
@@ -101,14 +101,7 @@ def reviewers_of(promotion: Promotion) -> set[UUID]:
     missing = [
         row["role"] for row in quorum.tally(promotion.policy.body, given) if row["given"] < row["needed"]
     ]
-    fitting = RoleBinding.objects.filter(
-        workspace_id=promotion.workspace_id,
-        role__in=missing,
-        revoked_at=None,
-        person__isnull=False,
-        person__is_active=True,
-    )
-    people = {person for person in fitting.values_list("person_id", flat=True) if person is not None}
+    people = set(access.people_with(promotion.workspace_id, missing, scoping.owner_of(promotion.ref)))
     excluded = Exclusion.objects.filter(promotion=promotion).values_list("person_id", flat=True)
     decided = Decision.objects.filter(
         promotion=promotion, dossier_digest=promotion.dossier_digest

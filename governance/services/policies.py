@@ -1,4 +1,4 @@
-"""Use cases and policies."""
+"""Policies. Use cases are in governance.services.use_cases."""
 
 from __future__ import annotations
 
@@ -8,53 +8,12 @@ from uuid import UUID
 from audits.actors import Command
 from audits.canonical import digest_of
 from audits.door import Result, require, service
-from audits.errors import Conflict, Unprocessable
+from audits.errors import Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Workspace
-from governance.models import Environment, PolicyVersion, UseCase
-from governance.models.policies import RiskTier
+from governance.models import Environment, PolicyVersion
 from governance.policy import schema
-from registry.names import checked_name
-
-
-@service("use_case.registered")
-def register_use_case(*, command: Command, name: str, purpose: str, risk_tier: str) -> Result[UseCase]:
-    """A use case by name. Naming one that is there, with the same content, returns it; with another, 409."""
-    workspace = Workspace.objects.get(id=command.actor.workspace)
-    lock(workspace.id, workspace.ref)
-    require(command, "use_case.register", None, remember_on=workspace.ref)
-    checked_name(name, workspace.ref)
-    if risk_tier not in RiskTier.values:
-        raise Unprocessable(
-            "risk_tier_unknown",
-            subject=workspace.ref,
-            field="risk_tier",
-            tier=risk_tier,
-            known=list(RiskTier.values),
-        )
-    if not purpose.strip():
-        raise Unprocessable("purpose_missing", subject=workspace.ref, field="purpose")
-    existing = UseCase.objects.filter(workspace=workspace, name=name).first()
-    if existing is not None:
-        if (existing.purpose, existing.risk_tier) != (purpose, risk_tier):
-            raise Conflict("use_case_differs", subject=existing.ref, name=name)
-        return Result(existing, created=False)
-    use_case = UseCase.objects.create(
-        workspace=workspace,
-        name=name,
-        purpose=purpose,
-        risk_tier=risk_tier,
-        owner_id=command.actor.person or command.actor.id,
-    )
-    content = {"name": name, "purpose": purpose, "risk_tier": risk_tier}
-    record(
-        command,
-        verb="use_case.registered",
-        subject=use_case.ref,
-        after=digest_of(content),
-        detail={"risk_tier": risk_tier},
-    )
-    return Result(use_case)
+from governance.services.use_cases import register_use_case as register_use_case
 
 
 @service("policy.applied")

@@ -31,6 +31,7 @@ from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
 from governance.services.reopening import hold_against_policy_in_force, outdated
 from governance.services.reopening import state_digest as _state_digest
+from governance.services.use_cases import prohibited
 from governance.states import (
     OPEN_PROMOTION,
     PLACEMENT,
@@ -57,6 +58,8 @@ def request_promotion(*, command: Command, version_id: UUID, to: str, reason: st
     environment = _next_environment(version, to)
     use_case = UseCase.objects.get(workspace_id=version.workspace_id, name=version.metadata["use_case"])
     try:
+        if prohibited(version.workspace_id, use_case.name):
+            raise Unprocessable("use_case_prohibited", name=use_case.name)
         policy = policy_for(use_case, environment)
         if policy is None:
             raise Unprocessable("no_policy", environment=environment.name, use_case=use_case.name)
@@ -192,7 +195,7 @@ def decide(
     role = quorum.slot_for(
         promotion.policy.body,
         approvals_given(promotion, dossier.digest),
-        roles_of_person(promotion.workspace_id, person),
+        roles_of_person(promotion.workspace_id, person, promotion.ref),
     )
     if role is None:
         roles = list(quorum.needed(promotion.policy.body))
@@ -305,7 +308,10 @@ def _settle(command: Command, promotion: Promotion) -> Promotion:
     seen, before = promotion.dossier_digest, _state_digest(promotion)
     promotion.dossier_digest = dossier.digest
     promotion.requirements = [line.to_json() for line in dossier.lines]
-    if not dossier.passed:
+    use_case = promotion.version.metadata["use_case"]
+    if prohibited(promotion.workspace_id, use_case):
+        _refuse(command, promotion, Message("use_case_prohibited", {"name": use_case}), dossier)
+    elif not dossier.passed:
         _refuse(command, promotion, Message("requirements_not_met", {"count": len(dossier.reasons)}), dossier)
     elif not dossier.blocked and quorum.met(
         promotion.policy.body, approvals_given(promotion, dossier.digest)

@@ -66,7 +66,7 @@ def complete_review(*, command: Command, review_id: UUID, reason: str) -> Result
     hands_off(review.placement.version, person, review.ref)
     policy = review.placement.promotion.policy
     role = terms.review(policy.body).role
-    if role not in roles_of_person(review.workspace_id, person):
+    if role not in roles_of_person(review.workspace_id, person, review.ref):
         raise Forbidden("review_role", subject=review.ref, role=role, policy=policy.label)
     checked_words(reason, "reason", review.ref)
     if review.placement.state != PlacementState.LIVE:

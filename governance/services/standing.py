@@ -18,6 +18,7 @@ from audits.errors import Conflict, NotFound, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Event
 from audits.states import IllegalTransition, step
+from governance.authority import Authority
 from governance.dossier import assess
 from governance.models import Environment, Placement, Promotion
 from governance.services.promotions import REASON_LIMIT, _move
@@ -35,17 +36,15 @@ def require_reason(reason: str, subject: SubjectRef) -> None:
 
 def model_for(actor: Actor, name: str, action: str) -> Model:
     """A model by name, for whoever may read the registry or may do this: a deploy job needs no reading role."""
-    if authoriser().may(actor, action):
-        return found(Model.objects.filter(workspace_id=actor.workspace, name=name), "model", name)
-    return found(models(actor).filter(name=name), "model", name)
+    acted_on = Authority().reached(actor, action, Model.objects.filter(name=name)).first()
+    return acted_on or found(models(actor).filter(name=name), "model", name)
 
 
 def version_for(actor: Actor, name: str, n: int, action: str) -> ModelVersion:
     label = f"{name}@{n}"
-    if authoriser().may(actor, action):
-        rows = ModelVersion.objects.filter(workspace_id=actor.workspace, model__name=name, n=n)
-        return found(rows.select_related("model"), "model version", label)
-    return found(model_versions(actor).filter(model__name=name, n=n), "model version", label)
+    rows = ModelVersion.objects.filter(model__name=name, n=n).select_related("model")
+    acted_on = Authority().reached(actor, action, rows).first()
+    return acted_on or found(model_versions(actor).filter(model__name=name, n=n), "model version", label)
 
 
 def environment_named(workspace: UUID, name: str, subject: SubjectRef | None) -> Environment:
@@ -69,13 +68,10 @@ def locked_version(version_id: UUID) -> ModelVersion:
 
 
 def locked_placement(actor: Actor, placement_id: UUID) -> Placement:
-    """404 for what is not in the actor's workspace. What may be done to it is asked after this."""
-    seen = (
-        Placement.objects.filter(workspace_id=actor.workspace, id=placement_id)
-        .select_related("version__model")
-        .first()
-    )
-    if seen is None or not authoriser().may(actor, "registry.read"):
+    """404 for what the actor may not see. What may be done to it is asked after this."""
+    rows = Placement.objects.filter(id=placement_id).select_related("version__model")
+    seen = authoriser().visible(actor, rows).first()
+    if seen is None:
         raise NotFound("not_found", kind="placement", name=str(placement_id))
     lock(seen.workspace_id, seen.model.ref, seen.ref)
     return placements_for_update().get(id=placement_id)

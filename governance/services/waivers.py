@@ -197,7 +197,7 @@ def _deciding(command: Command, waiver_id: UUID, reason: str) -> tuple[Waiver, U
     hands_off(waiver.version, person, waiver.ref)
     policy = _policy(waiver.version, waiver.environment)
     agreed = terms.waivers(policy.body)
-    if agreed is not None and agreed.role not in roles_of_person(waiver.workspace_id, person):
+    if agreed is not None and agreed.role not in roles_of_person(waiver.workspace_id, person, waiver.ref):
         raise Forbidden("waiver_role", subject=waiver.ref, role=agreed.role, policy=policy.label)
     checked_words(reason, "reason", waiver.ref)
     return waiver, person, policy

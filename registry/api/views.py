@@ -221,9 +221,7 @@ class Lineage(View):
         )
         if start is None:
             raise NotFound("node_unknown", node=node_id[:400])
-        graph = lineage_graph.walk(
-            self.actor.workspace, start, depth=_depth(request), direction=_direction(request)
-        )
+        graph = lineage_graph.walk(visible, start, depth=_depth(request), direction=_direction(request))
         return Response({"nodes": graph.nodes, "edges": graph.edges, "truncated": graph.truncated})
 
 

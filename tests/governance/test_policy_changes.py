@@ -357,13 +357,13 @@ def test_more_duties_exclude_more_people(cast: Cast, version: ModelVersion) -> N
 def test_what_is_live_under_another_version_is_listed(cast: Cast, version: ModelVersion) -> None:
     by(cast, "bruno", to_homologation(cast, version))
     study.sequence()
-    assert outdated_placements(cast.workspace.id, timezone.now()) == []
+    assert outdated_placements(Placement.objects.all(), timezone.now()) == []
     changed(cast, STRICTER)
-    (found,) = outdated_placements(cast.workspace.id, timezone.now())
+    (found,) = outdated_placements(Placement.objects.all(), timezone.now())
     assert (found.placement.environment.name, found.pinned.n, found.in_force.n) == ("homologation", 1, 2)
     assert (found.policy_outdated, found.stale) == (True, [])
     later = timezone.now() + timezone.timedelta(days=31)
-    (found,) = outdated_placements(cast.workspace.id, later)
+    (found,) = outdated_placements(Placement.objects.all(), later)
     assert [run.check_slug for run in found.stale] == ["bias.group_disparity"]
 
 

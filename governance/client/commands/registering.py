@@ -1,4 +1,4 @@
-"""Use cases, datasets, models, policies, lineage: what a pipeline tells the registry."""
+"""Datasets, models, policies, lineage: what a pipeline tells the registry."""
 
 from __future__ import annotations
 
@@ -18,15 +18,6 @@ from governance.client.shapes import Graph
 
 
 def declare(commands: Any, common: argparse.ArgumentParser) -> None:
-    use_case = commands.add_parser("use-case", help="register a use case").add_subparsers(
-        metavar="register", required=True
-    )
-    register = use_case.add_parser("register", parents=[common], help="register a use case")
-    register.add_argument("name")
-    register.add_argument("--purpose", required=True, help="what decisions it serves, in a sentence")
-    register.add_argument("--risk-tier", required=True, help="minimal, limited or high")
-    register.set_defaults(command=register_use_case)
-
     dataset = commands.add_parser("dataset", help="register a dataset version").add_subparsers(
         metavar="register", required=True
     )
@@ -70,18 +61,6 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     lineage.add_argument("--direction", choices=["up", "down", "both"], default="both")
     lineage.add_argument("--depth", type=int, default=20)
     lineage.set_defaults(command=lineage_command)
-
-
-def register_use_case(context: Context) -> int:
-    options, console = context.options, context.console
-    found = context.server().register_use_case(
-        options.name, purpose=options.purpose, risk_tier=options.risk_tier
-    )
-    console.document(found.raw)
-    console.say(
-        f"use case {plain(found.name)} {asked_before(found.created)}, risk tier {plain(found.risk_tier)}"
-    )
-    return OK
 
 
 def sensitive_of(columns: str, bins: list[str]) -> dict[str, dict[str, Any]]:
