@@ -28,6 +28,12 @@ def pepper() -> bytes:
     return _secret("pepper")
 
 
+@cache
+def sealing_key() -> bytes:
+    """Wraps the keys of persons (audits.sealing)."""
+    return _secret("sealing")[:32]
+
+
 def _secret(name: str) -> bytes:
     """32 random bytes as hex, from CRIVO_KEY_<NAME> or `<CRIVO_KEYS>/<name>.key`."""
     text = os.environ.get(f"CRIVO_KEY_{name.upper()}")

@@ -23,7 +23,7 @@ from audits.keys import key_folder, make_secret
 from audits.ledger import dsse
 from audits.ledger.note import NoteError, SignerKey
 
-SECRETS = ("row", "pepper")  # held by web and worker, too (audits.keys)
+SECRETS = ("row", "pepper", "sealing")  # held by web and worker, too (audits.keys)
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ class SubjectHead(models.Model):
     seq = models.BigIntegerField(default=0)
     digest = models.CharField(max_length=64, blank=True)  # of the last envelope, hex; empty before the first
     salt = models.CharField(max_length=64, default=new_salt)
+    state = models.CharField(max_length=80, blank=True)  # `after` of the last event: `before` of the next
 
     class Meta:
         db_table = "audits_subject_head"
@@ -77,12 +78,15 @@ class Event(models.Model):
 
 
 class EventText(models.Model):
-    """A text a person wrote (a reason, a comment), outside the leaf: the event holds only its salted commitment."""
+    """A text a person wrote (a reason, a name), outside the leaf: the event holds only its salted commitment.
+
+    Text and salt are sealed under the key of `person_id` (audits.sealing), and gone with it.
+    """
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="written")
     name = models.CharField(max_length=40)
-    text = models.TextField()
-    salt = models.CharField(max_length=64)
+    person_id = models.UUIDField(db_index=True)
+    sealed = models.BinaryField()
 
     class Meta:
         db_table = "audits_event_text"
@@ -93,7 +97,8 @@ class Leaf(models.Model):
     """Where an event stands in the tree. A position only: transaction ids are not causal, `subject_seq` is."""
 
     index = models.BigIntegerField(primary_key=True)
-    event = models.OneToOneField(Event, models.PROTECT, related_name="leaf")
+    # No constraint: what was pruned (audits.services.pruning) keeps its leaf, and every proof its path.
+    event = models.OneToOneField(Event, models.PROTECT, related_name="leaf", db_constraint=False)
     hash = models.BinaryField(max_length=32)
 
     class Meta:
@@ -141,6 +146,8 @@ class LogState(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     origin = models.CharField(max_length=200)
     watermark = models.DecimalField(max_digits=20, decimal_places=0, default=0)
+    base = models.BigIntegerField(default=0)  # where the leaves of this origin begin (audits.ledger.nodes)
+    pruned = models.BigIntegerField(default=0)  # the events of the leaves before this one were pruned
 
     class Meta:
         db_table = "audits_log_state"
