@@ -44,7 +44,9 @@ def decrypt(key: bytes, sealed: bytes, about: bytes) -> bytes:
     try:
         return AESGCM(key).decrypt(sealed[:NONCE], sealed[NONCE:], about)
     except InvalidTag as error:
-        raise ValueError("a sealed text does not open: it was changed, or the sealing key is another one") from error
+        raise ValueError(
+            "a sealed text does not open: it was changed, or the sealing key is another one"
+        ) from error
 
 
 def _about(event: UUID, name: str) -> bytes:

@@ -119,6 +119,18 @@ VERBS = {
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
     "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),
     "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
+    "out_of_band.detected": _("{actor} found {subject}, made past the services: an alarm is open"),
+    "row.differs": _(
+        "{actor} found that a row is not what its last event says ({subject}): an alarm is open"
+    ),
+    "net.torn": _("{actor} found holes in {subject}: an alarm is open"),
+    "net.mended": _("{actor} found {subject} whole again"),
+    "schema.migrated": _("{actor} noted that {subject} was changed"),
+    "person.erased": _("{actor} erased the personal data of {subject}"),
+    "hold.placed": _("{actor} placed a legal hold ({subject})"),
+    "hold.lifted": _("{actor} lifted a legal hold ({subject})"),
+    "log.reopened": _("{actor} went on under a new log after an incident ({subject})"),
+    "log.pruned": _("{actor} pruned the oldest events of the log ({subject})"),
     "webhook.created": _("{actor} created the webhook {subject}"),
     "webhook.changed": _("{actor} changed the webhook {subject}"),
     "webhook.deleted": _("{actor} deleted the webhook {subject}"),

@@ -119,6 +119,7 @@ CELERY_BEAT_SCHEDULE = {
     "resend-waiting-checks": {"task": "audits.tasks.resend_waiting", "schedule": 10.0},
     "settle-waiting-promotions": {"task": "governance.tasks.settle_waiting", "schedule": 10.0},
     "tidy": {"task": "audits.tasks.tidy", "schedule": 3600.0},
+    "compare-rows": {"task": "audits.tasks.compare_rows", "schedule": 900.0, "options": {"expires": 900}},
     "sweep-webhooks": {"task": "audits.tasks.sweep_webhooks", "schedule": 2.0, "options": {"expires": 10}},
     "sweep-notices": {"task": "governance.tasks.sweep_notices", "schedule": 30.0, "options": {"expires": 60}},
     "send-digests": {"task": "governance.tasks.send_digests", "schedule": 600.0},
@@ -136,7 +137,9 @@ CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
 CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_NETS = ["registry.net.NETS", "governance.net.NETS"]
-CRIVO_ALARMS = ""  # dotted path of what opens an alarm for an event of the notary (audits.services.alarms.Alarms)
+CRIVO_ALARMS = (
+    ""  # dotted path of what opens an alarm for an event of the notary (audits.services.alarms.Alarms)
+)
 CRIVO_EVENT_TASKS = {
     "check_run.completed": ["governance.tasks.settle_after_check"],
     "promotion.checked": ["governance.tasks.notify_reviewers"],

@@ -105,7 +105,7 @@ def django_db_setup(django_db_blocker: Any, worker_id: str) -> Iterator[None]:
         _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-KEEP = {"django_migrations", "django_content_type", "auth_permission"}
+KEEP = {"django_migrations", "django_content_type", "auth_permission", "audits_governed"}
 
 
 def reset_database() -> None:
@@ -132,7 +132,9 @@ TransactionTestCase._fixture_teardown = lambda self: reset_database()  # type: i
 def _through_the_door(request: pytest.FixtureRequest) -> Iterator[None]:
     """A test that commits leaves nothing in the net, unless it says that it goes past the door (`past_the_door`)."""
     marked = [request.node.get_closest_marker(name) for name in ("django_db", "past_the_door")]
-    commits = bool(marked[0] and marked[0].kwargs.get("transaction")) or "transactional_db" in request.fixturenames
+    commits = (
+        bool(marked[0] and marked[0].kwargs.get("transaction")) or "transactional_db" in request.fixturenames
+    )
     if not commits or marked[1] is not None:
         yield
         return

@@ -14,12 +14,12 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from audits import sealing
 from audits.actors import Command, SubjectRef
 from audits.checks.contract import Message
 from audits.dispatch import after_commit
 from audits.ids import uuid7
 from audits.keys import row_key
-from audits import sealing
 from audits.ledger.body import entry_digest, new_salt, text_commitment
 from audits.ledger.entry import body_of
 from audits.models import Event, EventText, SearchText
@@ -115,9 +115,7 @@ def record(
             subject_seq=head.seq + 1,
             outcome=outcome,
             reason=asdict(reason) if reason else None,
-            texts={
-                name: text_commitment(salt, text) for name, (text, salt) in written.items()
-            },
+            texts={name: text_commitment(salt, text) for name, (text, salt) in written.items()},
             policy=dict(policy) if policy else None,
             evidence=[dict(item) for item in evidence],
             before=before,

@@ -154,7 +154,9 @@ class _Walk:
     def _open(self, chunk: list[Leaf]) -> None:
         """The texts of these events, with one query for their keys."""
         self.damaged = set()
-        written = [text for leaf in chunk if "event" in leaf._state.fields_cache for text in leaf.event.written.all()]
+        written = [
+            text for leaf in chunk if "event" in leaf._state.fields_cache for text in leaf.event.written.all()
+        ]
         self.texts = opened(written, self.damaged)
 
     def _leaf(self, leaf: Leaf) -> None:

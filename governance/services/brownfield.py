@@ -19,8 +19,8 @@ from audits.actors import Command
 from audits.canonical import digest_of
 from audits.door import Result, require, service
 from audits.errors import Conflict, NotFound, Unprocessable
-from audits.ledger.body import timestamp
 from audits.ids import uuid7
+from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.models import Workspace
 from audits.states import IllegalTransition, step
@@ -202,7 +202,9 @@ def _entry(
         deadline=deadline,
         event_id=uuid7(),
     )
-    entry.save(force_insert=True)  # before the list it belongs to: that reference is looked at with the commit
+    entry.save(
+        force_insert=True
+    )  # before the list it belongs to: that reference is looked at with the commit
     record(
         command,
         event_id=entry.event_id,
