@@ -58,6 +58,9 @@ SENTENCES: dict[str, str | Promise] = {
     "export_taken_over": _("Another worker has taken this export over."),
     "export_not_done": _("The export is {state}: there is nothing to fetch."),
     "export_content_lost": _("The bytes of the export cannot be read from the store, or have changed."),
+    "erasure_on_hold": _("A legal hold forbids to erase what this person wrote. Lift it first, if it is over."),
+    "erasure_of_oneself": _("Nobody erases their own traces. Ask somebody else who may."),
+    "hold_lifted": _("The legal hold was lifted before."),
     "event_not_published": _(
         "The event is in no published checkpoint yet; it will be, usually within a second."
     ),

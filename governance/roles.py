@@ -41,6 +41,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "admin": frozenset({"role.bind", "token.issue", "webhook.manage", "key.rotate"}),
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
+    "privacy": frozenset({"person.erase", "hold.manage"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -84,6 +85,7 @@ ROLES: dict[str, Role] = {
                 "alias.set",
                 "placement.grandfather",
                 "reconciliation.record",
+                "hold.manage",
             },
         ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
@@ -95,7 +97,7 @@ ROLES: dict[str, Role] = {
         Role(
             "administrator",
             _("Administrator"),
-            _READ | {"role.bind", "token.issue", "webhook.manage", "environment.configure"},
+            _READ | {"role.bind", "token.issue", "webhook.manage", "environment.configure", "person.erase"},
         ),
     )
 }

@@ -129,6 +129,7 @@ CELERY_TIMEZONE = "UTC"
 
 # Crivo itself
 CRIVO_KEYS = env.str("CRIVO_KEYS", str(DATA / "keys"))
+CRIVO_KEY_PROVIDER = env.str("CRIVO_KEY_PROVIDER", "")  # dotted path (audits.held.KeyProvider): a KMS, an HSM
 CRIVO_PUBLISH = env.str(
     "CRIVO_PUBLISH", str(DATA / "published")
 )  # signed checkpoints, public keys: outside the database

@@ -19,6 +19,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         from governance.console import (  # models are not ready when the site is made
+            as_of,
             policies,
             preferences,
             views,
@@ -36,6 +37,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),
             path("webhooks/<uuid:webhook_id>", self.admin_view(webhooks.act), name="webhook"),
             *policies.urls(self.admin_view),
+            *as_of.urls(self.admin_view),
         ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:

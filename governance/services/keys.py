@@ -44,7 +44,7 @@ def rotate_key(*, command: Command, purpose: Purpose, overlap: timedelta) -> Res
     try:
         return Result(_announced(command, subject, made))
     except BaseException:
-        made.path.unlink(missing_ok=True)  # a key that nobody announced must not begin to sign
+        made.discard()  # a key that nobody announced must not begin to sign
         raise
 
 

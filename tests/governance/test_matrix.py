@@ -99,6 +99,7 @@ CALLS: dict[str, Call] = {
     "GET lineage/": Call(sees=READ, query="nodeId=dataset:crivo:patients@1"),
     "POST lineage/": Call(does="lineage.record", body={"job": {"name": "k"}}, remembered=True),
     "GET audit/events": Call(does=AUDIT),
+    "GET audit/state": Call(does=AUDIT, query="subject=progression@1"),
     "GET audit/exports": Call(sees="audit.export", listed=True),
     "POST audit/exports": Call(does="audit.export", body={}, remembered=True),
     "GET audit/exports/<uuid:export_id>": Call(sees="audit.export"),
