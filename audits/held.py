@@ -12,9 +12,10 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, Protocol
 
-from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import load_der_public_key
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -57,6 +58,13 @@ def provider() -> KeyProvider | None:
     return _made(path) if path else None
 
 
+class BadSignatureError(Exception):
+    """What holds the key handed back something that does not verify. Nothing was signed."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"what holds the key {name} handed back a signature that does not verify")
+
+
 class HeldSigner:
     """An Ed25519 signer of checkpoints, held elsewhere (audits.ledger.note.NoteSigner)."""
 
@@ -66,10 +74,16 @@ class HeldSigner:
             raise ImproperlyConfigured(f"The key {name} is no Ed25519 key.")
         raw = public.public_bytes_raw()
         self.vkey = VerifierKey(origin, key_id(origin, raw), raw)
-        self._holder, self._name = holder, name
+        self._public, self._holder, self._name = public, holder, name
 
     def sign(self, text: bytes) -> bytes:
-        return self._holder.sign(self._name, text)
+        """BadSignatureError if what comes back is no signature over this: it must never be published."""
+        signature = self._holder.sign(self._name, text)
+        try:
+            self._public.verify(signature, text)
+        except InvalidSignature as error:
+            raise BadSignatureError(self._name) from error
+        return signature
 
     def __repr__(self) -> str:
         return f"HeldSigner({self.vkey.name})"
@@ -88,7 +102,12 @@ class HeldPrivateKey:
         return self._public
 
     def sign(self, message: bytes, algorithm: object) -> bytes:
-        return self._holder.sign(self._name, message)
+        signature = self._holder.sign(self._name, message)
+        try:
+            self._public.verify(signature, message, ec.ECDSA(SHA256()))
+        except InvalidSignature as error:
+            raise BadSignatureError(self._name) from error
+        return signature
 
 
 def _public(holder: KeyProvider, name: str) -> Any:

@@ -198,6 +198,7 @@ def test_a_tampered_link_is_none(cast: Cast, promotion: Promotion) -> None:
             assert Client().get(f"/signoff/{text}").status_code == 404
 
 
+@pytest.mark.past_the_door
 @pytest.mark.parametrize("change", ["expires_at = expires_at + interval '9 days'", "role = 'business_owner'",
                                     "actor_id = gen_random_uuid()"])  # fmt: skip
 def test_an_invitation_changed_in_the_database_is_void(cast: Cast, promotion: Promotion, change: str) -> None:
