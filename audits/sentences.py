@@ -60,6 +60,7 @@ SENTENCES: dict[str, str | Promise] = {
     "export_content_lost": _("The bytes of the export cannot be read from the store, or have changed."),
     "erasure_on_hold": _("A legal hold forbids to erase what this person wrote. Lift it first, if it is over."),
     "erasure_of_oneself": _("Nobody erases their own traces. Ask somebody else who may."),
+    "log_known": _("The log {origin} has events of its own already. Choose another name for the new one."),
     "hold_lifted": _("The legal hold was lifted before."),
     "event_not_published": _(
         "The event is in no published checkpoint yet; it will be, usually within a second."
@@ -133,7 +134,6 @@ VERBS = {
     "hold.placed": _("{actor} placed a legal hold ({subject})"),
     "hold.lifted": _("{actor} lifted a legal hold ({subject})"),
     "log.reopened": _("{actor} went on under a new log after an incident ({subject})"),
-    "log.pruned": _("{actor} pruned the oldest events of the log ({subject})"),
     "webhook.created": _("{actor} created the webhook {subject}"),
     "webhook.changed": _("{actor} changed the webhook {subject}"),
     "webhook.deleted": _("{actor} deleted the webhook {subject}"),

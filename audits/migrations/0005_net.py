@@ -25,12 +25,22 @@ ALTER TABLE out_of_band_change ENABLE ALWAYS TRIGGER append_only_row;
 CREATE TRIGGER append_only_table BEFORE TRUNCATE ON out_of_band_change
   FOR EACH STATEMENT EXECUTE FUNCTION crivo_refuse_change();
 ALTER TABLE out_of_band_change ENABLE ALWAYS TRIGGER append_only_table;
+""" + "".join(
+    f"""
+CREATE TRIGGER append_only_row BEFORE UPDATE OR DELETE ON {table}
+  FOR EACH ROW EXECUTE FUNCTION crivo_refuse_change();
+CREATE TRIGGER append_only_table BEFORE TRUNCATE ON {table}
+  FOR EACH STATEMENT EXECUTE FUNCTION crivo_refuse_change();
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only_row;
+ALTER TABLE {table} ENABLE ALWAYS TRIGGER append_only_table;
 """
+    for table in ("audits_earlier_leaf", "audits_earlier_checkpoint", "audits_access")
+)
 
 # Keys and their projection may be deleted: that is what erasing a person is. FOR KEY SHARE asks for UPDATE somewhere.
 GRANTS = """
 GRANT SELECT, UPDATE (alarm_event) ON out_of_band_change TO crivo_app;
-GRANT SELECT ON audits_governed TO crivo_app;
+GRANT SELECT ON audits_governed, audits_earlier_leaf, audits_earlier_checkpoint TO crivo_app;
 GRANT SELECT, INSERT, DELETE, UPDATE (created_at) ON audits_personal_key TO crivo_app;
 GRANT SELECT, INSERT, DELETE ON audits_search_text TO crivo_app;
 GRANT SELECT, INSERT, UPDATE (lifted_event) ON audits_legal_hold TO crivo_app;
@@ -116,24 +126,39 @@ class Migration(migrations.Migration):
         migrations.AddField("eventtext", "person_id", models.UUIDField(db_index=True, null=True)),
         migrations.AddField("eventtext", "sealed", models.BinaryField(null=True)),
         migrations.AddField(
-            model_name='logstate',
-            name='base',
-            field=models.BigIntegerField(default=0),
-        ),
-        migrations.AddField(
-            model_name='logstate',
-            name='pruned',
-            field=models.BigIntegerField(default=0),
-        ),
-        migrations.AddField(
             model_name='subjecthead',
             name='state',
             field=models.CharField(blank=True, max_length=80),
         ),
-        migrations.AlterField(
-            model_name='leaf',
-            name='event',
-            field=models.OneToOneField(db_constraint=False, on_delete=django.db.models.deletion.PROTECT, related_name='leaf', to='audits.event'),
+        migrations.CreateModel(
+            name='EarlierCheckpoint',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('origin', models.CharField(max_length=200)),
+                ('size', models.BigIntegerField()),
+                ('root', models.BinaryField(max_length=32)),
+                ('note', models.TextField()),
+                ('published_at', models.DateTimeField()),
+            ],
+            options={
+                'db_table': 'audits_earlier_checkpoint',
+                'constraints': [models.UniqueConstraint(fields=('origin', 'size'), name='earlier_checkpoint_size')],
+            },
+        ),
+        migrations.CreateModel(
+            name='EarlierLeaf',
+            fields=[
+                ('id', models.BigAutoField(auto_created=True, primary_key=True, serialize=False, verbose_name='ID')),
+                ('origin', models.CharField(max_length=200)),
+                ('index', models.BigIntegerField()),
+                ('event_id', models.UUIDField(db_index=True)),
+                ('hash', models.BinaryField(max_length=32)),
+                ('published_at', models.DateTimeField(null=True)),
+            ],
+            options={
+                'db_table': 'audits_earlier_leaf',
+                'constraints': [models.UniqueConstraint(fields=('origin', 'index'), name='earlier_leaf_place')],
+            },
         ),
         migrations.CreateModel(
             name='SearchText',

@@ -1,4 +1,5 @@
 from audits.models.access import AccessRecord
+from audits.models.earlier import EarlierCheckpoint, EarlierLeaf
 from audits.models.evidence import Blob, CheckRun
 from audits.models.exports import AuditExport
 from audits.models.idempotency import IdempotencyRecord
@@ -23,6 +24,8 @@ __all__ = [
     "Blob",
     "CheckRun",
     "Checkpoint",
+    "EarlierCheckpoint",
+    "EarlierLeaf",
     "Event",
     "EventText",
     "Governed",

@@ -97,8 +97,7 @@ class Leaf(models.Model):
     """Where an event stands in the tree. A position only: transaction ids are not causal, `subject_seq` is."""
 
     index = models.BigIntegerField(primary_key=True)
-    # No constraint: what was pruned (audits.services.pruning) keeps its leaf, and every proof its path.
-    event = models.OneToOneField(Event, models.PROTECT, related_name="leaf", db_constraint=False)
+    event = models.OneToOneField(Event, models.PROTECT, related_name="leaf")
     hash = models.BinaryField(max_length=32)
 
     class Meta:
@@ -146,8 +145,6 @@ class LogState(models.Model):
     id = models.SmallIntegerField(primary_key=True, default=1)
     origin = models.CharField(max_length=200)
     watermark = models.DecimalField(max_digits=20, decimal_places=0, default=0)
-    base = models.BigIntegerField(default=0)  # where the leaves of this origin begin (audits.ledger.nodes)
-    pruned = models.BigIntegerField(default=0)  # the events of the leaves before this one were pruned
 
     class Meta:
         db_table = "audits_log_state"

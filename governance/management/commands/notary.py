@@ -60,7 +60,7 @@ class Command(BaseCommand):
         except ForkError as error:
             raise CommandError(
                 f"The notary stops and signs nothing: {error} Run `manage.py verify_ledger`, and keep every copy of "
-                "the published checkpoints."
+                "the published checkpoints. How to go on: docs/audit.md, «When the log has forked»."
             ) from error
         finally:
             notary.release()
