@@ -124,7 +124,12 @@ def _subject(actor: Actor, text: str) -> SubjectRef:
         subject = None
     if match is None or subject is None:
         raise BadRequest("invalid", field="subject", reason="a model version as name@n, or kind:id")
-    last = trail.events(actor).filter(subject_kind=match["kind"], subject_id=subject).order_by("-subject_seq").first()
+    last = (
+        trail.events(actor)
+        .filter(subject_kind=match["kind"], subject_id=subject)
+        .order_by("-subject_seq")
+        .first()
+    )
     if last is None:
         raise NotFound("not_found", kind=match["kind"], name=match["id"])
     return SubjectRef(match["kind"], subject, last.subject_label, last.subject_digest)
@@ -177,7 +182,9 @@ def _version(actor: Actor, ref: SubjectRef) -> ModelVersion | None:
 
 def versions_in_force_at(workspace: UUID, at: datetime) -> list[tuple[PolicyVersion, datetime]]:
     """The newest version of each policy whose event had been published by then, and since when, by name."""
-    rows = list(PolicyVersion.objects.filter(workspace_id=workspace, created_at__lte=at).order_by("name", "-n"))
+    rows = list(
+        PolicyVersion.objects.filter(workspace_id=workspace, created_at__lte=at).order_by("name", "-n")
+    )
     published = published_at(row.granted_event for row in rows)
     found: dict[str, tuple[PolicyVersion, datetime]] = {}
     for row in rows:

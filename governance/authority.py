@@ -23,7 +23,17 @@ NEVER_BY_SERVICE_TOKEN = frozenset(
 )
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
-    {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate", "person.erase", "hold.manage"}
+    {
+        "registry.read",
+        "token.issue",
+        "role.bind",
+        "policy.apply",
+        "audit.read",
+        "audit.export",
+        "key.rotate",
+        "person.erase",
+        "hold.manage",
+    }
 )
 
 

@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from governance.models import UseCase
-from governance.accounts import forget_account
 from governance.selectors import names_of, person_named
+from governance.services.accounts import forget_account
 
 
 class People:

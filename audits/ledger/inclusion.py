@@ -8,7 +8,6 @@ from uuid import UUID
 
 from django.db import connection
 
-
 # When the first checkpoint that holds the leaf of this event was published. What an earlier log had published before
 # an incident (audits.services.reopening) was effective from then on, and is so again once the new log holds it, too.
 EFFECTIVE_AT = (

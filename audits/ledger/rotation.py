@@ -173,7 +173,9 @@ def _made_elsewhere(holder: KeyProvider, purpose: Purpose, since: int) -> NewKey
         if keys.announced:
             raise RotationRefusedError("pending")
         name = holder.make(purpose, since)
-        return NewKey(name, purpose, keys.current.id, AttestationKey(HeldPrivateKey(holder, name), since).id, since)
+        return NewKey(
+            name, purpose, keys.current.id, AttestationKey(HeldPrivateKey(holder, name), since).id, since
+        )
     pair = checkpoint_keys()
     if pair.cosigners:
         raise RotationRefusedError("pending")

@@ -163,15 +163,13 @@ def tell_of_holes(*, command: Command, holes: Iterable[str]) -> Result[Event]:
     last = Event.objects.filter(subject_kind="net", subject_id=about.id).order_by("-subject_seq").first()
     if (last.detail.get("holes", []) if last is not None else []) == torn:
         return Result(last or Event(), created=False)
-    event = record(
-        command,
-        verb="net.torn" if torn else "net.mended",
-        subject=about,
-        after=digest_of(torn),
-        detail={"holes": torn},
-    )
-    if torn:
-        alarms().raise_alarm(command, event=event, label=about.label)
+    content = digest_of(torn)
+    if not torn:
+        return Result(
+            record(command, verb="net.mended", subject=about, after=content, detail={"holes": torn})
+        )
+    event = record(command, verb="net.torn", subject=about, after=content, detail={"holes": torn})
+    alarms().raise_alarm(command, event=event, label=about.label)
     return Result(event)
 
 

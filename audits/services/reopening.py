@@ -30,8 +30,8 @@ from audits.door import Result, service
 from audits.errors import Conflict, Unprocessable
 from audits.ledger import nodes
 from audits.ledger.entry import body_of
-from audits.ledger.note import Checkpoint, NoteError, parse_note
 from audits.ledger.notary import LOCK
+from audits.ledger.note import Checkpoint, NoteError, parse_note
 from audits.ledger.record import lock, record
 from audits.ledger.signing import checkpoint_key
 from audits.ledger.tree import leaf_hash
@@ -86,7 +86,9 @@ def _told(note: str, origin: str) -> Checkpoint | None:
     except NoteError as error:
         raise ValueError(f"The published checkpoint cannot be read: {error}.") from error
     if checkpoint.origin != origin:
-        raise ValueError(f"The folder of published checkpoints is of the log {checkpoint.origin}, not of {origin}.")
+        raise ValueError(
+            f"The folder of published checkpoints is of the log {checkpoint.origin}, not of {origin}."
+        )
     return checkpoint
 
 

@@ -146,10 +146,15 @@ class StateAsOf(View):
     @extend_schema(
         parameters=[
             OpenApiParameter(
-                "subject", str, required=True, description="a model version as name@n, or kind:id, as the trail has it"
+                "subject",
+                str,
+                required=True,
+                description="a model version as name@n, or kind:id, as the trail has it",
             ),
             OpenApiParameter(
-                "at", OpenApiTypes.STR, description="a time with its zone, or a date (its end, UTC); default now"
+                "at",
+                OpenApiTypes.STR,
+                description="a time with its zone, or a date (its end, UTC); default now",
             ),
         ],
         responses={200: StateOut, **problems(400, 403, 404)},

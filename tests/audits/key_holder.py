@@ -25,7 +25,9 @@ SECRETS = {name: secrets.token_bytes(32) for name in ("row", "pepper", "sealing"
 def make(purpose: str, since: int) -> str:
     name = purpose if purpose not in LINES else f"{purpose}.{since}"
     KEYS[name] = (
-        ed25519.Ed25519PrivateKey.generate() if purpose == "checkpoint" else ec.generate_private_key(ec.SECP256R1())
+        ed25519.Ed25519PrivateKey.generate()
+        if purpose == "checkpoint"
+        else ec.generate_private_key(ec.SECP256R1())
     )
     LINES.setdefault(purpose, []).append((since, name))
     return name

@@ -36,10 +36,15 @@ def test_what_is_noise_and_what_is_an_event(committed_cast: Cast) -> None:
     ]
     assert Event.objects.count() == before
     rows = AccessRecord.objects.order_by("id")
-    assert (rows[0].actor_id, rows[0].workspace_id) == (committed_cast.people["ana"].id, committed_cast.workspace.id)
+    assert (rows[0].actor_id, rows[0].workspace_id) == (
+        committed_cast.people["ana"].id,
+        committed_cast.workspace.id,
+    )
     assert (rows[2].actor_id, rows[2].workspace_id) == (None, None)
     # What a service did or refused is an event, and nothing here.
-    assert client.post("/api/v1/models", {"name": "m"}, "application/json", headers=headers).status_code == 201
+    assert (
+        client.post("/api/v1/models", {"name": "m"}, "application/json", headers=headers).status_code == 201
+    )
     clara = committed_cast.headers("clara")
     assert client.post("/api/v1/models", {"name": "n"}, "application/json", headers=clara).status_code == 403
     assert len(lines()) == 5

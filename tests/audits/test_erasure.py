@@ -137,9 +137,7 @@ def test_who_may_not(committed_cast: Cast) -> None:
     with unchanged(refusals=1), pytest.raises(Unprocessable):
         erase_person(command=study.shell(committed_cast), person=person, reason=" ")
     with unchanged(refusals=0), pytest.raises(NotFound):
-        erase_person(
-            command=study.shell(committed_cast), person=committed_cast.workspace.id, reason="nobody"
-        )
+        erase_person(command=study.shell(committed_cast), person=committed_cast.workspace.id, reason="nobody")
 
 
 def test_a_key_that_is_lost_without_an_erasure_is_told(committed_cast: Cast) -> None:

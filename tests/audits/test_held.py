@@ -38,7 +38,9 @@ CACHED = (keys.row_key, keys.pepper, keys.sealing_key)
 def holder(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
     with tempfile.TemporaryDirectory(prefix="kh") as folder:  # short: a socket's path has 107 bytes
         path = os.path.join(folder, "s")
-        process = subprocess.Popen([sys.executable, key_holder.__file__, path], stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            [sys.executable, key_holder.__file__, path], stdout=subprocess.PIPE, text=True
+        )
         assert process.stdout is not None
         assert process.stdout.readline() == "ready\n"
         monkeypatch.setenv("KEY_HOLDER", path)

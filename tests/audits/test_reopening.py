@@ -50,7 +50,9 @@ def new_key(settings: Any, tmp_path: Path) -> None:
     make_keys()
 
 
-def test_going_on_under_a_new_origin(committed_cast: Cast, settings: Any, published: Path, tmp_path: Path) -> None:
+def test_going_on_under_a_new_origin(
+    committed_cast: Cast, settings: Any, published: Path, tmp_path: Path
+) -> None:
     version = promoted(committed_cast)
     environment = "development"
     assert gate.ask(committed_cast.workspace.id, version.artifact_digest, environment).allowed

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-
 from tests.client.double import Double, answer, problem
 
 Run = Callable[..., Any]
@@ -21,7 +20,12 @@ FOUND: dict[str, Any] = {
     ],
     "policies": [
         {"environment": "test", "policy": "base@2", "in_force_since": "2026-01-02T00:00:00Z", "reason": None},
-        {"environment": "production", "policy": None, "in_force_since": None, "reason": {"text": "No policy."}},
+        {
+            "environment": "production",
+            "policy": None,
+            "in_force_since": None,
+            "reason": {"text": "No policy."},
+        },
     ],
     "roles": [{"role": "approver", "name": "Bia", "since": "2026-01-01T00:00:00Z"}],
     "gate": [

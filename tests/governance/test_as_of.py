@@ -171,7 +171,10 @@ def test_known_is_what_had_happened(committed_cast: Cast) -> None:
     )
     suspend_version(command=committed_cast.command("bia"), version_id=version.id, reason="recall")
     after = as_of.state_of(clara, f"model_version:{version.id}", datetime.now(UTC))
-    assert ([told.event.verb for told in after.events][-1], after.state) == ("model_version.suspended", "suspended")
+    assert ([told.event.verb for told in after.events][-1], after.state) == (
+        "model_version.suspended",
+        "suspended",
+    )
     long_ago = as_of.state_of(clara, version.label, datetime(2020, 1, 1, tzinfo=UTC))
     assert (long_ago.count, long_ago.events, long_ago.state, long_ago.roles, long_ago.policies, long_ago.gate) == (
         0, [], None, [], [], [],
@@ -197,7 +200,12 @@ def test_over_http(committed_cast: Cast) -> None:
     client, headers = Client(), committed_cast.headers("clara")
     answer = client.get(f"/api/v1/audit/state?subject={version.label}", headers=headers).json()
     assert (answer["subject"]["label"], answer["state"], answer["count"]) == (version.label, "registered", 1)
-    assert [row["environment"] for row in answer["gate"]] == ["development", "test", "homologation", "production"]
+    assert [row["environment"] for row in answer["gate"]] == [
+        "development",
+        "test",
+        "homologation",
+        "production",
+    ]
     assert answer["gate"][0]["reasons"][0]["code"] == "not_promoted"
     assert {row["role"] for row in answer["roles"]} <= set(ROLES)
     yesterday = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()

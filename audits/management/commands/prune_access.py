@@ -24,7 +24,8 @@ class Command(BaseCommand):
         with transaction.atomic(using="migrator"), connections["migrator"].cursor() as cursor:
             cursor.execute("ALTER TABLE audits_access DISABLE TRIGGER append_only_row")
             cursor.execute(
-                "DELETE FROM audits_access WHERE at < clock_timestamp() - make_interval(days => %s)", [options["days"]]
+                "DELETE FROM audits_access WHERE at < clock_timestamp() - make_interval(days => %s)",
+                [options["days"]],
             )
             removed = cursor.rowcount
             cursor.execute("ALTER TABLE audits_access ENABLE ALWAYS TRIGGER append_only_row")

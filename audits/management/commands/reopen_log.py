@@ -43,4 +43,6 @@ class Command(BaseCommand):
             f"The log {settings.CRIVO_ORIGIN} begins. Its entry 0 carries the last checkpoint of {done.earlier}: "
             f"{done.published:,} entries were published, {done.held:,} are in the database."
         )
-        self.stdout.write("Start the notary. Hand its new vkey to everybody who verifies, together with the incident.")
+        self.stdout.write(
+            "Start the notary. Hand its new vkey to everybody who verifies, together with the incident."
+        )

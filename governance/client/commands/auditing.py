@@ -39,7 +39,9 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     )
     state.add_argument("subject", metavar="SUBJECT", help="a model version as name@n, or kind:id")
     state.add_argument(
-        "--at", metavar="DATE", help="e.g. 2026-01-31T12:00:00Z, or a date, which means its end (UTC); default now"
+        "--at",
+        metavar="DATE",
+        help="e.g. 2026-01-31T12:00:00Z, or a date, which means its end (UTC); default now",
     )
     state.set_defaults(command=state_command)
 

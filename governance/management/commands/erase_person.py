@@ -23,7 +23,9 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("person", help="user name, or the id as the trail shows it (people outside have only that)")
+        parser.add_argument(
+            "person", help="user name, or the id as the trail shows it (people outside have only that)"
+        )
         parser.add_argument("--reason", required=True)
         which = parser.add_mutually_exclusive_group()
         which.add_argument("--hold", action="store_true", help="place a legal hold instead")
