@@ -300,8 +300,7 @@ class Crivo(Policies, Lifecycle):
 
     def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
         """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""
-        asked = {"subject": subject, **({"at": at} if at is not None else {})}
-        found: dict[str, Any] = self._get("audit/state", **asked).json()
+        found: dict[str, Any] = self._get("audit/state", subject=subject, at=at).json()
         return found
 
     def start_export(self, filter: dict[str, Any] | None = None, *, key: str | None = None) -> shapes.Export:
