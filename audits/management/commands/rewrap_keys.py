@@ -14,7 +14,8 @@ from audits.sealing import decrypt, encrypt
 class Command(BaseCommand):
     help = (
         "Replace the sealing key: wrap every person's key under the new one (`sealing.key`), with the migrating "
-        "connection. Texts stay as they are. Stop web and worker first; afterwards destroy the old key, and the backups it opens."
+        "connection. Texts stay as they are. Stop web and worker first; "
+        "afterwards destroy the old key, and the backups it opens."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
