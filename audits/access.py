@@ -17,7 +17,7 @@ from audits.actors import Actor
 log = logging.getLogger(__name__)
 SHORTEST_DAYS = 183
 # What a service answered to a command is an event, whichever of these it was.
-EVENTS = frozenset({403, 409, 422})
+EVENTS = frozenset({403, 409, 412, 422})
 
 _APPEND = """
 WITH fast AS (SELECT set_config('synchronous_commit', 'off', true))

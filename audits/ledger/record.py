@@ -97,6 +97,8 @@ def record(
     written = {name: (text, new_salt()) for name, text in (texts or {}).items() if text}
     with connection.cursor() as cursor:
         head = _locked_head(cursor, command.actor.workspace, subject, reading=True)
+        if command.precondition is not None and outcome == "done":
+            command.precondition.check(subject)
         if head.row is not None:
             # A refusal changes nothing: it must not vouch for a row that somebody changed past the door meanwhile.
             before, after = head.state, head.state or head.row if outcome == "refused" else head.row
