@@ -217,6 +217,7 @@ def test_it_lets_a_refused_version_through_until_it_shuts(cast: Cast) -> None:
     assert Alarm.objects.get().state == "open"
 
 
+@pytest.mark.past_the_door
 def test_it_goes_over_a_finding_and_not_over_a_suspension(cast: Cast) -> None:
     version = with_terms(cast, "")
     live(cast, version)
