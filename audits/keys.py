@@ -1,6 +1,7 @@
 """Where the keys of Crivo come from: one file each below CRIVO_KEYS, or the environment. Never the database.
 
-Web and worker hold the row-MAC key and the token pepper; only the notary reads the signing keys (ledger.signing).
+Web and worker hold the row-MAC key, the token pepper and the sealing key; only the notary reads the signing keys
+(ledger.signing). Or all of them are held by a KMS or an HSM (audits.held).
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ from pathlib import Path
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
+
+from audits.held import provider
 
 
 def key_folder() -> Path:
@@ -28,8 +31,20 @@ def pepper() -> bytes:
     return _secret("pepper")
 
 
+@cache
+def sealing_key() -> bytes:
+    """Wraps the keys of persons (audits.sealing)."""
+    return _secret("sealing")[:32]
+
+
 def _secret(name: str) -> bytes:
     """32 random bytes as hex, from CRIVO_KEY_<NAME> or `<CRIVO_KEYS>/<name>.key`."""
+    holder = provider()
+    if holder is not None:
+        key = holder.secret(name)
+        if len(key) < 32:
+            raise ImproperlyConfigured(f"The key {name} is too short: at least 32 bytes.")
+        return key
     text = os.environ.get(f"CRIVO_KEY_{name.upper()}")
     if text is None:
         path = key_folder() / f"{name}.key"

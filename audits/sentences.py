@@ -62,6 +62,12 @@ SENTENCES: dict[str, str | Promise] = {
     "export_taken_over": _("Another worker has taken this export over."),
     "export_not_done": _("The export is {state}: there is nothing to fetch."),
     "export_content_lost": _("The bytes of the export cannot be read from the store, or have changed."),
+    "erasure_on_hold": _(
+        "A legal hold forbids to erase what this person wrote. Lift it first, if it is over."
+    ),
+    "erasure_of_oneself": _("Nobody erases their own traces. Ask somebody else who may."),
+    "log_known": _("The log {origin} has events of its own already. Choose another name for the new one."),
+    "hold_lifted": _("The legal hold was lifted before."),
     "event_not_published": _(
         "The event is in no published checkpoint yet; it will be, usually within a second."
     ),
@@ -123,6 +129,15 @@ VERBS = {
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
     "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),
     "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
+    "out_of_band.detected": _("{actor} found a change made past the services: {subject}"),
+    "row.differs": _("{actor} found that a row is not what its last event says: {subject}"),
+    "net.torn": _("{actor} found holes in {subject}"),
+    "net.mended": _("{actor} found {subject} whole again"),
+    "schema.migrated": _("{actor} noted that {subject} was changed"),
+    "person.erased": _("{actor} erased the personal data of {subject}"),
+    "hold.placed": _("{actor} placed a legal hold ({subject})"),
+    "hold.lifted": _("{actor} lifted a legal hold ({subject})"),
+    "log.reopened": _("{actor} went on under a new log after an incident ({subject})"),
     "webhook.created": _("{actor} created the webhook {subject}"),
     "webhook.changed": _("{actor} changed the webhook {subject}"),
     "webhook.deleted": _("{actor} deleted the webhook {subject}"),

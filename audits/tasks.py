@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from audits.services import check_runs, exports, housekeeping
+from audits.services import check_runs, comparison, exports, housekeeping
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -34,6 +34,11 @@ def resend_waiting() -> None:
 @shared_task
 def tidy() -> None:
     housekeeping.tidy()
+
+
+@shared_task
+def compare_rows() -> None:
+    comparison.compare_and_tell()
 
 
 @shared_task

@@ -52,6 +52,7 @@ NEVER_BY_SERVICE_TOKEN = frozenset(
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate"}
     | {"group.manage", "person.manage", "role.recertify", "access.read"}
+    | {"person.erase", "hold.manage"}
 )
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from governance.models import UseCase
 from governance.selectors import names_of, person_named
+from governance.services.accounts import forget_account
 
 
 class People:
@@ -15,6 +16,9 @@ class People:
 
     def use_case_exists(self, workspace: UUID, name: str) -> bool:
         return UseCase.objects.filter(workspace_id=workspace, name=name).exists()
+
+    def forget(self, person: UUID) -> bool:
+        return forget_account(person)
 
     def names_of(self, ids: Iterable[UUID]) -> dict[UUID, str]:
         return names_of(ids)

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.http import HttpRequest, HttpResponse
 
+from audits.access import is_noise, note
 from audits.ids import uuid7
 
 Handler = Callable[[HttpRequest], HttpResponse]
@@ -42,6 +43,25 @@ def _uuid(text: str | None) -> UUID:
         return UUID(text or "")
     except ValueError:
         return uuid7()
+
+
+def access_log(get_response: Handler) -> Handler:
+    """Reads of the API, and what was refused for its form, go to the access log (audits.access)."""
+
+    def middleware(request: HttpRequest) -> HttpResponse:
+        response = get_response(request)
+        if request.path.startswith("/api/") and is_noise(request.method or "", response.status_code):
+            match = request.resolver_match
+            note(
+                getattr(request, "user", None),
+                method=request.method or "",
+                route=match.route if match is not None else "",
+                status=response.status_code,
+                request_id=request.crivo_request_id,  # type: ignore[attr-defined]
+            )
+        return response
+
+    return middleware
 
 
 def content_security_policy(get_response: Handler) -> Handler:

@@ -45,6 +45,7 @@ SCOPES: dict[str, frozenset[str]] = {
     ),
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
+    "privacy": frozenset({"person.erase", "hold.manage"}),
     "finding:write": frozenset({"finding.open", "finding.answer", "finding.verify", "finding.close"}),
     "waiver:request": frozenset({"waiver.request"}),
     "waiver:decide": frozenset({"waiver.approve", "waiver.revoke"}),
@@ -112,6 +113,7 @@ ROLES: dict[str, Role] = {
                 "alias.set",
                 "placement.grandfather",
                 "reconciliation.record",
+                "hold.manage",
                 "alarm.sign_off",
                 "access.read",
             },
@@ -129,7 +131,7 @@ ROLES: dict[str, Role] = {
             _("Administrator"),
             _READ
             | {"role.bind", "role.recertify", "group.manage", "person.manage", "token.issue", "access.read"}
-            | {"webhook.manage", "environment.configure"},
+            | {"webhook.manage", "environment.configure", "person.erase"},
         ),
         Role("incident_manager", _("Incident manager"), _READ | {"placement.break_glass"}),
     )

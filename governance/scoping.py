@@ -85,9 +85,9 @@ PARTS = (
 # Kinds of which each is the whole workspace's, or about people and keys: a role for one model reaches none of them.
 WORKSPACE_WIDE = frozenset(
     {
-        "audit_export", "environment", "event", "group", "import", "key", "lineage_event", "mail_preference", "person",
-        "policy_change", "policy_version", "reconciliation", "revocation_list", "token", "use_case", "webhook",
-        "workspace",
+        "audit_export", "environment", "event", "group", "import", "key", "legal_hold", "lineage_event",
+        "mail_preference", "out_of_band_change", "person", "policy_change", "policy_version", "reconciliation",
+        "revocation_list", "token", "use_case", "webhook", "workspace",
     }
 )  # fmt: skip
 BY_LABEL = {belongs.rows._meta.label: belongs for belongs in (*SUBJECTS.values(), *PARTS)}

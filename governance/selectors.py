@@ -11,7 +11,8 @@ from django.db.models import Max, Q, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
-from audits.models import EventText, SubjectHead
+from audits.models import SubjectHead
+from audits.sealing import texts_of
 from governance.models import (
     Alarm,
     ApiToken,
@@ -92,8 +93,7 @@ def names_of(ids: Iterable[UUID]) -> dict[UUID, str]:
 def _guests(ids: set[UUID]) -> dict[UUID, str]:
     """People outside, by the name they were invited under."""
     events = dict(SignoffInvitation.objects.filter(actor_id__in=ids).values_list("event_id", "actor_id"))
-    texts = EventText.objects.filter(event__in=list(events), name="name").values_list("event_id", "text")
-    return {events[event]: text for event, text in texts}
+    return {events[event]: text for (event, _), text in texts_of(events, "name").items()}
 
 
 @dataclass(frozen=True)

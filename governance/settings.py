@@ -50,6 +50,7 @@ MIDDLEWARE = [
     "whitenoise.middleware.WhiteNoiseMiddleware",
     "governance.middleware.request_identity",
     "governance.middleware.content_security_policy",
+    "governance.middleware.access_log",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -119,6 +120,7 @@ CELERY_BEAT_SCHEDULE = {
     "resend-waiting-checks": {"task": "audits.tasks.resend_waiting", "schedule": 10.0},
     "settle-waiting-promotions": {"task": "governance.tasks.settle_waiting", "schedule": 10.0},
     "tidy": {"task": "audits.tasks.tidy", "schedule": 3600.0},
+    "compare-rows": {"task": "audits.tasks.compare_rows", "schedule": 900.0, "options": {"expires": 900}},
     "sweep-webhooks": {"task": "audits.tasks.sweep_webhooks", "schedule": 2.0, "options": {"expires": 10}},
     "sweep-notices": {"task": "governance.tasks.sweep_notices", "schedule": 30.0, "options": {"expires": 60}},
     "send-digests": {"task": "governance.tasks.send_digests", "schedule": 600.0},
@@ -130,6 +132,7 @@ CELERY_TIMEZONE = "UTC"
 
 # Crivo itself
 CRIVO_KEYS = env.str("CRIVO_KEYS", str(DATA / "keys"))
+CRIVO_KEY_PROVIDER = env.str("CRIVO_KEY_PROVIDER", "")  # dotted path (audits.held.KeyProvider): a KMS, an HSM
 CRIVO_PUBLISH = env.str(
     "CRIVO_PUBLISH", str(DATA / "published")
 )  # signed checkpoints, public keys: outside the database
@@ -137,6 +140,10 @@ CRIVO_ORIGIN = env.str("CRIVO_ORIGIN", "crivo.local/audit")  # name of this log 
 CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
 CRIVO_DIRECTORY = "governance.directory.People"
+CRIVO_NETS = ["registry.net.NETS", "governance.net.NETS"]
+CRIVO_ALARMS = (
+    ""  # dotted path of what opens an alarm for an event of the notary (audits.services.alarms.Alarms)
+)
 CRIVO_EVENT_TASKS = {
     "check_run.completed": ["governance.tasks.settle_after_check"],
     "promotion.checked": ["governance.tasks.notify_reviewers"],

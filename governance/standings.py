@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.db import connection
 
-from audits.ledger.inclusion import published_at
+from audits.ledger.inclusion import EFFECTIVE_AT, published_at
 from audits.models import Event
 from governance import clock
 from governance.models import Grandfathered, Placement, Suspension
@@ -35,11 +35,6 @@ VERSION_STATE_AFTER = {
     "model_version.reinstated": VersionState.REGISTERED,
     "model_version.retired": VersionState.RETIRED,
 }
-# When the first checkpoint that holds the event of this grant was published.
-EFFECTIVE_AT = (
-    "(SELECT c.published_at FROM audits_leaf l JOIN audits_checkpoint c ON c.size > l.index "
-    "WHERE l.event_id = {event} ORDER BY c.size LIMIT 1)"
-)
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from django.db import connections
 from django.test import TransactionTestCase
 
 from audits import keys
-from audits.ledger.signing import make_keys
+from audits.ledger.signing import SECRETS, make_keys
 from governance.policy import schema
 from tests.cast import Cast, make_cast
 
@@ -51,7 +51,7 @@ def _data_folder(tmp_path_factory: pytest.TempPathFactory) -> None:
     settings.CRIVO_KEYS = str(folder / "keys")
     settings.CRIVO_PUBLISH = str(folder / "published")
     settings.STORAGES["blobs"]["OPTIONS"]["location"] = str(folder / "blobs")
-    for name in ("row", "pepper"):
+    for name in SECRETS:
         keys.make_secret(name)
     settings.CRIVO_RATES = dict.fromkeys(settings.CRIVO_RATES, 0)  # limits are on only where they are tested
 
@@ -120,7 +120,7 @@ def django_db_setup(django_db_blocker: Any, worker_id: str) -> Iterator[None]:
         _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-KEEP = {"django_migrations", "django_content_type", "auth_permission"}
+KEEP = {"django_migrations", "django_content_type", "auth_permission", "audits_governed"}
 
 
 def reset_database() -> None:
@@ -154,6 +154,23 @@ def reset_database() -> None:
 TransactionTestCase._databases_names = classmethod(lambda cls, include_mirrors=True: ["default"])  # type: ignore[attr-defined]
 TransactionTestCase._validate_databases = classmethod(lambda cls: frozenset({"default", "migrator"}))  # type: ignore[attr-defined]
 TransactionTestCase._fixture_teardown = lambda self: reset_database()  # type: ignore[method-assign]
+
+
+@pytest.fixture(autouse=True)
+def _through_the_door(request: pytest.FixtureRequest) -> Iterator[None]:
+    """A test that commits leaves nothing in the net, unless it says that it goes past the door (`past_the_door`)."""
+    marked = [request.node.get_closest_marker(name) for name in ("django_db", "past_the_door")]
+    commits = (
+        bool(marked[0] and marked[0].kwargs.get("transaction")) or "transactional_db" in request.fixturenames
+    )
+    if not commits or marked[1] is not None:
+        yield
+        return
+    request.getfixturevalue("transactional_db")  # so that we look before it cleans up
+    yield
+    with connections["migrator"].cursor() as cursor:
+        cursor.execute("SELECT code, operation, table_name, columns FROM out_of_band_change ORDER BY at")
+        assert cursor.fetchall() == [], "changed past the door: mark the test past_the_door if it means to"
 
 
 @pytest.fixture

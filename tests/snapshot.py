@@ -11,7 +11,7 @@ from django.db import connections
 # What a refusal may add to, and bookkeeping that no promise is about.
 LEDGER = {"audits_event", "audits_subject_head", "audits_event_text"}
 IGNORED = LEDGER | {"audits_idempotency", "django_session", "audits_leaf", "audits_node", "audits_checkpoint"}
-IGNORED |= {"audits_log_state"}
+IGNORED |= {"audits_log_state", "audits_access"}
 
 
 def digests() -> dict[str, str]:

@@ -258,6 +258,8 @@ def test_the_service_owns_nothing_and_deletes_nothing_governed() -> None:
         deletable = {row[0] for row in cursor.fetchall()}
     assert deletable == {
         "audits_idempotency",
+        "audits_personal_key",  # erasing a person
+        "audits_search_text",
         "auth_group",
         "auth_group_permissions",
         "django_session",

@@ -8,6 +8,16 @@ from uuid import UUID
 
 from django.db import connection
 
+# When the first checkpoint that holds the leaf of this event was published. What an earlier log had published before
+# an incident (audits.services.reopening) was effective from then on, and is so again once the new log holds it, too.
+EFFECTIVE_AT = (
+    "(SELECT least((SELECT c.published_at FROM audits_checkpoint c WHERE c.size > l0.index ORDER BY c.size LIMIT 1), "
+    "(SELECT CASE WHEN EXISTS (SELECT 1 FROM audits_checkpoint c WHERE c.size > l0.index) "
+    "THEN min(e0.published_at) END "
+    "FROM audits_earlier_leaf e0 WHERE e0.event_id = l0.event_id)) "
+    "FROM audits_leaf l0 WHERE l0.event_id = {event})"
+)
+
 
 def published_at(event_ids: Iterable[UUID]) -> dict[UUID, datetime]:
     """For each event that is in a published checkpoint: when the first such checkpoint was published."""
@@ -16,8 +26,8 @@ def published_at(event_ids: Iterable[UUID]) -> dict[UUID, datetime]:
         return {}
     with connection.cursor() as cursor:
         cursor.execute(
-            "SELECT l.event_id, (SELECT c.published_at FROM audits_checkpoint c WHERE c.size > l.index "
-            "ORDER BY c.size LIMIT 1) FROM audits_leaf l WHERE l.event_id = ANY(%s::uuid[])",
+            f"SELECT l.event_id, {EFFECTIVE_AT.format(event='l.event_id')} "  # noqa: S608 - our own text
+            "FROM audits_leaf l WHERE l.event_id = ANY(%s::uuid[])",
             [[str(event_id) for event_id in ids]],
         )
         return {event_id: moment for event_id, moment in cursor.fetchall() if moment is not None}

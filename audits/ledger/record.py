@@ -14,14 +14,15 @@ from uuid import UUID
 
 from django.db import connection, transaction
 
+from audits import sealing
 from audits.actors import Command, SubjectRef
 from audits.checks.contract import Message
 from audits.dispatch import after_commit
 from audits.ids import uuid7
 from audits.keys import row_key
-from audits.ledger.body import entry_digest, text_commitment
+from audits.ledger.body import entry_digest, new_salt, text_commitment
 from audits.ledger.entry import body_of
-from audits.models import Event, EventText
+from audits.models import Event, EventText, SearchText
 from audits.verbs import assert_known
 
 
@@ -39,22 +40,25 @@ class _Head(NamedTuple):
     now: datetime
     workspace: UUID
     workspace_salt: str
+    state: str
+    row: str | None
 
 
-def _locked_head(cursor: Any, workspace: UUID, subject: SubjectRef) -> _Head:
+def _locked_head(cursor: Any, workspace: UUID, subject: SubjectRef, reading: bool = False) -> _Head:
     select = (
-        "SELECT h.seq, h.digest, h.salt, clock_timestamp(), h.workspace_id, w.salt FROM audits_subject_head h "
+        "SELECT h.seq, h.digest, h.salt, clock_timestamp(), h.workspace_id, w.salt, h.state, "
+        "CASE WHEN %s THEN crivo_state(h.kind, h.subject_id) END FROM audits_subject_head h "
         "JOIN audits_workspace w ON w.id = h.workspace_id WHERE h.kind = %s AND h.subject_id = %s FOR UPDATE OF h"
     )
-    cursor.execute(select, [subject.kind, subject.id])
+    cursor.execute(select, [reading, subject.kind, subject.id])
     row = cursor.fetchone()
     if row is None:
         cursor.execute(
-            "INSERT INTO audits_subject_head (kind, subject_id, workspace_id, seq, digest, salt) "
-            "VALUES (%s, %s, %s, 0, '', %s) ON CONFLICT DO NOTHING",
+            "INSERT INTO audits_subject_head (kind, subject_id, workspace_id, seq, digest, salt, state) "
+            "VALUES (%s, %s, %s, 0, '', %s, '') ON CONFLICT DO NOTHING",
             [subject.kind, subject.id, workspace, secrets.token_hex(16)],
         )
-        cursor.execute(select, [subject.kind, subject.id])
+        cursor.execute(select, [reading, subject.kind, subject.id])
         row = cursor.fetchone()
     head = _Head(*row)
     if head.workspace != workspace:
@@ -75,21 +79,31 @@ def record(
     before: str = "",
     after: str = "",
     detail: Mapping[str, Any] | None = None,
+    event_id: UUID | None = None,
+    texts_of: UUID | None = None,
 ) -> Event:
-    """Write the next event of `subject`. `texts` are words of people: only their salted commitment is in the leaf.
+    """Write the next event of `subject`. `texts` are words of people: only their salted commitment is in the leaf; the
+    words are sealed under the key of the person they belong to (`texts_of`, or who acts).
+
+    Where the subject is a row that the net watches, `before` and `after` are digests of that row, taken here and now:
+    it has to be saved before, or the net tells of a change that no event describes. A row that names the event which
+    brought it about is saved with an id made beforehand (`event_id`).
 
     Raises LookupError for an unregistered verb and whatever the database raises: then the change must not happen.
     """
     assert_known(verb)
     if not connection.in_atomic_block:
         raise RuntimeError("an event is written in the transaction of its change")
-    written = {name: (text, secrets.token_hex(16)) for name, text in (texts or {}).items() if text}
+    written = {name: (text, new_salt()) for name, text in (texts or {}).items() if text}
     with connection.cursor() as cursor:
-        head = _locked_head(cursor, command.actor.workspace, subject)
+        head = _locked_head(cursor, command.actor.workspace, subject, reading=True)
         if command.precondition is not None and outcome == "done":
             command.precondition.check(subject)
+        if head.row is not None:
+            # A refusal changes nothing: it must not vouch for a row that somebody changed past the door meanwhile.
+            before, after = head.state, head.state or head.row if outcome == "refused" else head.row
         event = Event(
-            id=uuid7(),
+            id=event_id or uuid7(),
             at=head.now.astimezone(UTC),
             workspace_id=command.actor.workspace,
             actor_kind=command.actor.kind,
@@ -103,9 +117,7 @@ def record(
             subject_seq=head.seq + 1,
             outcome=outcome,
             reason=asdict(reason) if reason else None,
-            texts={
-                name: text_commitment(bytes.fromhex(salt), text) for name, (text, salt) in written.items()
-            },
+            texts={name: text_commitment(salt, text) for name, (text, salt) in written.items()},
             policy=dict(policy) if policy else None,
             evidence=[dict(item) for item in evidence],
             before=before,
@@ -122,15 +134,24 @@ def record(
         event.mac = mac_of(envelope)
         event.save(force_insert=True)
         cursor.execute(
-            "UPDATE audits_subject_head SET seq = %s, digest = %s WHERE kind = %s AND subject_id = %s",
-            [event.subject_seq, entry_digest(envelope), subject.kind, subject.id],
+            "UPDATE audits_subject_head SET seq = %s, digest = %s, state = %s WHERE kind = %s AND subject_id = %s",
+            [event.subject_seq, entry_digest(envelope), after, subject.kind, subject.id],
         )
-    EventText.objects.bulk_create(
-        EventText(event=event, name=name, text=text, salt=salt) for name, (text, salt) in written.items()
-    )
+    if written:
+        _seal(event, texts_of or command.actor.person or command.actor.id, written)
     if outcome == "done":
         transaction.on_commit(partial(after_commit, verb, subject.id), robust=True)
     return event
+
+
+def _seal(event: Event, person: UUID, written: Mapping[str, tuple[str, bytes]]) -> None:
+    key = sealing.key_for(person)
+    EventText.objects.bulk_create(
+        sealing.sealed(event.id, name, person, text, salt, key) for name, (text, salt) in written.items()
+    )
+    SearchText.objects.bulk_create(
+        SearchText(event=event, name=name, person_id=person, text=text) for name, (text, _) in written.items()
+    )
 
 
 def mac_of(envelope: bytes) -> str:

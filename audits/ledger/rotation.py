@@ -14,16 +14,17 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from audits.held import HeldPrivateKey, HeldSigner, KeyProvider, provider
 from audits.keys import key_folder
-from audits.ledger.note import NoteError, SignerKey, VerifierKey
+from audits.ledger.note import NoteError, NoteSigner, SignerKey, VerifierKey
 from audits.ledger.signing import AttestationKey, attestation_key, checkpoint_key
 
 Purpose = Literal["attestation", "checkpoint"]
@@ -42,15 +43,22 @@ class AttestationKeys:
 class CheckpointKeys:
     """`signer` and `cosigners` sign together; `vkeys` are all that this log has or had, the newest first."""
 
-    signer: SignerKey
-    cosigners: tuple[SignerKey, ...]
+    signer: NoteSigner
+    cosigners: tuple[NoteSigner, ...]
     vkeys: tuple[VerifierKey, ...]
+    starts: tuple[int, ...]  # when each signs alone, the oldest first
 
 
 def attestation_keys(now: float | None = None) -> AttestationKeys:
     """ImproperlyConfigured as `attestation_key`."""
     moment = time.time() if now is None else now
-    line = [attestation_key(), *(_attestation(text) for _, text in _successors("attestation"))]
+    holder = provider()
+    if holder is not None:
+        held = holder.line("attestation")[1:]
+        following = [AttestationKey(HeldPrivateKey(holder, name), since) for since, name in held]
+    else:
+        following = [_attestation(text) for _, text in _successors("attestation")]
+    line = [attestation_key(), *following]
     begun = [key for key in line[1:] if key.since <= moment]
     current = begun[-1] if begun else line[0]
     return AttestationKeys(current, tuple(line[line.index(current) + 1 :]))
@@ -59,11 +67,33 @@ def attestation_keys(now: float | None = None) -> AttestationKeys:
 def checkpoint_keys(now: float | None = None) -> CheckpointKeys:
     """ImproperlyConfigured as `checkpoint_key`."""
     moment = time.time() if now is None else now
-    line = [(0, checkpoint_key()), *((since, _checkpoint(text)) for since, text in _successors("checkpoint"))]
+    holder = provider()
+    following: list[tuple[int, NoteSigner]]
+    if holder is not None:
+        held = holder.line("checkpoint")[1:]
+        following = [(since, HeldSigner(holder, name, settings.CRIVO_ORIGIN)) for since, name in held]
+    else:
+        following = [(since, _checkpoint(text)) for since, text in _successors("checkpoint")]
+    line: list[tuple[int, NoteSigner]] = [(0, checkpoint_key()), *following]
     position = max(at for at, (since, _) in enumerate(line) if since <= moment)
     keys = [key for _, key in line]
     vkeys = tuple(key.vkey for key in reversed(keys))
-    return CheckpointKeys(keys[position], tuple(keys[position + 1 :]), vkeys)
+    return CheckpointKeys(keys[position], tuple(keys[position + 1 :]), vkeys, tuple(at for at, _ in line))
+
+
+def vkey_validity(keys: CheckpointKeys, compromised: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The vkeys of this log, the newest first, with when each signs alone (Unix seconds; null: open)."""
+    starts = list(keys.starts)
+    ends: list[int | None] = [*starts[1:], None]
+    return [
+        {
+            "vkey": str(vkey),
+            "from": start or None,
+            "until": end,
+            **({"compromised": True} if str(vkey) in compromised else {}),
+        }
+        for vkey, start, end in zip(keys.vkeys, reversed(starts), reversed(ends), strict=True)
+    ]
 
 
 def _successors(purpose: Purpose) -> list[tuple[int, str]]:
@@ -106,11 +136,19 @@ class RotationRefusedError(Exception):
 class NewKey:
     """A key that was made. `old` and `new` are public: thumbprints, or vkeys."""
 
-    path: Path
+    path: Path | str
     purpose: Purpose
     old: str
     new: str
     since: int
+
+    def discard(self) -> None:
+        """It was not announced after all, and must not begin to sign."""
+        holder = provider()
+        if isinstance(self.path, Path):
+            self.path.unlink(missing_ok=True)
+        elif holder is not None:
+            holder.discard(self.path)
 
 
 def make_successor(purpose: Purpose, since: int) -> NewKey:
@@ -121,6 +159,9 @@ def make_successor(purpose: Purpose, since: int) -> NewKey:
     if os.environ.get(f"CRIVO_KEY_{purpose.upper()}") is not None:
         raise RotationRefusedError("from_environment")
     waiting: Sequence[object]
+    holder = provider()
+    if holder is not None:
+        return _made_elsewhere(holder, purpose, since)
     if purpose == "attestation":
         keys = attestation_keys()
         old, waiting = keys.current.id, keys.announced
@@ -140,3 +181,20 @@ def make_successor(purpose: Purpose, since: int) -> NewKey:
         file.flush()
         os.fsync(file.fileno())
     return NewKey(path, purpose, old, new, since)
+
+
+def _made_elsewhere(holder: KeyProvider, purpose: Purpose, since: int) -> NewKey:
+    if purpose == "attestation":
+        keys = attestation_keys()
+        if keys.announced:
+            raise RotationRefusedError("pending")
+        name = holder.make(purpose, since)
+        return NewKey(
+            name, purpose, keys.current.id, AttestationKey(HeldPrivateKey(holder, name), since).id, since
+        )
+    pair = checkpoint_keys()
+    if pair.cosigners:
+        raise RotationRefusedError("pending")
+    name = holder.make(purpose, since)
+    made = HeldSigner(holder, name, settings.CRIVO_ORIGIN)
+    return NewKey(name, purpose, str(pair.signer.vkey), str(made.vkey), since)

@@ -19,18 +19,19 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
+from audits.held import HeldPrivateKey, HeldSigner, provider
 from audits.keys import key_folder, make_secret
 from audits.ledger import dsse
 from audits.ledger.note import NoteError, SignerKey
 
-SECRETS = ("row", "pepper")  # held by web and worker, too (audits.keys)
+SECRETS = ("row", "pepper", "sealing")  # held by web and worker, too (audits.keys)
 
 
 @dataclass(frozen=True)
 class AttestationKey:
     """Signs DSSE envelopes. `since`: seconds since 1970 UTC; `id`: RFC 7638 thumbprint of the public key."""
 
-    private: ec.EllipticCurvePrivateKey
+    private: ec.EllipticCurvePrivateKey | HeldPrivateKey
     since: int
 
     @property
@@ -38,7 +39,7 @@ class AttestationKey:
         return dsse.thumbprint(self.private.public_key())
 
     def sign(self, payload: bytes, payload_type: str = dsse.IN_TOTO) -> dict[str, Any]:
-        return dsse.sign(payload, self.private, payload_type=payload_type)
+        return dsse.sign(payload, self.private, payload_type=payload_type)  # type: ignore[arg-type]
 
     @classmethod
     def generate(cls) -> AttestationKey:
@@ -59,6 +60,8 @@ class AttestationKey:
         return cls(private, since)
 
     def text(self) -> str:
+        if isinstance(self.private, HeldPrivateKey):
+            raise TypeError("a key that is held elsewhere has no text")
         scalar = self.private.private_numbers().private_value.to_bytes(32, "big")
         secret = base64.urlsafe_b64encode(scalar).decode().rstrip("=")
         return json.dumps({**dsse.jwk(self.private.public_key()), "nbf": self.since, "d": secret})
@@ -67,8 +70,11 @@ class AttestationKey:
         return f"AttestationKey({self.id})"
 
 
-def checkpoint_key() -> SignerKey:
+def checkpoint_key() -> SignerKey | HeldSigner:
     """The signer of checkpoints. ImproperlyConfigured if it is not there, unreadable, or another log's."""
+    holder = provider()
+    if holder is not None:
+        return HeldSigner(holder, holder.line("checkpoint")[0][1], settings.CRIVO_ORIGIN)
     try:
         key = SignerKey.parse(_text("checkpoint"))
     except NoteError as error:
@@ -82,6 +88,10 @@ def checkpoint_key() -> SignerKey:
 
 def attestation_key() -> AttestationKey:
     """The signer of attestations. ImproperlyConfigured as above; no message repeats a key."""
+    holder = provider()
+    if holder is not None:
+        since, name = holder.line("attestation")[0]
+        return AttestationKey(HeldPrivateKey(holder, name), since)
     try:
         return AttestationKey.parse(_text("attestation"))
     except (ValueError, TypeError) as error:
@@ -105,7 +115,12 @@ def _text(name: str) -> str:
 
 
 def make_keys() -> list[str]:
-    """Make every key that is not there yet, each in a file only its owner can read; the names of those made."""
+    """Make every key that is not there yet, each in a file only its owner can read; the names of those made.
+
+    None, where a provider holds them.
+    """
+    if provider() is not None:
+        return []
     made = [name for name in SECRETS if make_secret(name)]
     makers: dict[str, Callable[[], str]] = {
         "checkpoint": lambda: SignerKey.generate(settings.CRIVO_ORIGIN).skey(),

@@ -9,13 +9,14 @@ from __future__ import annotations
 import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import islice
+from uuid import UUID
 
 from django.db import connection, transaction
 from django.db.models import Prefetch
 
 from audits.ledger import nodes
-from audits.ledger.body import text_commitment
 from audits.ledger.entry import body_of
 from audits.ledger.notary import genuine_entry
 from audits.ledger.note import (
@@ -29,6 +30,7 @@ from audits.ledger.record import mac_of
 from audits.ledger.tree import CompactTree, leaf_hash
 from audits.models import Checkpoint as PublishedCheckpoint
 from audits.models import Event, EventText, Leaf, Quarantine, Workspace
+from audits.sealing import Opened, opened
 
 CHUNK = 1_000
 LISTED = 100
@@ -57,6 +59,7 @@ class LedgerReport:
     root: bytes = b""
     waiting: int = 0
     quarantined: int = 0
+    erased: int = 0  # texts of persons who were erased
     checkpoints: int = 0
     count: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -95,6 +98,9 @@ class _Walk:
         self.salts = dict(Workspace.objects.values_list("id", "salt"))
         self.tree = CompactTree()
         self.diverged = False
+        self.erased: dict[UUID, datetime | None] = {}  # person → when their key was erased
+        self.texts: dict[tuple[UUID, str], Opened] = {}
+        self.damaged: set[tuple[UUID, str]] = set()
         self.signed = self._signed(kept)
 
     def _signed(self, kept: tuple[bytes, ...]) -> list[tuple[str, Checkpoint]]:
@@ -118,6 +124,7 @@ class _Walk:
         count = expected = 0
         for chunk in _leaves():
             grown = []
+            self._open(chunk)
             for leaf in chunk:
                 if leaf.index != expected:
                     self.report.add("leaf_missing", f"the log has no leaf at {expected}", leaf.index)
@@ -144,6 +151,14 @@ class _Walk:
             self.report.add("node_extra", f"{extra} inner nodes belong to no leaf")
         self.report.size, self.report.root = count, self.tree.root()
 
+    def _open(self, chunk: list[Leaf]) -> None:
+        """The texts of these events, with one query for their keys."""
+        self.damaged = set()
+        written = [
+            text for leaf in chunk if "event" in leaf._state.fields_cache for text in leaf.event.written.all()
+        ]
+        self.texts = opened(written, self.damaged)
+
     def _leaf(self, leaf: Leaf) -> None:
         """The event's row against its leaf, and against its MAC."""
         try:
@@ -169,10 +184,29 @@ class _Walk:
             text = found.get(name)
             if text is None:
                 self.report.add("text_missing", f"its text {name} was removed", index, event.id)
-            elif text_commitment(bytes.fromhex(text.salt), text.text) != event.texts.get(name):
+                continue
+            words = self.texts.get((event.id, name))
+            if (event.id, name) in self.damaged:
+                self.report.add("text_differs", f"its sealed text {name} was changed", index, event.id)
+            elif words is None:
+                self._unreadable(event, text, index)
+            elif words.commitment != event.texts.get(name):
                 self.report.add(
                     "text_differs", f"its text {name} is not the one committed to", index, event.id
                 )
+
+    def _unreadable(self, event: Event, text: EventText, index: int) -> None:
+        """A text whose key is gone: that is in order where an event says that it was erased since."""
+        if text.person_id not in self.erased:
+            told = Event.objects.filter(
+                verb="person.erased", outcome="done", subject_id=text.person_id
+            ).order_by("-at")
+            self.erased[text.person_id] = told.values_list("at", flat=True).first()
+        since = self.erased[text.person_id]
+        if since is None or since < event.at:
+            self.report.add("text_lost", f"the key of its text {text.name} is gone", index, event.id)
+        else:
+            self.report.erased += 1
 
     def _inner(self, expected: dict[tuple[int, int], bytes]) -> None:
         found = nodes.stored_nodes(list(expected))

@@ -1,3 +1,5 @@
+from audits.models.access import AccessRecord
+from audits.models.earlier import EarlierCheckpoint, EarlierLeaf
 from audits.models.evidence import Blob, CheckRun
 from audits.models.exports import AuditExport
 from audits.models.idempotency import IdempotencyRecord
@@ -11,21 +13,31 @@ from audits.models.ledger import (
     Quarantine,
     SubjectHead,
 )
+from audits.models.net import Governed, OutOfBandChange
+from audits.models.personal import LegalHold, PersonalKey, SearchText
 from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import Workspace
 
 __all__ = [
+    "AccessRecord",
     "AuditExport",
     "Blob",
     "CheckRun",
     "Checkpoint",
+    "EarlierCheckpoint",
+    "EarlierLeaf",
     "Event",
     "EventText",
+    "Governed",
     "IdempotencyRecord",
     "Leaf",
+    "LegalHold",
     "LogState",
     "Node",
+    "OutOfBandChange",
+    "PersonalKey",
     "Quarantine",
+    "SearchText",
     "SubjectHead",
     "Webhook",
     "WebhookAttempt",

@@ -26,6 +26,7 @@ class SubjectHead(models.Model):
     seq = models.BigIntegerField(default=0)
     digest = models.CharField(max_length=64, blank=True)  # of the last envelope, hex; empty before the first
     salt = models.CharField(max_length=64, default=new_salt)
+    state = models.CharField(max_length=80, blank=True)  # `after` of the last event: `before` of the next
 
     class Meta:
         db_table = "audits_subject_head"
@@ -77,12 +78,15 @@ class Event(models.Model):
 
 
 class EventText(models.Model):
-    """A text a person wrote (a reason, a comment), outside the leaf: the event holds only its salted commitment."""
+    """A text a person wrote (a reason, a name), outside the leaf: the event holds only its salted commitment.
+
+    Text and salt are sealed under the key of `person_id` (audits.sealing), and gone with it.
+    """
 
     event = models.ForeignKey(Event, models.PROTECT, related_name="written")
     name = models.CharField(max_length=40)
-    text = models.TextField()
-    salt = models.CharField(max_length=64)
+    person_id = models.UUIDField(db_index=True)
+    sealed = models.BinaryField()
 
     class Meta:
         db_table = "audits_event_text"

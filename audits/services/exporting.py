@@ -27,6 +27,7 @@ from audits.ledger.receipts import EntryDamaged
 from audits.ledger.tiles import Disclosure, write_export
 from audits.ledger.tree import leaf_hash
 from audits.models import AuditExport, Checkpoint, Event, EventText, Leaf, Workspace
+from audits.sealing import Opened, opened
 from audits.services.exports import MAX_ATTEMPTS, claim, complete_export, fail_export, renew
 from audits.trail import TrailQuery
 
@@ -104,20 +105,24 @@ class _Progress:
 def _log(workspace: Workspace) -> Iterator[tuple[bytes, Disclosure | None]]:
     """Every envelope of the log in order, with what may be disclosed: everything of `workspace`, nothing of others."""
     salts = dict(Workspace.objects.values_list("id", "salt"))
-    texts = Prefetch("written", EventText.objects.order_by("name"))
+    written = Prefetch("written", EventText.objects.order_by("name"))
     start = 0
     # By key, not by cursor: no transaction stays open for as long as the export takes; rows never change.
     while leaves := list(Leaf.objects.filter(index__gte=start, index__lt=start + CHUNK).order_by("index")):
-        events = Event.objects.prefetch_related(texts).in_bulk([leaf.event_id for leaf in leaves])
+        events = Event.objects.prefetch_related(written).in_bulk([leaf.event_id for leaf in leaves])
+        texts = opened(text for event in events.values() for text in event.written.all())
         for leaf in leaves:
             event = events.get(leaf.event_id)
             if event is None:
                 raise EntryDamaged.at(leaf.index, leaf.event_id)
-            yield _entry(leaf, event, salts.get(event.workspace_id, ""), event.workspace_id == workspace.id)
+            salt, disclosed = salts.get(event.workspace_id, ""), event.workspace_id == workspace.id
+            yield _entry(leaf, event, salt, texts, disclosed)
         start += CHUNK
 
 
-def _entry(leaf: Leaf, event: Event, salt: str, disclosed: bool) -> tuple[bytes, Disclosure | None]:
+def _entry(
+    leaf: Leaf, event: Event, salt: str, texts: dict[tuple[UUID, str], Opened], disclosed: bool
+) -> tuple[bytes, Disclosure | None]:
     try:
         body = body_of(event, salt)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -133,7 +138,12 @@ def _entry(leaf: Leaf, event: Event, salt: str, disclosed: bool) -> tuple[bytes,
         workspace_salt=bytes.fromhex(salt),
         rest=body.rest,
         rest_salt=bytes.fromhex(event.rest_salt),
-        texts={text.name: (text.text, bytes.fromhex(text.salt)) for text in event.written.all()},
+        # What was erased is left out: its commitment stays in the rest.
+        texts={
+            name: (found.text, found.salt)
+            for name in event.texts
+            if (found := texts.get((event.id, name))) is not None
+        },
     )
 
 

@@ -18,7 +18,8 @@ from audits.api.base import View, given_by, paged
 from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
 from audits.errors import BadRequest
-from audits.models import Event, EventText
+from audits.models import Event
+from audits.sealing import text_of
 from governance import deployments, gate, selectors
 from governance.api import comparison
 from governance.models import Deployment, Placement, Retirement
@@ -152,12 +153,11 @@ def _standing(version: ModelVersion) -> dict[str, Any]:
 
 
 def _retirement(row: Retirement) -> dict[str, Any]:
-    text = EventText.objects.filter(event_id=row.event_id, name="reason").first()
     return {
         "model": row.version.model.name,
         "n": row.version.n,
         "state": row.version.state,
-        "reason": text.text if text is not None else "",
+        "reason": text_of(row.event_id, "reason"),
         "successor": row.successor.label if row.successor is not None else None,
         "retired_at": Event.objects.get(id=row.event_id).at,
     }

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from audits.api.base import View, given_by
 from audits.api.schema import problems
-from audits.models import EventText
+from audits.sealing import texts_of
 from governance import selectors
 from governance.models import SignoffInvitation
 from governance.roles import EXTERNAL
@@ -45,12 +45,12 @@ class SignoffsOut(serializers.Serializer[None]):
 
 
 def signoff_out(row: SignoffInvitation, url: str | None = None) -> dict[str, Any]:
-    texts = dict(EventText.objects.filter(event_id=row.event_id).values_list("name", "text"))
+    texts = texts_of([row.event_id])
     return {
         "id": row.id,
         "role": row.role,
-        "name": texts.get("name", ""),
-        "email": texts.get("email", ""),
+        "name": texts.get((row.event_id, "name"), ""),
+        "email": texts.get((row.event_id, "email"), ""),
         "state": signoffs.why_closed(row).removeprefix("signoff_") or "open",
         "expires_at": row.expires_at,
         "url": url,

@@ -336,6 +336,11 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls):
         """The newest events of the trail first."""
         return list(self._pages("audit/events", limit, **filters))
 
+    def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
+        """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""
+        found: dict[str, Any] = self._get("audit/state", subject=subject, at=at).json()
+        return found
+
     def start_export(self, filter: dict[str, Any] | None = None, *, key: str | None = None) -> shapes.Export:
         """Order a verifiable export; without a filter, of everything."""
         return shapes.Export.read(self._post("audit/exports", {"filter": filter or {}}, key=key).json())

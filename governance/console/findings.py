@@ -20,6 +20,7 @@ from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
+from audits import sealing
 from audits.actors import Idempotency
 from audits.canonical import digest_of
 from audits.errors import NotFound
@@ -231,9 +232,7 @@ class _Maker:
         granted: set[UUID | None] = {getattr(row, "granted_event", None) for row in rows}
         self.published = published_at(event for event in granted if event is not None)
         decided = {row.decision.event_id for row in rows if hasattr(row, "decision")}
-        self.conditions = {
-            (text.event_id, text.name): text.text for text in EventText.objects.filter(event_id__in=decided)
-        }
+        self.conditions = sealing.texts_of(decided)
 
     def _item(
         self,
@@ -357,7 +356,10 @@ class _Maker:
 def _said(subjects: Iterable[UUID]) -> dict[UUID, list[str]]:
     """What people wrote about each subject, in its order; refusals left out."""
     found: dict[UUID, list[str]] = {}
-    rows = EventText.objects.filter(event__subject_id__in=list(subjects), event__outcome="done")
-    for text in rows.select_related("event").order_by("event_id", "name"):
-        found.setdefault(text.event.subject_id, []).append(text.text)
+    written = EventText.objects.filter(event__subject_id__in=list(subjects), event__outcome="done")
+    rows = list(written.select_related("event").order_by("event_id", "name"))
+    opened = sealing.opened(rows)
+    for row in rows:
+        if (row.event_id, row.name) in opened:  # else it was erased
+            found.setdefault(row.event.subject_id, []).append(opened[row.event_id, row.name].text)
     return found

@@ -9,9 +9,9 @@ from uuid import UUID
 
 from django.utils.translation import gettext
 
-from audits import verbs
+from audits import sealing, verbs
 from audits.ledger.inclusion import published_at
-from audits.models import Event, EventText
+from audits.models import Event
 from audits.models.ledger import Outcome
 from governance.console.people import Names
 from governance.console.wording import ROLE_TITLES, sentence, word
@@ -36,8 +36,8 @@ class Line:
 def texts_of(events: Iterable[UUID]) -> dict[UUID, list[str]]:
     """What people wrote, by event."""
     found: dict[UUID, list[str]] = defaultdict(list)
-    for row in EventText.objects.filter(event__in=list(events)).order_by("id"):
-        found[row.event_id].append(row.text)
+    for (event, _), text in sealing.texts_of(events).items():
+        found[event].append(text)
     return found
 
 

@@ -22,7 +22,7 @@ from audits.canonical import digest_of
 from audits.errors import Problem
 from audits.ids import uuid7
 from audits.ledger.inclusion import published_at
-from audits.models import EventText
+from audits.sealing import text_of
 from governance import selectors
 from governance.acknowledgements import missing
 from governance.console.people import Names, Visitor, command_of, page
@@ -211,9 +211,7 @@ def _change(
         "excluded": sorted(people[person] for person in excluded),
         "decision": decision,
         "decider": people[decision.person_id] if decision else "",
-        "said": EventText.objects.filter(event_id=decision.event_id).values_list("text", flat=True).first()
-        if decision
-        else "",
+        "said": text_of(decision.event_id, "reason") if decision else "",
         "form": form,
         "why_not": why_not,
         "refusal": sentence(refusal.message) if refusal else "",

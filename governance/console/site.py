@@ -19,6 +19,7 @@ class ConsoleSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         from governance.console import (  # models are not ready when the site is made
+            as_of,
             findings,
             people_page,
             policies,
@@ -44,6 +45,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),
             path("webhooks/<uuid:webhook_id>", self.admin_view(webhooks.act), name="webhook"),
             *policies.urls(self.admin_view),
+            *as_of.urls(self.admin_view),
             *standing.urls(self.admin_view),
             path("findings", self.admin_view(findings.overview), name="findings"),
             path("findings/<str:kind>/<uuid:row_id>/<str:slug>", self.admin_view(findings.act), name="watch"),

@@ -19,7 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audits.ids import uuid7
-from audits.models import EventText
+from audits.sealing import texts_of
 from governance import clock, gate, selectors
 from governance.console.acts import ACTS
 from governance.console.findings import Item, errors_of, once
@@ -216,11 +216,8 @@ def _outside(promotion: Promotion) -> list[tuple[str, Any]]:
 
 def _invitations(promotion: Promotion) -> list[Invitation]:
     rows = list(promotion.signoffs.order_by("id"))
-    names = dict(
-        EventText.objects.filter(event__in=[row.event_id for row in rows], name="name").values_list(
-            "event_id", "text"
-        )
-    )
+    said = texts_of([row.event_id for row in rows], "name")
+    names = {event: text for (event, _), text in said.items()}
     states = {
         "": gettext("not used yet"),
         "signoff_used": gettext("used"),

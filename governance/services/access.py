@@ -161,11 +161,13 @@ def _bind(
         return existing, False
     if existing is not None:
         _close(command, existing)
-    binding = RoleBinding(id=uuid7(), recertify_every=recertify_every, **same)
+    binding = RoleBinding(id=uuid7(), recertify_every=recertify_every, granted_event=uuid7(), **same)
+    binding.save(force_insert=True)
     principal = binding.principal
     held_on = {"kind": scope, "id": str(on.id) if on else None}
-    event = record(
+    record(
         command,
+        event_id=binding.granted_event,
         verb="role.bound",
         subject=binding.ref,
         after=digest_of({"role": role, "principal": str(principal.id), "scope": held_on}),
@@ -176,8 +178,6 @@ def _bind(
             "recertify_days": recertify_every.days,
         },
     )
-    binding.granted_event = event.id
-    binding.save(force_insert=True)
     return binding, True
 
 

@@ -19,6 +19,7 @@ from audits.actors import Command
 from audits.canonical import digest_of
 from audits.door import Result, require, service
 from audits.errors import Conflict, NotFound, Unprocessable
+from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.models import Workspace
@@ -97,7 +98,6 @@ def import_running(
         )  # fmt: skip
     listing.report = report
     listing.save(force_insert=True)
-    Grandfathered.objects.bulk_create(entries)
     record(
         command,
         verb="import.recorded",
@@ -200,9 +200,14 @@ def _entry(
         environment=environment,
         since=row.since,
         deadline=deadline,
+        event_id=uuid7(),
     )
-    event = record(
+    entry.save(
+        force_insert=True
+    )  # before the list it belongs to: that reference is looked at with the commit
+    record(
         command,
+        event_id=entry.event_id,
         verb="grandfathered.registered",
         subject=entry.ref,
         evidence=[{"kind": "artifact", "digest": row.digest}],
@@ -214,7 +219,6 @@ def _entry(
             "import": str(source.id),
         },
     )
-    entry.event_id = event.id
     return entry
 
 

@@ -11,6 +11,7 @@ from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
 from audits.door import Result, service
 from audits.errors import Conflict, Forbidden, Unprocessable
+from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
@@ -111,17 +112,19 @@ def _moved(
         raise Conflict(
             "condition_transition", subject=condition.ref, state=error.current, wanted=error.wanted
         ) from error
-    event = record(
+    event_id = uuid7()
+    if wanted == ConditionState.FULFILLED:
+        condition.verified_event = event_id
+    condition.save()
+    record(
         command,
+        event_id=event_id,
         verb=verb,
         subject=condition.ref,
         texts={"reason": text},
         before=before,
         after=_state(condition),
     )
-    if wanted == ConditionState.FULFILLED:
-        condition.verified_event = event.id
-    condition.save()
     return Result(condition, created=False)
 
 

@@ -13,6 +13,7 @@ from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
 from audits.door import Result, service
 from audits.errors import Conflict, Forbidden, Unprocessable
+from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
@@ -142,8 +143,13 @@ def _moved(
         raise Conflict(
             "finding_transition", subject=finding.ref, state=error.current, wanted=error.wanted
         ) from error
-    event = record(
+    event_id = uuid7()
+    if wanted == FindingState.CLOSED:
+        finding.closed_event = event_id
+    finding.save()
+    record(
         command,
+        event_id=event_id,
         verb=verb,
         subject=finding.ref,
         texts={"reason": text},
@@ -151,9 +157,6 @@ def _moved(
         before=before,
         after=_state(finding),
     )
-    if wanted == FindingState.CLOSED:
-        finding.closed_event = event.id
-    finding.save()
     settle_open(command, finding.version)
     return Result(finding, created=False)
 

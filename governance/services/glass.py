@@ -14,6 +14,7 @@ from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.door import Result, service
 from audits.errors import Conflict, Forbidden, Unprocessable
+from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
@@ -68,17 +69,18 @@ def break_glass(
         environment=where,
         broken_by=person,
         expires_at=now + timedelta(hours=hours),
+        granted_event=uuid7(),
     )
-    event = record(
+    glass.save(force_insert=True)
+    record(
         command,
+        event_id=glass.granted_event,
         verb="glass.broken",
         subject=glass.ref,
         texts={"reason": reason},
         after=_state(glass),
         detail={"environment": where.name, "until": timestamp(glass.expires_at), "version": str(version.id)},
     )
-    glass.granted_event = event.id
-    glass.save(force_insert=True)
     alarm = Alarm.objects.create(workspace_id=glass.workspace_id, glass=glass, raised_by=person)
     record(
         command,

@@ -9,6 +9,7 @@ from audits.actors import Command
 from audits.canonical import digest_of
 from audits.door import Result, require, service
 from audits.errors import Unprocessable
+from audits.ids import uuid7
 from audits.ledger.record import lock, record
 from audits.models import Workspace
 from governance.models import Environment, PolicyVersion
@@ -82,14 +83,15 @@ def _install(
         current.current = False
         current.save(update_fields=["current"])
     version = version_of(workspace, text, body, current, command.actor.id)
-    event = record(
+    version.granted_event = uuid7()
+    version.save(force_insert=True)
+    record(
         command,
+        event_id=version.granted_event,
         verb="policy.applied",
         subject=version.ref,
         policy=version.pinned,
         before=current.digest if current else "",
         after=version.digest,
     )
-    version.granted_event = event.id
-    version.save(force_insert=True)
     return version

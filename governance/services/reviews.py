@@ -8,6 +8,7 @@ from audits.actors import Command
 from audits.canonical import digest_of
 from audits.door import Result, service
 from audits.errors import Conflict, Forbidden
+from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
@@ -79,8 +80,11 @@ def complete_review(*, command: Command, review_id: UUID, reason: str) -> Result
             "review_transition", subject=review.ref, state=error.current, wanted=error.wanted
         ) from error
     review.completed_by, review.completed_at = person, clock.now()
-    event = record(
+    review.completed_event = uuid7()
+    review.save()
+    record(
         command,
+        event_id=review.completed_event,
         verb="review.completed",
         subject=review.ref,
         policy=policy.pinned,
@@ -89,8 +93,6 @@ def complete_review(*, command: Command, review_id: UUID, reason: str) -> Result
         after=_state(review),
         detail={"role": role, "placement": str(review.placement_id)},
     )
-    review.completed_event = event.id
-    review.save()
     return Result(review, created=False)
 
 

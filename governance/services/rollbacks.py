@@ -14,6 +14,7 @@ from audits.actors import Command
 from audits.checks.contract import Message
 from audits.door import Result, require, service
 from audits.errors import Conflict
+from audits.ids import uuid7
 from audits.ledger.inclusion import published_at
 from audits.ledger.record import lock, record
 from audits.models import Event
@@ -80,10 +81,11 @@ def roll_back(
             command, current.version, Message("placement_withdrawn", about), place.position
         )
     before = placement_digest(target)
-    target.successor, target.superseding_event = None, None
+    target.successor, target.superseding_event, target.granted_event = None, None, uuid7()
     move_placement(target, PlacementState.LIVE)
-    event = record(
+    record(
         command,
+        event_id=target.granted_event,
         verb="placement.restored",
         subject=target.ref,
         texts={"reason": reason},
@@ -95,8 +97,6 @@ def roll_back(
             "withdrawn": str(current.id) if current is not None else None,
         },
     )
-    target.granted_event = event.id
-    target.save(update_fields=["granted_event"])
     return Result(target)
 
 

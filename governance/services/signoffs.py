@@ -15,7 +15,7 @@ from audits.canonical import digest_of
 from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.ledger.record import lock, record
-from audits.models import EventText
+from audits.models import SearchText
 from governance import clock, selectors, signoff_links
 from governance.dossier import assess
 from governance.models import Decision, Exclusion, Promotion, SignoffInvitation, User
@@ -74,6 +74,7 @@ def invite_signoff(
         verb="signoff.invited",
         subject=promotion.ref,
         texts={"name": name.strip(), "email": email.strip()},
+        texts_of=invitation.actor_id,
         detail={
             "invitation": str(invitation.id),
             "person": str(invitation.actor_id),
@@ -114,7 +115,7 @@ def _check(promotion: Promotion, role: str, name: str, email: str, lifetime: tim
 def _known_as(promotion: Promotion, email: str) -> UUID | None:
     """The actor id under which this address was invited to this request before."""
     earlier = SignoffInvitation.objects.filter(promotion=promotion)
-    texts = EventText.objects.filter(
+    texts = SearchText.objects.filter(
         event__in=list(earlier.values_list("event_id", flat=True)), name="email", text__iexact=email.strip()
     )
     event = texts.order_by("id").values_list("event_id", flat=True).first()

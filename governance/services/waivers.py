@@ -16,6 +16,7 @@ from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, Unprocessable
+from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
@@ -106,8 +107,11 @@ def approve_waiver(*, command: Command, waiver_id: UUID, reason: str) -> Result[
     before = _state(waiver)
     _step(waiver, WaiverState.APPROVED)
     waiver.decided_by = person
-    event = record(
+    waiver.granted_event = uuid7()
+    waiver.save()
+    record(
         command,
+        event_id=waiver.granted_event,
         verb="waiver.approved",
         subject=waiver.ref,
         policy=policy.pinned,
@@ -116,8 +120,6 @@ def approve_waiver(*, command: Command, waiver_id: UUID, reason: str) -> Result[
         after=_state(waiver),
         detail={"expires_at": timestamp(waiver.expires_at), "role": agreed.role},
     )
-    waiver.granted_event = event.id
-    waiver.save()
     return Result(waiver, created=False)
 
 

@@ -181,7 +181,9 @@ def test_a_clock_that_goes_back_does_not_part_a_subject(
     first = write(1, subject)[0]
     real = record._locked_head
     monkeypatch.setattr(
-        record, "_locked_head", lambda *args: real(*args)._replace(now=first.at - timedelta(hours=1))
+        record,
+        "_locked_head",
+        lambda *args, **also: real(*args, **also)._replace(now=first.at - timedelta(hours=1)),
     )
     second = write(1, subject)[0]
     monkeypatch.undo()

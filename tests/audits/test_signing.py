@@ -21,7 +21,7 @@ def folder(settings: Any, tmp_path: Path) -> Path:
 
 def test_every_key_is_made_once_and_only_its_owner_reads_it(folder: Path, capsys: Any) -> None:
     call_command("make_keys")
-    names = {"row.key", "pepper.key", "checkpoint.key", "attestation.key"}
+    names = {"row.key", "pepper.key", "sealing.key", "checkpoint.key", "attestation.key"}
     assert {path.name for path in folder.iterdir()} == names
     assert {stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()} == {0o600}
     assert stat.S_IMODE(folder.stat().st_mode) == 0o700

@@ -106,10 +106,11 @@ TAMPERS: dict[str, tuple[str, set[str]]] = {
         "UPDATE audits_leaf SET index = 4 WHERE index = 100",
         {"node_differs", "root_differs"},
     ),
-    "change a text": ("UPDATE audits_event_text SET text = 'outro' WHERE event_id = '{e}' AND name = 'reason'", {"text_differs"}),
+    "change a text": ("UPDATE audits_event_text SET sealed = sealed || 'x'::bytea WHERE event_id = '{e}' AND name = 'reason'", {"text_differs"}),
     "remove a text": ("DELETE FROM audits_event_text WHERE event_id = '{e}' AND name = 'reason'", {"text_missing"}),
     "add a text": (
-        "INSERT INTO audits_event_text (event_id, name, text, salt) VALUES ('{e}', 'praise', 'x', repeat('0', 32))",
+        "INSERT INTO audits_event_text (event_id, name, person_id, sealed) "
+        "SELECT event_id, 'praise', person_id, sealed FROM audits_event_text WHERE event_id = '{e}' AND name = 'reason'",
         {"text_differs"},
     ),
     "turn a head back": ("UPDATE audits_subject_head SET seq = seq - 1 WHERE seq > 1", {"head_differs"}),

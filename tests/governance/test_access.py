@@ -95,6 +95,7 @@ def test_the_first_administrator_can_begin_before_any_notary(cast: Cast) -> None
     assert (event.actor_kind, event.verb) == ("system", "role.bound")
 
 
+@pytest.mark.past_the_door
 def test_a_binding_without_its_event_or_with_a_quarantined_one_gives_nothing(cast: Cast) -> None:
     nina = cast.people["nina"]
     raw = {"workspace": cast.workspace, "role": "approver", "person": nina}
@@ -250,6 +251,7 @@ def test_a_role_for_the_service_holds_in_every_workspace(cast: Cast) -> None:
     assert not authoriser().may(actor_of_person(cast.people["clara"], cast.elsewhere), "audit.read")
 
 
+@pytest.mark.past_the_door
 def test_every_kind_in_the_table_of_subjects_resolves(cast: Cast) -> None:
     scenario.policies(cast)
     placement = scenario.promoted(cast, scenario.register(cast), "homologation")
@@ -383,6 +385,7 @@ def test_who_administers_one_model_puts_nobody_into_a_group_with_more(cast: Cast
         roles.unbind_role(command=cast.command("nina"), binding=binding)
 
 
+@pytest.mark.past_the_door
 def test_what_does_not_fit(cast: Cast) -> None:
     nina = cast.people["nina"]
     model = register_model(command=cast.command("pipeline"), name="mine").value
@@ -409,6 +412,7 @@ def test_the_same_binding_again_changes_nothing(cast: Cast) -> None:
 # Lapses
 
 
+@pytest.mark.past_the_door
 def test_a_role_lapses_unless_somebody_else_says_it_is_needed(cast: Cast) -> None:
     binding = RoleBinding.objects.get(person=cast.people["bia"])
     aged(binding, 364.9)
@@ -436,6 +440,7 @@ def test_nobody_recertifies_their_own(cast: Cast) -> None:
         roles.recertify_role(command=cast.command("ugo"), binding=own, reason="Late.")
 
 
+@pytest.mark.past_the_door
 def test_a_lapsed_role_is_given_anew_and_the_sweep_tells_once(cast: Cast) -> None:
     binding = RoleBinding.objects.get(person=cast.people["bia"])
     aged(binding, 366)
@@ -451,6 +456,7 @@ def test_a_lapsed_role_is_given_anew_and_the_sweep_tells_once(cast: Cast) -> Non
     assert binding.revoked_at is not None
 
 
+@pytest.mark.past_the_door
 def test_a_membership_past_the_door_gives_nothing(cast: Cast) -> None:
     group = roles.create_group(command=shell(cast), name="validators").value
     give(cast, "shell", "validator", group=group)
@@ -461,6 +467,7 @@ def test_a_membership_past_the_door_gives_nothing(cast: Cast) -> None:
 # Tokens
 
 
+@pytest.mark.past_the_door
 def test_a_token_issues_no_token_that_can_more(cast: Cast) -> None:
     token = ApiToken.objects.create(
         workspace=cast.workspace, public_id="narrow", secret_hash="x", name="narrow", kind="personal",

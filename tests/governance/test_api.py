@@ -274,6 +274,7 @@ def test_another_workspace_sees_nothing(cast: Cast) -> None:
         assert gate["reasons"][0]["code"] == "unknown_digest"
 
 
+@pytest.mark.past_the_door
 def test_tokens_that_are_no_longer_good(cast: Cast, pipeline: Caller) -> None:
     tokens = ApiToken.objects.filter(id=cast.pipeline_token.id)
     for change in ({"expires_at": timezone.now() - timedelta(seconds=1)}, {"revoked_at": timezone.now()}):

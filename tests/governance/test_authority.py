@@ -110,6 +110,7 @@ def test_a_person_who_left_has_no_tokens(cast: Cast, client: Client) -> None:
         assert outcome(client.get("/api/v1/me", headers=headers)) == (401, "not_authenticated")
 
 
+@pytest.mark.past_the_door
 def test_expiry_and_revocation_at_the_edge(cast: Cast, client: Client) -> None:
     row, headers = token(cast, cast.people["ana"], "personal", ["registry:read"])
     ApiToken.objects.filter(id=row.id).update(expires_at=timezone.now())

@@ -50,7 +50,8 @@ from tests.governance.addresses import LATER, PUBLIC, READ, Call
 from tests.governance.watched import watched
 from tests.snapshot import assert_unchanged, digests, unchanged
 
-pytestmark = pytest.mark.django_db(transaction=True)
+# What watches over a version is put there as rows: no one service makes all of it without weeks going by.
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.past_the_door]
 ALL_SCOPES = frozenset(SCOPES)
 
 
@@ -120,6 +121,7 @@ CALLS: dict[str, Call] = {
     "GET lineage/": Call(sees=READ, query="nodeId=dataset:crivo:patients@1"),
     "POST lineage/": Call(does="lineage.record", body={"job": {"name": "k"}}, remembered=True),
     "GET audit/events": Call(does=AUDIT),
+    "GET audit/state": Call(does=AUDIT, query="subject=progression@1"),
     "GET audit/exports": Call(sees="audit.export", listed=True),
     "POST audit/exports": Call(does="audit.export", body={}, remembered=True),
     "GET audit/exports/<uuid:export_id>": Call(sees="audit.export"),
@@ -465,13 +467,13 @@ SCREENS: dict[str, Screen] = {
     "recertify": Screen(("binding_id",), {"reason": " "}, sees=WHO, does="role.recertify"),
     "people": Screen(does=WHO),
     "use-case": Screen(("use_case",), sees=READ),
-    "findings": Screen(does=READ),
+    "as_of": Screen(does=AUDIT),
+    "findings": Screen(),  # what may not be read is not listed
     "watch": Screen(
         ("finding", "finding_id", "close"),
         {"holds": "yes", "text": ""},
         sees=READ,
         does="finding.close",
-        refused=302,
     ),
     "open_finding": Screen(("promotion_id",), {"text": ""}, sees=READ, does="finding.open", refused=302),
     "ask_waiver": Screen(("promotion_id",), {"reason": ""}, sees=READ, does="waiver.request", refused=302),

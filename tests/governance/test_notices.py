@@ -157,6 +157,7 @@ def test_a_digest_once_a_day(cast: Cast, waiting: Promotion) -> None:
     assert set(Notice.objects.values_list("state", flat=True)) == {"sent"}
 
 
+@pytest.mark.past_the_door
 def test_what_is_not_needed_any_more_is_not_sent(cast: Cast, waiting: Promotion) -> None:
     notices.plan(waiting)
     scenario.word(cast, "bruno", waiting)  # his slot is filled

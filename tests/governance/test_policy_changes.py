@@ -95,7 +95,7 @@ def test_approved_by_another_and_in_force_once_published(cast: Cast, version: Mo
         ("policy_change.decided", cast.people["bia"].id),
     ]
     applied = Event.objects.get(id=approved.version.granted_event)
-    assert (applied.verb, applied.subject_id, applied.after) == (
+    assert (applied.verb, applied.subject_id, applied.subject_digest) == (
         "policy.applied",
         approved.version_id,
         change.digest,

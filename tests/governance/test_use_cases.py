@@ -12,7 +12,8 @@ from django.db.utils import ProgrammingError
 from django.test import Client
 
 from audits.errors import Conflict, Forbidden, Unprocessable
-from audits.models import Event, EventText
+from audits.models import Event
+from audits.sealing import texts_of
 from governance import intake
 from governance.in_force import policy_for
 from governance.models import Promotion, UseCase
@@ -213,7 +214,7 @@ def test_lowering_takes_somebody_who_may_and_is_not_the_owner(cast: Cast) -> Non
     ).value
     assert (lowered.risk_tier, lowered.computed_tier) == ("limited", "high")
     event = Event.objects.get(verb="use_case.tier_set", outcome="done")
-    assert (event.detail, EventText.objects.get(event=event).text) == (
+    assert (event.detail, next(iter(texts_of([event.id]).values()))) == (
         {"risk_tier": "limited", "from": "high", "computed_tier": "high"},
         "Only a pilot.",
     )

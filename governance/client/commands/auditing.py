@@ -19,7 +19,7 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     whoami.set_defaults(command=whoami_command)
 
     audit = commands.add_parser("audit", help="the audit trail").add_subparsers(
-        metavar="export|events", required=True
+        metavar="export|events|state", required=True
     )
     search = _search()
     export = audit.add_parser(
@@ -31,6 +31,19 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     events = audit.add_parser("events", parents=[common, search], help="the newest events, newest first")
     events.add_argument("--limit", type=int, default=20)
     events.set_defaults(command=events_command)
+
+    state = audit.add_parser(
+        "state",
+        parents=[common],
+        help="what was known then, which policy applied, who held which role, what the gate answered",
+    )
+    state.add_argument("subject", metavar="SUBJECT", help="a model version as name@n, or kind:id")
+    state.add_argument(
+        "--at",
+        metavar="DATE",
+        help="e.g. 2026-01-31T12:00:00Z, or a date, which means its end (UTC); default now",
+    )
+    state.set_defaults(command=state_command)
 
     verify = commands.add_parser("verify", parents=[common], help="verify an export offline")
     verify.add_argument("folder", metavar="DIR", help="an export, or a receipt (.tlog-proof)")
@@ -123,6 +136,41 @@ def events_command(context: Context) -> int:
     if not found:
         console.say("No events that you may see.")
     return OK
+
+
+def state_command(context: Context) -> int:
+    options, console = context.options, context.console
+    found = context.server().state(options.subject, at=options.at)
+    console.document(found)
+    subject = found["subject"]
+    console.fields(
+        [
+            ("subject", subject.get("label") or f"{subject['kind']} {subject['id']}"),
+            ("at", found["at"]),
+            ("state", found.get("state") or "–"),
+            ("events by then", f"{found['count']:,} (the log had {found['log_size']:,} entries)"),
+        ]
+    )
+    for title, lines in (
+        ("the gate", [f"{row['environment']}: {_answer(row)}" for row in found["gate"]]),
+        ("policies", [f"{row['environment']}: {_policy(row)}" for row in found["policies"]]),
+        ("roles", [f"{row['role']}: {row['name']} (since {row['since'][:19]})" for row in found["roles"]]),
+        ("events", [f"{row['at'][:19]}  {row['outcome']:<8} {row['sentence']}" for row in found["events"]]),
+    ):
+        console.say(f"{title}:")
+        for line in lines or ["–"]:
+            console.say(f"  {plain(line)}")
+    return OK
+
+
+def _answer(row: dict[str, Any]) -> str:
+    return "allowed" if row["allowed"] else "no. " + " ".join(reason["text"] for reason in row["reasons"])
+
+
+def _policy(row: dict[str, Any]) -> str:
+    if row["policy"] is None:
+        return str((row["reason"] or {}).get("text", "none"))
+    return f"{row['policy']} (in force since {row['in_force_since'][:19]})"
 
 
 def verify_command(context: Context) -> int:

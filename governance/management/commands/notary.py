@@ -11,11 +11,16 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 from django.db import InterfaceError, OperationalError, connection
 
+from audits.actors import Command as Circumstances
+from audits.actors import system_actor
 from audits.ledger.notary import ForkError, Notary, NotTheNotaryError, pause
 from audits.ledger.publication import Publication
-from audits.ledger.rotation import attestation_keys, checkpoint_keys
+from audits.ledger.rotation import attestation_keys, checkpoint_keys, vkey_validity
 from audits.ledger.signing import jwks
+from audits.models import Workspace
+from audits.services.alarms import tell_of_changes, tell_of_migrations
 from governance.services.attestations import issue_pending
+from governance.services.keys import compromised_keys
 from governance.services.revocations import issue_if_needed
 
 POLL = 1.0  # seconds: the fallback when a notification is lost
@@ -56,7 +61,7 @@ class Command(BaseCommand):
         except ForkError as error:
             raise CommandError(
                 f"The notary stops and signs nothing: {error} Run `manage.py verify_ledger`, and keep every copy of "
-                "the published checkpoints."
+                "the published checkpoints. How to go on: docs/audit.md, «When the log has forked»."
             ) from error
         finally:
             notary.release()
@@ -101,17 +106,28 @@ class Command(BaseCommand):
         keys, attesters = checkpoint_keys(), attestation_keys()
         notary.publication.vkey, notary.publication.others = keys.signer.vkey, keys.vkeys
         notary.use(keys.signer, keys.cosigners)
+        told = self._tell()
         result = notary.run_pass()
         if result.sequenced:
             log.info("%d events sequenced, checkpoint over %d", result.sequenced, result.published)
-        self._publish_keys(notary.publication, jwks(
-            attesters.current, notary.publication.published_jwks(), attesters.announced
-        ))  # fmt: skip
+        bad = compromised_keys()
+        document = jwks(attesters.current, notary.publication.published_jwks(), attesters.announced)
+        document["keys"] = [key for key in document["keys"] if key["kid"] not in bad]
+        self._publish_keys(notary.publication, document)
+        notary.publication.publish_validity(vkey_validity(keys, bad))
         issued = bool(issue_pending(attesters.current))
         # At the first pass in any case: the notary before may have ended between a change and its list.
         listed = issue_if_needed(attesters.current, changed=issued or result.sequenced > 0 or not self.looked)
         self.looked = True
-        return issued or listed or result.more
+        return issued or listed or told or result.more
+
+    def _tell(self) -> bool:
+        """What was done past the door, and migrations, become events: before the pass, so that it covers them."""
+        if not self.looked:
+            workspace = Workspace.objects.order_by("created_at", "id").first()
+            if workspace is not None:
+                tell_of_migrations(command=Circumstances(system_actor("notary", workspace.id)))
+        return bool(tell_of_changes())
 
     def _publish_keys(self, publication: Publication, document: dict[str, Any]) -> None:
         said = (document, publication.published_jwks(), publication.published_vkey())
