@@ -8,6 +8,7 @@ from typing import Any
 from django.utils import timezone
 
 from audits.actors import Actor
+from audits.checks.catalogue import CATALOGUE
 from audits.checks.contract import Material
 from audits.services.check_runs import obtain_run
 from governance.models import Promotion, PromotionCheck
@@ -64,7 +65,7 @@ def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[st
 def _parameters(entry: dict[str, Any], semantics: dict[str, Any]) -> dict[str, Any]:
     """The policy's parameters; the sensitive columns are those declared and the policy's: it adds, never removes."""
     parameters = dict(entry.get("parameters", {}))
-    if entry["check"] == "bias.group_disparity":
+    if "limits" in CATALOGUE[entry["check"]].parameters["properties"]:
         # so that the check can say at which sample size the limit could be met at all
         limits = {line["metric"]: line.get("min", line.get("max")) for line in entry["require"]}
         parameters.setdefault("limits", {name: limits[name] for name in sorted(limits)})
