@@ -96,4 +96,9 @@ def spread_of_means(
     if len(means) < 2 or not np.isfinite(errors).all():
         return None
     drawn = stream.normal(means, errors, size=(replicates, len(means)))
-    return percentile_interval(drawn.max(axis=1) - drawn.min(axis=1), level)
+    interval = percentile_interval(drawn.max(axis=1) - drawn.min(axis=1), level)
+    if interval is None:
+        return None
+    # a spread cannot go below 0, so replicates of equal means lie above it: the interval holds the figure itself
+    value = float(means.max() - means.min())
+    return min(interval[0], value), max(interval[1], value)

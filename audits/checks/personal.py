@@ -128,39 +128,22 @@ def by_name(name: str) -> str | None:
 
 _ENTRIES = [(tuple(word.split("_")), category) for category, text in WORDS.items() for word in text.split()]
 _THINGS = frozenset(
-    [
-        "file",
-        "column",
-        "table",
-        "product",
-        "brand",
-        "company",
-        "model",
-        "item",
-        "host",
-        "user",
-        "field",
-        "class",
-        "type",
-        "event",
-        "campaign",
-        "device",
-        "store",
-        "shop",
-        "arquivo",
-        "coluna",
-        "tabela",
-        "produto",
-        "marca",
-        "empresa",
-        "modelo",
-        "campo",
-        "classe",
-        "tipo",
-        "archivo",
-        "columna",
-        "producto",
-    ]
+    {
+        *("file", "column", "table", "product", "brand", "company", "model", "item", "host", "user", "field"),
+        *("class", "type", "event", "campaign", "device", "store", "shop", "arquivo", "coluna", "tabela"),
+        *(
+            "produto",
+            "marca",
+            "empresa",
+            "modelo",
+            "campo",
+            "classe",
+            "tipo",
+            "archivo",
+            "columna",
+            "producto",
+        ),
+    }
 )
 
 

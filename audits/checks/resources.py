@@ -79,6 +79,6 @@ def quantile_interval(values: list[float], share: float, level: float) -> Interv
     tail = (1 - level) / 2
     below = [place for place in range(n) if float(bdtr(place, n, share)) <= tail]
     above = [place for place in range(n) if 1 - float(bdtr(place, n, share)) <= tail]
-    if not below or not above or above[0] + 1 >= n:
+    if not below or not above:
         return None
-    return ordered[below[-1]], ordered[above[0] + 1]
+    return ordered[below[-1]], ordered[above[0]]

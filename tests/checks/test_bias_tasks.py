@@ -78,7 +78,7 @@ class TestRegression:
         )
         table = cast.table(result, "groups_regression").set_index(["attribute", "group"])
         small = table[table["excluded"] == "below_min_group"]
-        assert ("age", "≥65") in small.index
+        assert sorted(small.index) == [("sex×age", "1×≥65"), ("sex×age", "2×≥65")]
         left = {(note["params"]["group"], note["params"]["n"]) for note in result["notes"]}
         assert left == {(group, n) for (_, group), n in small["n"].items()}
         assert cast.metric(result, "mae_difference", "sex×age")["denominators"]["groups"] == 4
@@ -106,7 +106,11 @@ class TestRegression:
             cast.run(CHECK, model=model, evaluation=data, declared=declared)
             for data in (frame, frame.sample(frac=1, random_state=2))
         )
-        assert first == second
+        # the model's own sums differ in the last bits with the place of a row
+        for one, other in zip(first["metrics"], second["metrics"], strict=True):
+            assert (one["metric"], one["group"], one["n"]) == (other["metric"], other["group"], other["n"])
+            assert one["value"] == pytest.approx(other["value"], abs=1e-9)
+            assert one["interval"] is None or one["interval"] == pytest.approx(other["interval"], abs=1e-9)
 
     def test_the_band_of_the_distance_covers_it(self) -> None:
         assert ks_interval(0.2, 100, 400, 0.95) == pytest.approx((0.0, 0.2 + 0.148 + 0.0740), abs=0.001)
@@ -209,8 +213,8 @@ class TestCorrections:
         )
         tests = cast.table(result, "disparity_tests")
         assert tests["attribute"].tolist() == ["sex", "age", "sex×age"]
-        assert (tests["p_value"] <= tests["p_benjamini_hochberg"]).all()
-        assert (tests["p_benjamini_hochberg"] <= tests["p_holm"]).all()
+        assert (tests["p_value"] <= tests["p_benjamini_hochberg"] + 1e-12).all()
+        assert (tests["p_benjamini_hochberg"] <= tests["p_holm"] + 1e-12).all()
 
     def test_newcombe_and_the_spread_of_means(self) -> None:
         value, (low, high) = newcombe_difference((0.8, (0.7, 0.9)), (0.5, (0.4, 0.6)))

@@ -48,7 +48,7 @@ def test_a_world_that_turns_over_is_seen_in_the_last_windows() -> None:
     assert table["value"].iloc[0] == 1
     assert table["value"].iloc[-1] == 0
     assert table["n"].sum() == 708
-    assert (table["from"].iloc[0], table["to"].iloc[-1]) == ("2025-01-01", "2025-12-31")
+    assert (table["from"].iloc[0], table["to"].iloc[-1]) == ("2025-01-02", "2025-12-31")
 
 
 def test_rows_in_another_order_give_the_same_result() -> None:

@@ -21,8 +21,7 @@ def cpfs(count: int, formatted: bool = False) -> list[str]:
     stream = np.random.default_rng(0)
     found = []
     for number in stream.integers(10**8, 10**9, count):
-        base = str(number)
-        whole = base + cpf.calc_check_digits(base)
+        whole = next(f"{number}{check:02d}" for check in range(100) if cpf.is_valid(f"{number}{check:02d}"))
         found.append(cpf.format(whole) if formatted else whole)
     return found
 
