@@ -12,9 +12,10 @@ from datetime import datetime
 from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.models import CheckRun
+from governance.attested import attested_for
 from governance.models import Decision, Promotion
 from governance.policy.schema import duration
-from governance.policy.verdict import Evidence, RequirementVerdict, judge, passed
+from governance.policy.verdict import HOLDS, Evidence, RequirementVerdict, judge, passed
 from governance.states import DecisionVerdict
 from registry.models import DatasetVersion
 
@@ -53,7 +54,7 @@ class Dossier:
                 },
             )
             for line in self.lines
-            if line.verdict != "passed"
+            if line.verdict not in HOLDS
         )
 
 
@@ -68,8 +69,12 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
     """Judge the promotion as it stands. Reads only."""
     policy = promotion.policy.body
     runs = [check.run for check in promotion.checks.select_related("run")]
-    evidence = [Evidence(run.result, run.finished_at) for run in runs]
-    lines = judge(policy, evidence, not_before=now - duration(policy["evidence_max_age"]))
+    not_before = now - duration(policy["evidence_max_age"])
+    attested = attested_for(promotion.version, policy["checks"], not_before)
+    evidence = [
+        Evidence(run.result, run.finished_at, paper) for run, paper in zip(runs, attested, strict=True)
+    ]
+    lines = judge(policy, evidence, not_before=not_before)
     if not all(run.finished for run in runs):
         return Dossier(lines, runs, "")
     content = {
@@ -80,6 +85,8 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
         "findings": [],
         "waivers": [],
     }
+    if any(attested):
+        content["attested"] = [None if paper is None else paper.digest for paper in attested]
     return Dossier(lines, runs, digest_of(content))
 
 

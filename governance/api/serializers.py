@@ -69,7 +69,7 @@ class RequirementOut(serializers.Serializer[None]):
     interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     n = serializers.IntegerField(allow_null=True)
     verdict = serializers.ChoiceField(
-        choices=["passed", "failed", "inconclusive", "errored", "stale", "pending"]
+        choices=["passed", "attested", "failed", "inconclusive", "errored", "stale", "pending"]
     )
     reason = ReasonOut()
 

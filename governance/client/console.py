@@ -25,7 +25,12 @@ STATES = {
     "withdrawn": ("withdrawn", "red"),
     "expired": ("expired", "red"),
 }
-MARKS = {"passed": ("within", "green"), "failed": ("MISSED", "red"), "pending": ("pending", "yellow")}
+MARKS = {
+    "passed": ("within", "green"),
+    "attested": ("attested", "green"),
+    "failed": ("MISSED", "red"),
+    "pending": ("pending", "yellow"),
+}
 
 
 def plain(text: object) -> str:

@@ -213,7 +213,7 @@ class Requirement:
 
     @property
     def passed(self) -> bool:
-        return self.verdict == "passed"
+        return self.verdict in ("passed", "attested")
 
     @classmethod
     def read(cls, data: Any) -> Requirement:

@@ -37,6 +37,7 @@ from governance.console.wording import (
 from governance.dossier import Dossier, assess, datasets_of
 from governance.models import Decision, Exclusion, Promotion, UseCase
 from governance.policy import quorum
+from governance.policy.verdict import HOLDS
 from governance.states import OPEN_PROMOTION, DecisionVerdict, PromotionState
 from registry.models import DatasetVersion
 
@@ -111,7 +112,7 @@ class Review:
 
     @property
     def met(self) -> int:
-        return sum(line.verdict == "passed" for line in self.lines)
+        return sum(line.verdict in HOLDS for line in self.lines)
 
     @property
     def unmet(self) -> int:

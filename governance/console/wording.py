@@ -76,6 +76,7 @@ METRICS: Words = {
 
 VERDICTS: Words = {
     "passed": _("met"),
+    "attested": _("attested, not computed here"),
     "failed": _("not met"),
     "inconclusive": _("inconclusive"),
     "errored": _("could not be measured"),

@@ -1,3 +1,4 @@
+from governance.models.evidence import EvidenceKind, ExternalEvidence
 from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
 from governance.models.identity import ApiToken, RoleBinding, User
 from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
@@ -26,7 +27,9 @@ __all__ = [
     "Decision",
     "Deployment",
     "Environment",
+    "EvidenceKind",
     "Exclusion",
+    "ExternalEvidence",
     "Grandfathered",
     "Import",
     "MailMode",

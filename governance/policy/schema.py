@@ -52,6 +52,29 @@ SCHEMA: dict[str, Any] = {
                 "properties": {
                     "check": {"enum": list(CATALOGUE)},
                     "parameters": {"type": "object"},
+                    # where the check could not be computed (vendor, imaging, LLM systems)
+                    "accept_attested": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["kinds"],
+                        "properties": {
+                            "kinds": {
+                                "type": "array",
+                                "items": {"enum": ["junit", "document"]},
+                                "minItems": 1,
+                                "uniqueItems": True,
+                            },
+                            "signed_by": {
+                                "type": "array",
+                                "items": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+                                "minItems": 1,
+                                "maxItems": 20,
+                            },
+                        },
+                        # who signed is what a document is worth: a policy says whose signature counts
+                        "if": {"properties": {"kinds": {"contains": {"const": "document"}}}},
+                        "then": {"required": ["signed_by"]},
+                    },
                     "require": {
                         "type": "array",
                         "items": {

@@ -1,0 +1,20 @@
+from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy as _
+
+SENTENCES: dict[str, str | Promise] = {
+    "evidence_check_unknown": _("There is no check named {check} that this could be evidence for."),
+    "evidence_kind_unknown": _("{kind} is no kind of evidence. Known are junit and document."),
+    "evidence_unsigned": _(
+        "A document needs a signature and the key to verify it with; a key needs its signature."
+    ),
+    "evidence_signature_invalid": _("The signature could not be verified: {reason}."),
+    "junit_unreadable": _("The test report cannot be read: {reason}."),
+    "attested": _("Not computed here: attested by {issuer} ({title})."),
+    "attested_not_passed": _(
+        "Not computed here: in the report of {issuer} ({title}) {bad} of {ran} cases failed."
+    ),
+}
+
+VERBS: dict[str, str | Promise] = {
+    "evidence.attached": _("{actor} attached the evidence {subject}"),
+}
