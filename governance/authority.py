@@ -18,6 +18,8 @@ READ_ACTION = {
     "audits.AuditExport": "audit.export",
     "audits.Webhook": "webhook.manage",
 }
+# Evaluation sets, which those who make models do not see.
+HIDDEN = {"registry.Dataset": "hidden", "registry.DatasetVersion": "dataset__hidden"}
 NEVER_BY_SERVICE_TOKEN = frozenset(
     {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite", "placement.grandfather"}
 )
@@ -43,7 +45,11 @@ class Authority:
         action = READ_ACTION.get(queryset.model._meta.label, "registry.read")
         if not self.may(actor, action):
             return queryset.none()
-        return queryset.filter(workspace_id=actor.workspace)
+        queryset = queryset.filter(workspace_id=actor.workspace)
+        hidden = HIDDEN.get(queryset.model._meta.label)
+        if hidden is not None and not self.may(actor, "evaluation_set.read"):
+            queryset = queryset.filter(**{hidden: False})
+        return queryset
 
 
 def roles_of(actor: Actor) -> frozenset[str]:

@@ -62,6 +62,18 @@ def datasets_of(promotion: Promotion) -> list[DatasetVersion]:
     version = promotion.version
     rows = {row.id: row for row in version.training.select_related("dataset")}
     rows[version.evaluation_id] = version.evaluation
+    named = promotion.policy.body.get("evaluation_set")
+    if named is not None:
+        used = {
+            material["digest"]
+            for check in promotion.checks.select_related("run")
+            for material in check.run.input["materials"]
+            if material["role"] == "evaluation"
+        }
+        sets = DatasetVersion.objects.filter(
+            workspace_id=promotion.workspace_id, dataset__name=named["dataset"], digest__in=used
+        )
+        rows |= {row.id: row for row in sets.select_related("dataset")}
     return sorted(rows.values(), key=lambda row: row.label)
 
 

@@ -42,6 +42,8 @@ SCOPES: dict[str, frozenset[str]] = {
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
     "evidence:write": frozenset({"evidence.attach"}),
+    "evaluation_set:write": frozenset({"evaluation_set.register"}),
+    "evaluation_set:read": frozenset({"evaluation_set.read"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -70,7 +72,9 @@ ROLES: dict[str, Role] = {
         Role(
             "validator",
             _("Validator"),
-            _READ | {"promotion.decide", "placement.suspend", "evidence.attach"},
+            _READ
+            | {"promotion.decide", "placement.suspend", "evidence.attach"}
+            | {"evaluation_set.register", "evaluation_set.read"},
             decides=True,
         ),
         Role(
@@ -96,7 +100,7 @@ ROLES: dict[str, Role] = {
                 "reconciliation.record",
             },
         ),
-        Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
+        Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export", "evaluation_set.read"}),
         Role(
             "deployer",
             _("Deployer"),

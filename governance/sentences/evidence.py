@@ -9,6 +9,15 @@ SENTENCES: dict[str, str | Promise] = {
     ),
     "evidence_signature_invalid": _("The signature could not be verified: {reason}."),
     "junit_unreadable": _("The test report cannot be read: {reason}."),
+    "evaluation_set_missing": _(
+        "The policy measures on the evaluation set {dataset}, which is not there. A validator has to register it."
+    ),
+    "evaluation_set_readable": _(
+        "The policy measures on the evaluation set {dataset}, which the author of {version} is permitted to see."
+    ),
+    "evaluation_set_of_author": _(
+        "The policy measures on the evaluation set {dataset}, which somebody behind {version} has registered."
+    ),
     "attested": _("Not computed here: attested by {issuer} ({title})."),
     "attested_not_passed": _(
         "Not computed here: in the report of {issuer} ({title}) {bad} of {ran} cases failed."
