@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from audits.canonical import digest_of
 from audits.checks.contract import Message
@@ -89,7 +90,7 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
     lines = judge(policy, evidence, not_before=not_before)
     if not all(run.finished for run in runs):
         return Dossier(lines, runs, "")
-    content = {
+    content: dict[str, Any] = {
         "manifest": promotion.version.manifest_digest,
         "datasets": {row.label: row.digest for row in datasets_of(promotion)},
         "checks": [[run.check_slug, run.check_version, run.result_digest] for run in runs],
