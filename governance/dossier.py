@@ -13,10 +13,19 @@ from typing import Any
 from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.models import CheckRun
+from governance import exceptions
 from governance.attested import attested_for
 from governance.models import Decision, Promotion
 from governance.policy.schema import duration
-from governance.policy.verdict import HOLDS, Evidence, RequirementVerdict, judge, passed
+from governance.policy.verdict import (
+    SATISFYING,
+    Evidence,
+    RequirementVerdict,
+    judge,
+    passed,
+    requirement_of,
+    waive,
+)
 from governance.states import DecisionVerdict
 from registry.models import DatasetVersion
 
@@ -28,6 +37,8 @@ class Dossier:
     lines: list[RequirementVerdict]
     runs: list[CheckRun]
     digest: str
+    blocked: tuple[Message, ...] = ()  # findings that shut the gate until they are closed
+    awaits_waiver: bool = False  # what is not met was waived, and the waivers are about to be effective
 
     @property
     def complete(self) -> bool:
@@ -55,7 +66,7 @@ class Dossier:
                 },
             )
             for line in self.lines
-            if line.verdict not in HOLDS
+            if line.verdict not in SATISFYING
         )
 
 
@@ -88,6 +99,11 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
         Evidence(run.result, run.finished_at, paper) for run, paper in zip(runs, attested, strict=True)
     ]
     lines = judge(policy, evidence, not_before=not_before)
+    findings = exceptions.findings_of(promotion.version)
+    approved = exceptions.approved_waivers(promotion.version, promotion.environment, now)
+    waivers = exceptions.effective(approved)
+    lines = waive(lines, exceptions.about(waivers))
+    unmet = [requirement_of(line) for line in lines if line.verdict not in SATISFYING]
     if not all(run.finished for run in runs):
         return Dossier(lines, runs, "")
     content: dict[str, Any] = {
@@ -95,12 +111,18 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
         "datasets": {row.label: row.digest for row in datasets_of(promotion)},
         "checks": [[run.check_slug, run.check_version, run.result_digest] for run in runs],
         "policy": promotion.policy.digest,
-        "findings": [],
-        "waivers": [],
+        "findings": [[str(row.id), row.severity, row.state] for row in findings],
+        "waivers": sorted([str(row.id), *row.requirement] for row in waivers.values()),
     }
     if any(attested):
         content["attested"] = [None if paper is None else paper.digest for paper in attested]
-    return Dossier(lines, runs, digest_of(content))
+    return Dossier(
+        lines,
+        runs,
+        digest_of(content),
+        blocked=exceptions.blocking(findings, policy),
+        awaits_waiver=bool(unmet) and set(unmet) <= {row.requirement for row in approved},
+    )
 
 
 def approvals_given(promotion: Promotion, digest: str) -> list[str]:

@@ -86,6 +86,8 @@ def record(
     written = {name: (text, secrets.token_hex(16)) for name, text in (texts or {}).items() if text}
     with connection.cursor() as cursor:
         head = _locked_head(cursor, command.actor.workspace, subject)
+        if command.precondition is not None and outcome == "done":
+            command.precondition.check(subject)
         event = Event(
             id=uuid7(),
             at=head.now.astimezone(UTC),

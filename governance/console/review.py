@@ -37,7 +37,6 @@ from governance.console.wording import (
 from governance.dossier import Dossier, assess, datasets_of
 from governance.models import Decision, Exclusion, Promotion, UseCase
 from governance.policy import quorum
-from governance.policy.verdict import HOLDS
 from governance.states import OPEN_PROMOTION, DecisionVerdict, PromotionState
 from registry.models import DatasetVersion
 
@@ -112,11 +111,15 @@ class Review:
 
     @property
     def met(self) -> int:
-        return sum(line.verdict in HOLDS for line in self.lines)
+        return sum(line.verdict in ("passed", "attested") for line in self.lines)
 
     @property
     def unmet(self) -> int:
-        return len(self.lines) - self.met
+        return len(self.lines) - self.met - self.waived
+
+    @property
+    def waived(self) -> int:
+        return sum(line.verdict == "waived" for line in self.lines)
 
     @property
     def checks_in_order(self) -> list[CheckView]:

@@ -20,7 +20,7 @@ class Migration(migrations.Migration):
 
     dependencies = [
         ('audits', '0004_webhooks'),
-        ('governance', '0008_notices'),
+        ('governance', '0009_findings'),
         ('registry', '0002_grants'),
     ]
 

@@ -1,4 +1,5 @@
 from governance.models.evidence import EvidenceKind, ExternalEvidence
+from governance.models.findings import Finding, Waiver
 from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
 from governance.models.identity import ApiToken, RoleBinding, User
 from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
@@ -19,23 +20,29 @@ from governance.models.promotions import (
     PromotionCheck,
 )
 from governance.models.signoffs import SignoffInvitation
+from governance.models.vigilance import Alarm, BrokenGlass, Condition, PlacementReview
 
 __all__ = [
+    "Alarm",
     "Alias",
     "ApiToken",
     "Attestation",
+    "BrokenGlass",
+    "Condition",
     "Decision",
     "Deployment",
     "Environment",
     "EvidenceKind",
     "Exclusion",
     "ExternalEvidence",
+    "Finding",
     "Grandfathered",
     "Import",
     "MailMode",
     "MailPreference",
     "Notice",
     "Placement",
+    "PlacementReview",
     "PolicyAcknowledgement",
     "PolicyChange",
     "PolicyChangeDecision",
@@ -51,4 +58,5 @@ __all__ = [
     "Suspension",
     "UseCase",
     "User",
+    "Waiver",
 ]

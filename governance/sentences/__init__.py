@@ -2,9 +2,9 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import core, evidence, gate, lifecycle, notices, policies
+from governance.sentences import core, evidence, findings, gate, lifecycle, notices, policies
 
-TOPICS = (core, gate, lifecycle, notices, policies, evidence)
+TOPICS = (core, gate, lifecycle, notices, policies, findings, evidence)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}
