@@ -201,6 +201,11 @@ def _judge_metric(
             entry, requirement, metric, "inconclusive", Message(undefined["code"], undefined["params"])
         )
     if not meets(value):
+        if _too_small(requirement, metric) and any(meets(end) for end in interval or ()):
+            # so few rows could not have passed whatever the model does, and do not show that it misses either
+            about |= {"low": interval[0], "high": interval[1], "n": metric["n"]}
+            about["minimum_n"] = metric["minimum_n"]
+            return _line(entry, requirement, metric, "inconclusive", Message("sample_below_minimum", about))
         return _line(entry, requirement, metric, "failed", Message(f"limit_missed_{op}", about))
     if requirement.get("bound", "conservative") == "conservative" and interval is not None:
         worse = interval[0] if op == "min" else interval[1]
@@ -208,6 +213,13 @@ def _judge_metric(
             about |= {"low": interval[0], "high": interval[1], "minimum_n": metric.get("minimum_n")}
             return _line(entry, requirement, metric, "inconclusive", Message("sample_cannot_decide", about))
     return _line(entry, requirement, metric, "passed", Message(f"limit_met_{op}", about))
+
+
+def _too_small(requirement: Mapping[str, Any], metric: Mapping[str, Any]) -> bool:
+    """Whether the requirement could not be met by any sample of this size, by a bound that is conservative."""
+    needed, n = metric.get("minimum_n"), metric.get("n")
+    conservative = requirement.get("bound", "conservative") == "conservative"
+    return conservative and needed is not None and n is not None and n < needed
 
 
 def _limit(requirement: Mapping[str, Any]) -> tuple[Literal["min", "max"], float]:

@@ -18,6 +18,10 @@ SENTENCES: dict[str, str | Promise] = {
     "evaluation_set_of_author": _(
         "The policy measures on the evaluation set {dataset}, which somebody behind {version} has registered."
     ),
+    "sample_below_minimum": _(
+        "{n} rows cannot show that {metric} is within {limit}: at least {minimum_n} are needed. Measured {value},"
+        " interval {low} to {high}."
+    ),
     "attested": _("Not computed here: attested by {issuer} ({title})."),
     "attested_not_passed": _(
         "Not computed here: in the report of {issuer} ({title}) {bad} of {ran} cases failed."
