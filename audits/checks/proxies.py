@@ -1,8 +1,8 @@
 """Proxy scan: can the model's inputs tell who belongs to a sensitive group, the column itself left out?
 
 A model that never sees a column may still act on it through others. Each sensitive column is predicted from the other
-inputs by extremely randomised trees (Geurts et al. 2006), cross-validated; the figure is the area under the ROC curve of
-each group against the rest, averaged. 0.5: nothing to be had from the inputs. 1: the column is there by another name.
+inputs by extremely randomised trees (Geurts et al. 2006), cross-validated; the figure is the area under the ROC curve
+of each group against the rest, averaged. 0.5: nothing to be had from the inputs. 1: the column by another name.
 """
 
 from __future__ import annotations
