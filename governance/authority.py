@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import Model, Q, QuerySet
 
 from audits.actors import Actor, SubjectRef
 from governance import access, scoping
@@ -25,6 +25,8 @@ READ_ACTION = {
     "governance.Group": "access.read",
     "governance.ApiToken": "access.read",
 }
+# Evaluation sets, which those who make models do not see.
+HIDDEN = {"registry.Dataset": "hidden", "registry.DatasetVersion": "dataset__hidden"}
 NEVER_BY_SERVICE_TOKEN = frozenset(
     {
         "promotion.decide",
@@ -81,11 +83,23 @@ class Authority:
         reach = self.reach(actor, action)
         if reach.nowhere:
             return queryset.none()
-        rows = queryset.filter(workspace_id=actor.workspace)
+        rows = self._without_hidden(actor, queryset.filter(workspace_id=actor.workspace))
         if reach.everywhere:
             return rows
         condition = scoping.within(queryset.model._meta.label, reach)
         return rows.filter(condition) if condition is not None else queryset.none()
+
+    def _without_hidden(self, actor: Actor, rows: QuerySet[M]) -> QuerySet[M]:
+        """Evaluation sets the author must not see are there for those who may read them only."""
+        label = rows.model._meta.label
+        if label not in HIDDEN:
+            return rows
+        seen = self.reach(actor, "evaluation_set.read")
+        if seen.everywhere:
+            return rows
+        shown = Q(**{HIDDEN[label]: False})
+        condition = None if seen.nowhere else scoping.within(label, seen)
+        return rows.filter(shown if condition is None else shown | condition)
 
     def reach(self, actor: Actor, action: str) -> scoping.Reach:
         if actor.kind == "system":

@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.models import CheckRun
 from governance import exceptions
+from governance.attested import attested_for
 from governance.models import Decision, Promotion
 from governance.policy.schema import duration
 from governance.policy.verdict import (
@@ -72,6 +74,18 @@ def datasets_of(promotion: Promotion) -> list[DatasetVersion]:
     version = promotion.version
     rows = {row.id: row for row in version.training.select_related("dataset")}
     rows[version.evaluation_id] = version.evaluation
+    named = promotion.policy.body.get("evaluation_set")
+    if named is not None:
+        used = {
+            material["digest"]
+            for check in promotion.checks.select_related("run")
+            for material in check.run.input["materials"]
+            if material["role"] == "evaluation"
+        }
+        sets = DatasetVersion.objects.filter(
+            workspace_id=promotion.workspace_id, dataset__name=named["dataset"], digest__in=used
+        )
+        rows |= {row.id: row for row in sets.select_related("dataset")}
     return sorted(rows.values(), key=lambda row: row.label)
 
 
@@ -79,8 +93,12 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
     """Judge the promotion as it stands. Reads only."""
     policy = promotion.policy.body
     runs = [check.run for check in promotion.checks.select_related("run")]
-    evidence = [Evidence(run.result, run.finished_at) for run in runs]
-    lines = judge(policy, evidence, not_before=now - duration(policy["evidence_max_age"]))
+    not_before = now - duration(policy["evidence_max_age"])
+    attested = attested_for(promotion.version, policy["checks"], not_before)
+    evidence = [
+        Evidence(run.result, run.finished_at, paper) for run, paper in zip(runs, attested, strict=True)
+    ]
+    lines = judge(policy, evidence, not_before=not_before)
     findings = exceptions.findings_of(promotion.version)
     approved = exceptions.approved_waivers(promotion.version, promotion.environment, now)
     waivers = exceptions.effective(approved)
@@ -88,7 +106,7 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
     unmet = [requirement_of(line) for line in lines if line.verdict not in SATISFYING]
     if not all(run.finished for run in runs):
         return Dossier(lines, runs, "")
-    content = {
+    content: dict[str, Any] = {
         "manifest": promotion.version.manifest_digest,
         "datasets": {row.label: row.digest for row in datasets_of(promotion)},
         "checks": [[run.check_slug, run.check_version, run.result_digest] for run in runs],
@@ -96,6 +114,8 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
         "findings": [[str(row.id), row.severity, row.state] for row in findings],
         "waivers": sorted([str(row.id), *row.requirement] for row in waivers.values()),
     }
+    if any(attested):
+        content["attested"] = [None if paper is None else paper.digest for paper in attested]
     return Dossier(
         lines,
         runs,

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from audits.services.check_runs import latest_answer
+from governance.attested import attested_for
 from governance.models import UseCase
 from governance.policy import quorum, schema
 from governance.policy.schema import duration
@@ -32,10 +33,12 @@ class Rehearsal:
 def rehearse(version: ModelVersion, body: dict[str, Any], now: datetime) -> Rehearsal:
     """Every requirement of a validated policy body; evidence that is not there is *pending*, an old one *stale*."""
     evidence = []
-    for question in questions(version, body):
+    not_before = now - duration(body["evidence_max_age"])
+    attested = attested_for(version, body["checks"], not_before)
+    for question, paper in zip(questions(version, body), attested, strict=True):
         run = latest_answer(version.workspace_id, **question, confinement_level=body["confinement_level"])
-        evidence.append(Evidence(run.result if run else None, run.finished_at if run else None))
-    lines = judge(body, evidence, not_before=now - duration(body["evidence_max_age"]))
+        evidence.append(Evidence(run.result if run else None, run.finished_at if run else None, paper))
+    lines = judge(body, evidence, not_before=not_before)
     return Rehearsal(
         applies=_applies(version, body),
         format_accepted=version.metadata["format"] in body["artifact_formats"],

@@ -39,6 +39,7 @@ NETS = [
     Net("governance_group", ("group:id",)),
     Net("governance_group_membership", ("group:group_id",)),
     Net("governance_use_case_version", ("use_case:use_case_id",)),
+    Net("governance_external_evidence", ("external_evidence:id",)),
     Net("governance_finding", ("finding:id",)),
     Net("governance_waiver", ("waiver:id",)),
     Net("governance_condition", ("condition:id",)),

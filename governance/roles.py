@@ -46,6 +46,9 @@ SCOPES: dict[str, frozenset[str]] = {
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
     "privacy": frozenset({"person.erase", "hold.manage"}),
+    "evidence:write": frozenset({"evidence.attach"}),
+    "evaluation_set:write": frozenset({"evaluation_set.register"}),
+    "evaluation_set:read": frozenset({"evaluation_set.read"}),
     "finding:write": frozenset({"finding.open", "finding.answer", "finding.verify", "finding.close"}),
     "waiver:request": frozenset({"waiver.request"}),
     "waiver:decide": frozenset({"waiver.approve", "waiver.revoke"}),
@@ -78,12 +81,21 @@ _EXCEPT = frozenset({"waiver.approve", "waiver.revoke", "review.complete"})
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
-        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record", "reconciliation.record"}),
-        Role("data_scientist", _("Data scientist"), _READ | _BUILD | _OWN),
+        Role(
+            "pipeline",
+            _("Pipeline"),
+            _READ | _BUILD | {"deployment.record", "reconciliation.record", "evidence.attach"},
+        ),
+        Role("data_scientist", _("Data scientist"), _READ | _BUILD | _OWN | {"evidence.attach"}),
         Role(
             "validator",
             _("Validator"),
-            _READ | _OWN | _EXAMINE | _EXCEPT | {"promotion.decide", "placement.suspend", "condition.verify"},
+            _READ
+            | _OWN
+            | _EXAMINE
+            | _EXCEPT
+            | {"promotion.decide", "placement.suspend", "condition.verify", "evidence.attach"}
+            | {"evaluation_set.register", "evaluation_set.read"},
             decides=True,
         ),
         Role(
@@ -119,7 +131,9 @@ ROLES: dict[str, Role] = {
             },
         ),
         Role(
-            "auditor", _("Auditor"), _READ | {"audit.read", "audit.export", "alarm.sign_off", "access.read"}
+            "auditor",
+            _("Auditor"),
+            _READ | {"audit.read", "audit.export", "alarm.sign_off", "access.read", "evaluation_set.read"},
         ),
         Role(
             "deployer",

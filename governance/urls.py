@@ -20,6 +20,7 @@ urlpatterns = [
     path("api/v1/", include("governance.api.signoffs")),
     path("api/v1/", include("governance.api.lifecycle")),
     path("api/v1/", include("governance.api.as_of")),
+    path("api/v1/", include("governance.api.evidence")),
     path("api/v1/", include("governance.api.places")),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("audits.api.urls")),

@@ -9,6 +9,7 @@ SENTENCES = {
     "upload_digest_mismatch": _(
         "The bytes that arrived have the digest {found}, not the announced {expected}. Send the file again."
     ),
+    "dataset_name_taken": _("The name {name} is taken. Choose another one."),
     "column_not_in_data": _("The column {column} is not in {dataset}. It has: {known}."),
     "same_content_other_declaration": _(
         "The same content is registered as {version}, with other sensitive columns declared."

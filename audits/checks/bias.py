@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from audits.checks.bias_regression import regression
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
-from audits.checks.cube import Cube, count
+from audits.checks.cube import Cube, Grouping, count
 from audits.checks.disparity import (
     AGGREGATES,
     RATES,
@@ -23,9 +24,13 @@ from audits.checks.disparity import (
     selection_chi_square,
 )
 from audits.checks.flips import flip_metrics
+from audits.checks.group_calibration import calibration_within
 from audits.checks.groups import JOIN, sensitive_groupings
-from audits.checks.intervals import holm, wilson
+from audits.checks.intervals import benjamini_hochberg, holm, wilson
+from audits.checks.labels import Codes
+from audits.checks.leakage import refuse_leakage
 from audits.checks.materials import Materials
+from audits.checks.one_vs_rest import OVR_COLUMNS, one_vs_rest
 
 MIN_GROUP = 30
 LEVEL = 0.95
@@ -70,17 +75,19 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     "sex×age" for an intersection. Raises CheckError where no figure could be trusted.
     """
     semantics, parameters = materials.semantics, inputs.parameters
-    if semantics.task == "regression":
-        raise CheckError("task_unsupported", task=semantics.task)
-    if semantics.favourable_label is None:
-        raise CheckError("semantics_missing", field="favourable_label")
     columns = tuple(dict.fromkeys(parameters.get("sensitive") or semantics.sensitive_columns))
     if not columns:
         raise CheckError("no_sensitive_columns")
+    min_group = int(parameters.get("min_group", MIN_GROUP))
+    if semantics.task == "regression":
+        return regression(inputs, materials, columns, min_group=min_group, level=_level(inputs))
+    if semantics.favourable_label is None:
+        raise CheckError("semantics_missing", field="favourable_label")
     frame = materials.frame("evaluation")
     every_column = tuple(dict.fromkeys((*columns, *semantics.sensitive_columns)))
     groupings = sensitive_groupings(materials, "evaluation", every_column)
     predictor = materials.model()
+    refuse_leakage(materials, predictor, "evaluation")
     truth = materials.truth("evaluation", predictor.classes)
     predicted = predictor.label_codes(frame)
     cube = count({name: groupings[name] for name in columns}, truth, predicted, predictor.classes)
@@ -90,17 +97,23 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     rows: list[tuple[Any, ...]] = []
     notes: list[Message] = []
     tested: list[tuple[str, Counts]] = []
+    by_class: list[tuple[Any, ...]] = []
     for depth in range(1, min(int(parameters.get("intersections", 1)), len(columns)) + 1):
         for names in combinations(columns, depth):
             attribute = JOIN.join(names)
-            found = measure(cube, names, favourable, int(parameters.get("min_group", MIN_GROUP)))
+            found = measure(cube, names, favourable, min_group)
             metrics += _aggregate_metrics(attribute, found, inputs)
             if depth == 1:
                 metrics += _group_metrics(attribute, found, _level(inputs))
+            if len(predictor.classes) > 2:
+                more, lines = one_vs_rest(cube, names, min_group, inputs, _level(inputs))
+                metrics += more
+                by_class += lines
             rows += _group_rows(attribute, found, _level(inputs))
             notes += _notes(attribute, found, inputs)
             tested.append((attribute, found.compared))
     flips, flip_notes = flip_metrics(predictor, frame, semantics)
+    calibrated = _calibration(inputs, materials, columns, groupings, truth, min_group)
     tables = (
         Table(
             "groups",
@@ -108,14 +121,43 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             tuple(rows),
             {
                 "favourable_label": semantics.favourable_label,
-                "min_group": int(parameters.get("min_group", MIN_GROUP)),
+                "min_group": min_group,
                 "level": _level(inputs),
                 "rows": cube.rows,
             },
         ),
         _tests(tested),
+        *((Table("one_vs_rest", OVR_COLUMNS, tuple(by_class)),) if by_class else ()),
+        *calibrated[1],
     )
-    return CheckResult("completed", tuple(metrics) + flips, tables, tuple(notes) + flip_notes)
+    return CheckResult("completed", (*metrics, *flips, *calibrated[0]), tables, tuple(notes) + flip_notes)
+
+
+def _calibration(
+    inputs: CheckInput,
+    materials: Materials,
+    columns: tuple[str, ...],
+    groupings: dict[str, Grouping],
+    truth: Codes,
+    min_group: int,
+) -> tuple[tuple[Metric, ...], tuple[Table, ...]]:
+    """Calibration of the positive label's probability within each group; nothing where the model gives none."""
+    predictor = materials.model()
+    if materials.semantics.task != "binary":
+        return (), ()
+    scores = predictor.scores(materials.frame("evaluation"))
+    if scores is None:
+        return (), ()
+    chosen = {name: groupings[name] for name in columns}
+    return calibration_within(
+        chosen,
+        truth == predictor.positive,
+        scores,
+        min_group=min_group,
+        level=_level(inputs),
+        seed=inputs.seed,
+        replicates=int(inputs.parameters.get("replicates", REPLICATES)),
+    )
 
 
 def measure(cube: Cube, names: tuple[str, ...], favourable: int, min_group: int) -> Disparity:
@@ -271,15 +313,17 @@ def _notes(attribute: str, found: Disparity, inputs: CheckInput) -> Iterator[Mes
 
 
 def _tests(tested: list[tuple[str, Counts]]) -> Table:
-    """Is the decision independent of the group? Pearson's test per attribute and intersection, Holm over all."""
+    """Is the decision independent of the group? Pearson's test per attribute and intersection, Holm's and
+    Benjamini and Hochberg's corrections over all."""
     from scipy.special import chdtrc  # lighter than scipy.stats
 
     known = [(attribute, found) for attribute, counts in tested if (found := selection_chi_square(counts))]
     p_values = [float(chdtrc(degrees, statistic)) for _, (statistic, degrees) in known]
     rows = tuple(
-        (attribute, statistic, degrees, p_value, adjusted)
-        for (attribute, (statistic, degrees)), p_value, adjusted in zip(
-            known, p_values, holm(p_values), strict=True
+        (attribute, statistic, degrees, p_value, adjusted, discovery)
+        for (attribute, (statistic, degrees)), p_value, adjusted, discovery in zip(
+            known, p_values, holm(p_values), benjamini_hochberg(p_values), strict=True
         )
     )
-    return Table("disparity_tests", ("attribute", "chi_square", "degrees", "p_value", "p_holm"), rows)
+    columns = ("attribute", "chi_square", "degrees", "p_value", "p_holm", "p_benjamini_hochberg")
+    return Table("disparity_tests", columns, rows)

@@ -9,6 +9,26 @@ from dataclasses import dataclass
 from typing import Any
 
 RATIO = {"type": "number", "minimum": 0, "maximum": 1}
+COUNT = {"type": "integer", "minimum": 1}
+# metric → the policy's limit: what `minimum_n` is worked out for
+LIMITS = {"type": "object", "additionalProperties": {"type": "number"}}
+# {column: what data.quality expects of it}
+COLUMN_RULES: dict[str, Any] = {
+    "type": "object",
+    "additionalProperties": {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "properties": {
+            "type": {"enum": ["number", "boolean", "date", "text"]},
+            "min": {"type": "number"},
+            "max": {"type": "number"},
+            "values": {"type": "array", "items": {"type": ["string", "number", "boolean"]}, "minItems": 1},
+            "missing": {"const": False},
+            "unique": {"const": True},
+        },
+    },
+}
 
 
 @dataclass(frozen=True)
@@ -21,6 +41,11 @@ class CheckDefinition:
     reads: tuple[str, ...]  # roles of the materials it needs
     parameters: dict[str, Any]  # JSON Schema of `parameters`
     metrics: tuple[str, ...]  # what a policy may require of it
+    repeatable: bool = True  # the same input gives the same result; not so for measured times
+
+
+def _parameters(**properties: Any) -> dict[str, Any]:
+    return {"type": "object", "additionalProperties": False, "properties": properties}
 
 
 CATALOGUE: dict[str, CheckDefinition] = {
@@ -30,10 +55,13 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="data.quality",
             title="Data quality",
             kind="quality",
-            version="1",
+            version="2",
             function="audits.checks.quality:run",
             reads=("training", "evaluation"),
-            parameters={"type": "object", "additionalProperties": False, "properties": {}},
+            parameters=_parameters(
+                schema=COLUMN_RULES,
+                as_of={"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
+            ),
             metrics=(
                 "rows",
                 "missing_ratio",
@@ -43,20 +71,21 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "minority_class_ratio",
                 "infinite_cells",
                 "schema_mismatches",
+                "schema_violations",
+                "strongest_target_association",
+                "data_age_days",
             ),
         ),
         CheckDefinition(
             slug="evaluation.performance",
             title="Recomputed evaluation",
             kind="evaluation",
-            version="1",
+            version="2",
             function="audits.checks.evaluation:run",
             reads=("artifact", "training", "evaluation"),
-            parameters={
-                "type": "object",
-                "additionalProperties": False,
-                "properties": {"claim_tolerance": {"type": "number", "minimum": 0}},
-            },
+            parameters=_parameters(
+                claim_tolerance={"type": "number", "minimum": 0}, unknown_levels={"enum": ["count", "error"]}
+            ),
             metrics=(
                 "accuracy",
                 "balanced_accuracy",
@@ -70,6 +99,9 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "row_overlap",
                 "entity_overlap",
                 "claimed_metric_gap",
+                "time_overlap",
+                "unknown_level_ratio",
+                "reordered_columns",
                 "mae",
                 "rmse",
                 "r2",
@@ -79,7 +111,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="bias.group_disparity",
             title="Group disparity",
             kind="bias",
-            version="1",
+            version="2",
             function="audits.checks.bias:run",
             reads=("artifact", "evaluation"),
             parameters={
@@ -108,6 +140,20 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "accuracy_difference",
                 "forbidden_attribute_flips",
                 "attribute_flips",
+                # more than two classes: each against the rest
+                "one_vs_rest_demographic_parity_difference",
+                "one_vs_rest_equal_opportunity_difference",
+                "one_vs_rest_equalized_odds_difference",
+                # scores
+                "calibration_gap_difference",
+                "calibration_error_worst_group",
+                # regression
+                "mean_prediction_difference",
+                "mean_prediction_difference_standardised",
+                "mae_difference",
+                "rmse_difference",
+                "mean_residual_difference",
+                "prediction_ks",
                 # per group
                 "selection_rate",
                 "base_rate",
@@ -117,6 +163,13 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "precision",
                 "negative_predictive_value",
                 "accuracy",
+                "calibration_gap",
+                "calibration_error",
+                "mean_prediction",
+                "mean_target",
+                "mae",
+                "rmse",
+                "mean_residual",
             ),
         ),
         CheckDefinition(
@@ -135,6 +188,118 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 },
             },
             metrics=("sensitive_attribution_share", "top_feature_share", "additivity_error"),
+        ),
+        CheckDefinition(
+            slug="bias.proxy_scan",
+            title="Proxies of sensitive attributes",
+            kind="bias",
+            version="1",
+            function="audits.checks.proxies:run",
+            reads=("artifact", "evaluation"),
+            parameters=_parameters(
+                folds={"type": "integer", "minimum": 2, "maximum": 20},
+                max_rows={"type": "integer", "minimum": 100, "maximum": 1_000_000},
+                min_group=COUNT,
+                level=RATIO,
+            ),
+            metrics=("proxy_auc", "forbidden_attribute_flips", "attribute_flips"),
+        ),
+        CheckDefinition(
+            slug="drift.distribution",
+            title="Drift of the data",
+            kind="drift",
+            version="1",
+            function="audits.checks.drift:run",
+            reads=("training", "evaluation"),
+            parameters=_parameters(
+                columns={"type": "array", "items": {"type": "string"}, "minItems": 1},
+                min_group=COUNT,
+                level=RATIO,
+                replicates={"type": "integer", "minimum": 100, "maximum": 100_000},
+                limits=LIMITS,
+            ),
+            metrics=(
+                "population_stability_index",
+                "jensen_shannon",
+                "kolmogorov_smirnov",
+                "drifted_columns",
+                "group_population_stability_index",
+            ),
+        ),
+        CheckDefinition(
+            slug="drift.concept",
+            title="Performance over time",
+            kind="drift",
+            version="1",
+            function="audits.checks.concept_drift:run",
+            reads=("artifact", "evaluation"),
+            parameters=_parameters(windows={"type": "integer", "minimum": 2, "maximum": 100}, level=RATIO),
+            metrics=("performance_drop", "performance_worst_window"),
+        ),
+        CheckDefinition(
+            slug="robustness.perturbation",
+            title="Robustness to small disturbances",
+            kind="robustness",
+            version="1",
+            function="audits.checks.robustness:run",
+            reads=("artifact", "evaluation"),
+            parameters=_parameters(
+                noise={"type": "number", "exclusiveMinimum": 0, "maximum": 10},
+                shift=RATIO,
+                missing=RATIO,
+                repeats={"type": "integer", "minimum": 1, "maximum": 100},
+                tolerance={"type": "number", "minimum": 0},
+                min_group=COUNT,
+                level=RATIO,
+            ),
+            metrics=(
+                "flip_rate_noise",
+                "flip_rate_shift",
+                "flip_rate_missing",
+                "flip_rate_noise_difference",
+                "flip_rate_shift_difference",
+                "flip_rate_missing_difference",
+            ),
+        ),
+        CheckDefinition(
+            slug="privacy.columns",
+            title="Personal data in the columns",
+            kind="privacy",
+            version="1",
+            function="audits.checks.privacy:run",
+            reads=("training", "evaluation"),
+            parameters=_parameters(
+                quasi_identifiers={"type": "array", "items": {"type": "string"}, "minItems": 1}
+            ),
+            metrics=(
+                "direct_identifier_columns",
+                "quasi_identifier_columns",
+                "special_category_columns",
+                "undeclared_special_columns",
+                "k_anonymity",
+                "unique_row_ratio",
+            ),
+        ),
+        CheckDefinition(
+            slug="evaluation.resources",
+            title="Cost of running the model",
+            kind="evaluation",
+            version="1",
+            function="audits.checks.resources:run",
+            reads=("artifact", "evaluation"),
+            parameters=_parameters(
+                rows={"type": "integer", "minimum": 1, "maximum": 10_000},
+                batch={"type": "integer", "minimum": 1, "maximum": 1_000_000},
+                repeats={"type": "integer", "minimum": 1, "maximum": 100},
+            ),
+            metrics=(
+                "latency_ms",
+                "latency_ms_p95",
+                "throughput_rows_per_second",
+                "peak_memory_bytes",
+                "artifact_bytes",
+            ),
+            repeatable=False,
         ),
     )
 }

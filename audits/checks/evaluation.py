@@ -10,8 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from audits.checks.alikeness import time_overlap, unfamiliar
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
 from audits.checks.labels import Codes, canonical_column, listed
+from audits.checks.leakage import refuse_leakage
 from audits.checks.materials import Materials
 from audits.checks.predictor import Predictor
 from audits.checks.scores import (
@@ -44,9 +46,13 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     generalisation_gap is training minus evaluation accuracy (r2 for regression); baseline_gain the gain in accuracy
     over always answering the most frequent training class (for regression the relative drop in mean absolute error
     against always answering the training median); row_overlap the share of evaluation rows (inputs and target) that
-    also occur in training. Raises CheckError where the target has one class only.
+    also occur in training; time_overlap the share not later than the last training row; unknown_level_ratio the share
+    with a category that training never had. Raises CheckError where the target has one class only.
     """
     predictor = materials.model()
+    for role in ("training", "evaluation"):
+        refuse_leakage(materials, predictor, role)
+    unknown, columns = unfamiliar(inputs, materials, predictor)
     if materials.semantics.task == "regression":
         figures, training, baseline, tables = _regression(materials, predictor)
         gap_of = "r2"
@@ -57,6 +63,8 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     metrics.append(_gap(gap_of, training[gap_of], figures[gap_of]))
     metrics.append(_gain(materials.semantics.task, figures, baseline))
     metrics += _overlaps(materials, predictor)
+    metrics += time_overlap(materials)
+    metrics += unknown
     claimed, claim_metric, notes = _claims(inputs, materials, figures)
     metrics.append(claim_metric)
     table = Table(
@@ -73,7 +81,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             for name, figure in figures.items()
         ),
     )
-    return CheckResult("completed", tuple(metrics), (table, *tables), notes)
+    return CheckResult("completed", tuple(metrics), (table, *tables), (*notes, *columns))
 
 
 Figures = dict[str, Figure]

@@ -1,6 +1,8 @@
 """How many decisions change when one attribute changes and nothing else (Kusner et al. 2017, the direct effect only).
 
-It says nothing about proxies: a model that never sees the column flips 0 decisions and may still tell groups apart.
+A decision is the favourable label or not; of a regression it is the predicted number, which counts as changed beyond
+rounding. It says nothing about proxies: a model that never sees the column flips 0 decisions and may still tell groups
+apart (see proxies).
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from audits.checks.semantics import Semantics
 
 MAX_LEVELS = 21  # of a numeric column with more distinct values: evenly spread ones, both ends included
 MAX_CATEGORIES = 100
+ROUNDING = 1e-9
+Answers = npt.NDArray[np.bool_] | npt.NDArray[np.float64]
 
 
 def flip_metrics(
@@ -30,7 +34,7 @@ def flip_metrics(
     metrics: list[Metric] = []
     notes: list[Message] = []
     total: npt.NDArray[np.bool_] | None = np.zeros(len(frame), dtype=bool)
-    decided: npt.NDArray[np.bool_] | None = None
+    decided: Answers | None = None
     for item in semantics.sensitive:
         forbidden = item.use == "forbidden"
         name = "forbidden_attribute_flips" if forbidden else "attribute_flips"
@@ -45,7 +49,7 @@ def flip_metrics(
             total = None if forbidden else total
             continue
         if decided is None:
-            decided = predictor.decisions(frame)
+            decided = answers(predictor, frame)
         changed = flipped(predictor, frame, item.column, levels, decided)
         if forbidden and total is not None:
             total |= changed
@@ -69,6 +73,19 @@ def flip_metrics(
     return (overall, *metrics), tuple(notes)
 
 
+def answers(predictor: Predictor, frame: pd.DataFrame) -> Answers:
+    """What the model decides of each row: favourable or not; for a regression the number."""
+    if predictor.semantics.task == "regression":
+        return predictor.values(frame)
+    return predictor.decisions(frame)
+
+
+def differs(first: Answers, second: Answers) -> npt.NDArray[np.bool_]:
+    if first.dtype == np.bool_:
+        return np.asarray(first != second)
+    return np.asarray(np.abs(first - second) > ROUNDING * np.maximum(1.0, np.abs(first)))
+
+
 def other_levels(column: pd.Series, name: str) -> pd.Series:
     """The levels to try, from those that occur: all of a category's, spread ones of a fine-grained number."""
     distinct = column.dropna().drop_duplicates()
@@ -88,7 +105,7 @@ def flipped(
     frame: pd.DataFrame,
     column: str,
     levels: pd.Series,
-    decided: npt.NDArray[np.bool_],
+    decided: Answers,
 ) -> npt.NDArray[np.bool_]:
     """Rows whose decision differs under at least one level, shape (rows,)."""
     changed = np.zeros(len(frame), dtype=bool)
@@ -96,5 +113,5 @@ def flipped(
         other = frame.copy(deep=False)
         # repeated from the column itself, so that its type (categories included) stays as the model knows it
         other[column] = levels.iloc[np.full(len(frame), place)].set_axis(frame.index)
-        changed |= predictor.decisions(other) != decided
+        changed |= differs(decided, answers(predictor, other))
     return changed

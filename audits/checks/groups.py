@@ -14,6 +14,7 @@ UNKNOWN = "unknown"
 JOIN = "×"
 MAX_NUMERIC_LEVELS = 50
 MAX_LEVELS = 1000
+MAX_JOINED = 5000
 
 
 def grouping(column: pd.Series, name: str, bins: tuple[float, ...]) -> Grouping:
@@ -83,3 +84,26 @@ def sensitive_groupings(materials: Materials, role: str, columns: tuple[str, ...
             raise CheckError("sensitive_missing", column=name, role=role)
         found[name] = grouping(frame[name], name, materials.semantics.bins_of(name))
     return found
+
+
+def joined(groupings: dict[str, Grouping], names: tuple[str, ...]) -> Grouping:
+    """One grouping out of several: the combinations that occur, in level order, named "f×50-64".
+
+    Raises CheckError `too_many_groups` naming the columns.
+    """
+    codes, levels = groupings[names[0]]
+    if len(names) == 1:
+        return codes, levels
+    key, sizes = codes.astype(np.int64), [len(levels)]
+    for name in names[1:]:
+        more, its_levels = groupings[name]
+        key = key * len(its_levels) + more
+        sizes.append(len(its_levels))
+    distinct, place = np.unique(key, return_inverse=True)
+    if len(distinct) > MAX_JOINED:
+        raise CheckError("too_many_groups", column=JOIN.join(names), count=len(distinct), limit=MAX_JOINED)
+    parts = np.stack(np.unravel_index(distinct, sizes), axis=1)
+    named = tuple(
+        JOIN.join(groupings[name][1][code] for name, code in zip(names, row, strict=True)) for row in parts
+    )
+    return place.reshape(-1).astype(np.int64), named

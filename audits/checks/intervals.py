@@ -63,3 +63,42 @@ def generator(seed: int, *context: str) -> np.random.Generator:
     """A stream of its own for each thing drawn, so that adding one attribute moves no other's interval."""
     digest = hashlib.sha256("\x1f".join(context).encode()).digest()
     return np.random.Generator(np.random.PCG64([seed & (2**64 - 1), int.from_bytes(digest[:8], "big")]))
+
+
+def benjamini_hochberg(p_values: Sequence[float]) -> list[float]:
+    """Step-up adjusted p-values for the false discovery rate (Benjamini and Hochberg 1995), in the order given."""
+    count = len(p_values)
+    order = sorted(range(count), key=lambda place: (-p_values[place], place))
+    adjusted = [0.0] * count
+    running = 1.0
+    for rank, place in enumerate(order):
+        running = min(running, p_values[place] * count / (count - rank))
+        adjusted[place] = running
+    return adjusted
+
+
+def newcombe_difference(
+    first: tuple[float, Interval], second: tuple[float, Interval]
+) -> tuple[float, Interval]:
+    """first − second of independent samples; half-widths add in squares (Newcombe 1998, method 10)."""
+    (one, (one_low, one_high)), (two, (two_low, two_high)) = first, second
+    below, above = math.hypot(one - one_low, two_high - two), math.hypot(one_high - one, two - two_low)
+    return one - two, (one - two - below, one - two + above)
+
+
+def spread_of_means(
+    means: Floats, errors: Floats, *, stream: np.random.Generator, replicates: int, level: float
+) -> Interval | None:
+    """Percentile interval of largest minus smallest of independent means with normal `errors` (standard errors).
+
+    None with fewer than two means, or where an error is unknown (a group of one row).
+    """
+    if len(means) < 2 or not np.isfinite(errors).all():
+        return None
+    drawn = stream.normal(means, errors, size=(replicates, len(means)))
+    interval = percentile_interval(drawn.max(axis=1) - drawn.min(axis=1), level)
+    if interval is None:
+        return None
+    # a spread cannot go below 0, so replicates of equal means lie above it: the interval holds the figure itself
+    value = float(means.max() - means.min())
+    return min(interval[0], value), max(interval[1], value)

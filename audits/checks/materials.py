@@ -94,6 +94,16 @@ class Materials:
             raise CheckError("column_not_finite", column=target)
         return values
 
+    def format_of(self, role: str) -> str | None:
+        """The declared format of a material, None where there is none."""
+        return self._formats.get(role)
+
+    def bytes_of(self, role: str) -> bytes:
+        """A material as it is. Raises CheckError `material_missing`."""
+        file = self._file(role)
+        file.seek(0)
+        return file.read()
+
     def _file(self, role: str) -> BinaryIO:
         if role not in self._files or role not in self._formats:
             raise CheckError("material_missing", role=role)

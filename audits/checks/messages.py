@@ -18,7 +18,6 @@ TEMPLATES: dict[str, str] = {
     "result_not_json": "The check produced a value that cannot be kept ({type} at {path}). No figure was kept; report"
     " this as a defect.",
     "material_missing": "The check needs the {role} file, and none was declared for this version.",
-    "task_unsupported": "This check does not measure a {task} task yet; it answers for classification only.",
     # declared semantics
     "semantics_missing": "The version does not declare {field}. Declare it and register the version again.",
     "semantics_invalid": "The version declares {field} as {value}, which is not understood. Correct it and register"
@@ -124,6 +123,41 @@ TEMPLATES: dict[str, str] = {
     "rate_left_out": "{attribute}: {metric} is undefined in {groups}, left out of what compares it.",
     "not_a_model_input": "{column} is not an input of the model. It can still act through other columns.",
     "attribute_constant": "{column} has one value only, so it cannot be exchanged for another.",
+    "group_left_out": "{attribute} = {group} is left out of the comparison: {n} rows are fewer than {minimum}.",
+    "prediction_constant": "{metric} is undefined: the model predicts the same for every row.",
+    "no_other_inputs": "The model has no input other than {column}, so there is nothing that could stand in for it.",
+    # leakage, time and columns out of step
+    "target_leaks": "The model's input {columns} is the target {target} itself, or stands one to one with it in the"
+    " {role} data, so no figure of this model means anything. Remove it and train again.",
+    "column_near_target": "In the {role} data column {column} goes with the target almost one to one ({value} of 1)."
+    " Is it known before the target is?",
+    "nothing_to_associate": "No column of the {role} data can be compared with the target {column}.",
+    "time_unreadable": "The time column {column} is empty or no time in {rows} rows of the {role} data. Use ISO 8601"
+    " (2026-03-31T12:00:00Z).",
+    "time_is_a_number": "The time column {column} of the {role} data holds plain numbers, so its age in days is"
+    " unknown.",
+    "newest_row_in_the_future": "The newest row of the {role} data ({column}) is later than {as_of}, so it has no age.",
+    "unknown_level": "Column {column} of the evaluation data has categories that the training data never had:"
+    " {levels} ({rows} rows).",
+    "columns_reordered": "These columns stand in another order than they were learned in: {columns}.",
+    "rule_broken": "Column {column} of the {role} data breaks the rule {rule} in {rows} rows.",
+    # drift
+    "column_kind_differs_from_reference": "Column {column} held numbers in the reference and does not now, so the two"
+    " cannot be compared.",
+    "sketch_unreadable": "The stored sketch of the reference data cannot be read. Make it again from the data.",
+    "sketch_without_groups": "The reference is a stored sketch, which knows no groups: drift is told for all rows"
+    " together only.",
+    "drift_column_empty": "Column {column} is empty in the {role} data, so its drift is undefined.",
+    "no_group_large_enough": "{attribute}: no group has {minimum} rows in both data sets.",
+    "too_few_windows": "{rows} rows ordered by {column} make fewer than two windows; at least {minimum} are needed.",
+    # robustness
+    "no_numeric_inputs": "The model has no numeric input to disturb by {disturbance}.",
+    # privacy
+    "direct_identifiers": "In the {role} data these columns name a person: {columns}. Remove them, or replace them by a"
+    " key.",
+    "special_undeclared": "In the {role} data these columns hold data of a special category and are not declared"
+    " sensitive: {columns}.",
+    "no_quasi_identifiers": "The {role} data has no column that would single people out together with others.",
     # explainability
     "not_additive": "No explanation adds up to the model's own output (off by {error}, allowed {tolerance}).",
     "route_not_attributable": "The route {route} was not used: the inputs it sees cannot be traced to single columns,"

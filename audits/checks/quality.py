@@ -7,13 +7,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from audits.checks.associations import Association, associations
 from audits.checks.contract import CheckInput, CheckResult, Message, Metric, Table
+from audits.checks.expectations import COLUMNS as RULE_COLUMNS
+from audits.checks.expectations import age_in_days, violations
 from audits.checks.intervals import wilson
 from audits.checks.labels import canonical_column, listed
 from audits.checks.materials import MAX_LABELS, Materials
 
 ROLES = ("training", "evaluation")
 LEVEL = 0.95
+NAMED = 20
+NEAR = 0.95  # association with the target from which a column is named
 
 
 def run(inputs: CheckInput, materials: Materials) -> CheckResult:
@@ -21,15 +26,32 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
 
     missing_ratio is over all cells; missing_ratio_worst_column over the rows of the worst column. Exact figures of
     the files as they are, hence no intervals, except for the share of the rarest class.
+    parameters: schema {column: rules}, as `expectations` has them; as_of, the day that data_age_days counts to.
     """
     metrics: list[Metric] = []
     notes: list[Message] = []
     rows: list[tuple[Any, ...]] = []
+    expected: list[tuple[Any, ...]] = []
+    rules, as_of = inputs.parameters.get("schema") or {}, inputs.parameters.get("as_of")
     for role in ROLES:
         frame = materials.frame(role)
         metrics += _measures(frame, role)
         metrics.append(_minority(materials, role))
+        close = associations(materials, role)
+        metrics.append(_strongest(materials, role, close))
+        notes += [
+            Message("column_near_target", {"role": role, "column": name, "value": round(value, 4)})
+            for value, name, _ in close[:NAMED]
+            if value >= NEAR
+        ]
         notes += _findings(frame, role)
+        if rules:
+            broken, lines, more = violations(frame, role, rules, kind)
+            metrics.append(broken)
+            expected += lines
+            notes += more[:NAMED]
+        if as_of is not None and materials.semantics.time_column is not None:
+            metrics.append(age_in_days(materials, role, as_of))
         rows += _columns(frame, role, materials.semantics.sensitive_columns)
     mismatches = _mismatches(materials.frame("training"), materials.frame("evaluation"))
     columns = {*materials.frame("training").columns, *materials.frame("evaluation").columns}
@@ -37,7 +59,23 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     metrics.append(Metric("schema_mismatches", float(len(mismatches)), denominators=counts))
     notes += mismatches
     header = ("dataset", "column", "type", "missing", "distinct", "minimum", "maximum")
-    return CheckResult("completed", tuple(metrics), (Table("columns", header, tuple(rows)),), tuple(notes))
+    tables = [Table("columns", header, tuple(rows))]
+    if rules:
+        tables.append(Table("schema", RULE_COLUMNS, tuple(expected)))
+    return CheckResult("completed", tuple(metrics), tuple(tables), tuple(notes))
+
+
+def _strongest(materials: Materials, role: str, found: list[Association]) -> Metric:
+    """strongest_target_association: Cramér's V (rank correlation for a regression) of the column closest to the target.
+
+    Near 1, a column may hold the answer.
+    """
+    name, target = "strongest_target_association", materials.semantics.target
+    if not found:
+        why = Message("nothing_to_associate", {"column": target, "role": role})
+        return Metric(name, None, group=role, undefined=why)
+    value, _, n = found[0]
+    return Metric(name, value, group=role, n=n, denominators={"rows": n, "columns": len(found)})
 
 
 def _measures(frame: pd.DataFrame, role: str) -> list[Metric]:

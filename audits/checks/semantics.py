@@ -37,6 +37,7 @@ class Semantics:
     sensitive: tuple[Sensitive, ...]
     entity_key: str | None
     claimed_metrics: dict[str, Any]
+    time_column: str | None = None
 
     @classmethod
     def read(cls, declared: dict[str, Any]) -> Semantics:
@@ -62,6 +63,7 @@ class Semantics:
             sensitive=_sensitive(declared.get("sensitive") or {}),
             entity_key=declared.get("entity_key") or None,
             claimed_metrics=dict(declared.get("claimed_metrics") or {}),
+            time_column=declared.get("time_column") or None,
         )
 
     @property

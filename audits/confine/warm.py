@@ -37,6 +37,9 @@ PRELOAD: Final = (
     "xgboost.*",
     "lightgbm.*",
     "onnxruntime",
+    "stdnum",
+    "phonenumbers",
+    "email_validator",
 )
 
 # Imported by libraries only when a value of some kind turns up.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from audits.plots import beeswarm, by_group, importance, rates, scores, svg
+from audits.plots import beeswarm, by_group, importance, intervals, rates, scores, svg
 from audits.plots.rates import Reason
 from audits.plots.reader import Labels, NumberFormat, Reader, Row, english, plain_number
 
@@ -199,6 +199,121 @@ def _confusion_caption(request: _Request) -> str:
     return _("How many rows of each true class were given each prediction.")
 
 
+def _drift(request: _Request) -> str:
+    names = (
+        "population_stability_index",
+        "population_stability_index_low",
+        "population_stability_index_high",
+    )
+    found = intervals.lines_of(request.rows, "", ("column",), names)
+    limits = [svg.finite(request.params.get(name)) for name in ("watch", "moved")]
+    _ = request.reader.gettext
+    return intervals.interval_plot(
+        sorted(found, key=lambda item: (-item.value, item.label)),
+        request.reader,
+        prefix=request.prefix,
+        kind="drift",
+        title=_("Drift of each column"),
+        axis=_("population stability index"),
+        marks=[limit for limit in limits if limit is not None],
+    )
+
+
+def _drift_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _(
+        "How far each column has moved from the reference. Dashed: where to watch, and where it has moved."
+    )
+
+
+def _robustness(request: _Request) -> str:
+    _ = request.reader.gettext
+    return intervals.interval_plot(
+        intervals.lines_of(request.rows, "disturbance", ("attribute", "group"), ("flip_rate", "low", "high")),
+        request.reader,
+        prefix=request.prefix,
+        kind="robustness",
+        title=_("Decisions turned over by a disturbance"),
+        axis=_("share of decisions"),
+    )
+
+
+def _robustness_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _("Share of decisions that a disturbance turns over, for all rows (no name) and for each group.")
+
+
+def _over_time(request: _Request) -> str:
+    _ = request.reader.gettext
+    return intervals.interval_plot(
+        intervals.lines_of(request.rows, "", ("window", "from", "to"), ("value", "low", "high")),
+        request.reader,
+        prefix=request.prefix,
+        kind="over-time",
+        title=_("Performance over time"),
+        axis=str(request.params.get("metric", "")),
+        zero=False,
+    )
+
+
+def _over_time_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _("From top to bottom in time: each window of rows with its figure and interval.")
+
+
+def _proxies(request: _Request) -> str:
+    _ = request.reader.gettext
+    return intervals.interval_plot(
+        intervals.lines_of(request.rows, "", ("attribute",), ("proxy_auc", "low", "high")),
+        request.reader,
+        prefix=request.prefix,
+        kind="proxies",
+        title=_("How well the inputs tell each sensitive column"),
+        axis=_("area under the ROC curve"),
+        marks=(0.5, 1.0),
+        zero=False,
+    )
+
+
+def _proxies_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _(
+        "At 0.5 the other inputs tell nothing about the column; at 1 they are the column by another name."
+    )
+
+
+def _group_calibration(request: _Request) -> str:
+    """Observed rate minus mean score of each filled bin, by group: 0 is calibrated."""
+    _ = request.reader.gettext
+    rows = []
+    for row in request.rows:
+        if not isinstance(row, Mapping):
+            continue
+        score, observed = svg.finite(row.get("mean_score")), svg.finite(row.get("observed_rate"))
+        if score is None or observed is None or not svg.count(row.get("n")):
+            continue
+        low, high = scores.wilson(min(max(observed, 0.0), 1.0), svg.count(row.get("n")) or 1)
+        about = f"{row.get('bin_low')} – {row.get('bin_high')}"
+        head = f"{row.get('attribute')}: {row.get('group')}"
+        rows.append(
+            {"head": head, "bin": about, "gap": observed - score, "low": low - score, "high": high - score}
+        )
+    return intervals.interval_plot(
+        intervals.lines_of(rows, "head", ("bin",), ("gap", "low", "high")),
+        request.reader,
+        prefix=request.prefix,
+        kind="calibration-by-group",
+        title=_("Reliability of the scores within each group"),
+        axis=_("observed rate minus mean score"),
+        marks=(0.0,),
+    )
+
+
+def _group_calibration_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _("Per group and bin of scores: right of 0 the score promises too little, left of it too much.")
+
+
 _Entry = tuple[str, Callable[[_Request], str], Callable[[_Request], str]]
 _PLOTS: dict[str, _Entry] = {
     "groups": (gettext_noop("Selection rate per group"), _groups, _groups_caption),
@@ -207,4 +322,21 @@ _PLOTS: dict[str, _Entry] = {
     "shap_by_group": (gettext_noop("Importance of each column per group"), _by_group, _by_group_caption),
     "calibration": (gettext_noop("Reliability of the scores"), _calibration, _calibration_caption),
     "confusion": (gettext_noop("Truth and prediction"), _confusion, _confusion_caption),
+    "drift": (gettext_noop("Drift of each column"), _drift, _drift_caption),
+    "robustness": (
+        gettext_noop("Decisions turned over by a disturbance"),
+        _robustness,
+        _robustness_caption,
+    ),
+    "performance_over_time": (gettext_noop("Performance over time"), _over_time, _over_time_caption),
+    "proxies": (
+        gettext_noop("How well the inputs tell each sensitive column"),
+        _proxies,
+        _proxies_caption,
+    ),
+    "calibration_by_group": (
+        gettext_noop("Reliability of the scores within each group"),
+        _group_calibration,
+        _group_calibration_caption,
+    ),
 }

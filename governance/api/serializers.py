@@ -62,7 +62,7 @@ class RequirementOut(serializers.Serializer[None]):
     interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     n = serializers.IntegerField(allow_null=True)
     verdict = serializers.ChoiceField(
-        choices=["passed", "failed", "inconclusive", "errored", "stale", "pending", "waived"]
+        choices=["passed", "attested", "failed", "inconclusive", "errored", "stale", "pending", "waived"]
     )
     reason = ReasonOut()
 

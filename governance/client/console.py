@@ -27,6 +27,7 @@ STATES = {
 }
 MARKS = {
     "passed": ("within", "green"),
+    "attested": ("attested", "green"),
     "failed": ("MISSED", "red"),
     "pending": ("pending", "yellow"),
     "waived": ("waived", "yellow"),

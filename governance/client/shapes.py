@@ -215,7 +215,7 @@ class Requirement:
 
     @property
     def passed(self) -> bool:
-        return self.verdict == "passed"
+        return self.verdict in ("passed", "attested")
 
     @property
     def satisfied(self) -> bool:

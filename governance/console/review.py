@@ -111,7 +111,7 @@ class Review:
 
     @property
     def met(self) -> int:
-        return sum(line.verdict == "passed" for line in self.lines)
+        return sum(line.verdict in ("passed", "attested") for line in self.lines)
 
     @property
     def unmet(self) -> int:

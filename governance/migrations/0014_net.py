@@ -17,8 +17,8 @@ def watch(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("governance", "0010_roles"),
-        ("registry", "0002_grants"),
+        ("governance", "0012_evidence"),
+        ("registry", "0003_hidden_datasets"),
         ("audits", "0005_net"),
     ]
     operations = [migrations.RunPython(watch, migrations.RunPython.noop)]

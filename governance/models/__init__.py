@@ -1,4 +1,5 @@
 from governance.models.access import Group, GroupMembership, RoleBinding, RoleRecertification
+from governance.models.evidence import EvidenceKind, ExternalEvidence
 from governance.models.findings import Finding, Waiver
 from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
 from governance.models.identity import ApiToken, User
@@ -33,7 +34,9 @@ __all__ = [
     "Decision",
     "Deployment",
     "Environment",
+    "EvidenceKind",
     "Exclusion",
+    "ExternalEvidence",
     "Finding",
     "Grandfathered",
     "Group",

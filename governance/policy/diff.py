@@ -79,6 +79,12 @@ def _checks(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Cha
         else:
             if digest_of(old[key].get("parameters", {})) != digest_of(new[key].get("parameters", {})):
                 yield Change("other", Message("policy_parameters_changed", {"check": check}))
+            papers = old[key].get("accept_attested"), new[key].get("accept_attested")
+            if digest_of({"accept": papers[0]}) != digest_of({"accept": papers[1]}):
+                direction: Direction = (
+                    "looser" if papers[0] is None else "tighter" if papers[1] is None else "other"
+                )
+                yield _field(f"{check}.accept_attested", papers, direction)
             yield from _requirements(check, old[key]["require"], new[key]["require"])
 
 

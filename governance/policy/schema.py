@@ -56,6 +56,29 @@ SCHEMA: dict[str, Any] = {
                 "properties": {
                     "check": {"enum": list(CATALOGUE)},
                     "parameters": {"type": "object"},
+                    # where the check could not be computed (vendor, imaging, LLM systems)
+                    "accept_attested": {
+                        "type": "object",
+                        "additionalProperties": False,
+                        "required": ["kinds"],
+                        "properties": {
+                            "kinds": {
+                                "type": "array",
+                                "items": {"enum": ["junit", "document"]},
+                                "minItems": 1,
+                                "uniqueItems": True,
+                            },
+                            "signed_by": {
+                                "type": "array",
+                                "items": {"type": "string", "pattern": "^sha256:[0-9a-f]{64}$"},
+                                "minItems": 1,
+                                "maxItems": 20,
+                            },
+                        },
+                        # who signed is what a document is worth: a policy says whose signature counts
+                        "if": {"properties": {"kinds": {"contains": {"const": "document"}}}},
+                        "then": {"required": ["signed_by"]},
+                    },
                     "require": {
                         "type": "array",
                         "items": {
@@ -96,6 +119,15 @@ SCHEMA: dict[str, Any] = {
         "evidence_max_age": {"type": "string", "pattern": DURATION},
         "artifact_formats": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "confinement_level": {"enum": [1, 2]},
+        "evaluation_set": {  # measured on this data instead of what the version declares
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["dataset"],
+            "properties": {
+                "dataset": {"type": "string", "pattern": rf"^{NAME}$", "maxLength": 200},
+                "hidden": {"type": "boolean"},  # default: its author must not be able to see it
+            },
+        },
         "valid_for": {"type": "string", "pattern": DURATION},  # of an approval; then a re-review is due
         "grandfathered": {  # how long what ran before may go on without approval; 0: not at all
             "type": "object",
@@ -183,6 +215,8 @@ def parse(text: str) -> dict[str, Any]:
     body.setdefault("evidence_max_age", "30d")
     body.setdefault("artifact_formats", ["skops"])
     body.setdefault("confinement_level", 1)
+    if "evaluation_set" in body:
+        body["evaluation_set"].setdefault("hidden", True)
     terms.fill(body)
     digest_of(body)  # what canonical JSON cannot say (NaN, infinity) is not a policy
     return dict(body)

@@ -13,15 +13,32 @@ from typing import Any, Literal
 
 from audits.checks.contract import Message
 
-Verdict = Literal["passed", "failed", "inconclusive", "errored", "stale", "pending", "waived"]
+Verdict = Literal["passed", "attested", "failed", "inconclusive", "errored", "stale", "pending", "waived"]
+
+
+@dataclass(frozen=True)
+class Attested:
+    """A piece of external evidence that the policy accepts for an entry; `bad` of `ran` cases of a report failed."""
+
+    digest: str
+    title: str
+    issuer: str
+    kind: str
+    signed_by: str
+    ran: int
+    bad: int
 
 
 @dataclass(frozen=True)
 class Evidence:
-    """The run that answers one `checks` entry, by value. `result` is None until it has finished."""
+    """The run that answers one `checks` entry, by value. `result` is None until it has finished.
+
+    `attested` stands in only where the check errored: what could be computed is never overruled by a paper.
+    """
 
     result: Mapping[str, Any] | None
     finished_at: datetime | None
+    attested: Attested | None = None
 
 
 @dataclass(frozen=True)
@@ -61,7 +78,8 @@ def judge(
     return lines
 
 
-SATISFYING = frozenset({"passed", "waived"})
+# `attested` only ever comes from an entry of the policy that accepts it
+SATISFYING = frozenset({"passed", "attested", "waived"})
 
 
 def passed(lines: Sequence[RequirementVerdict]) -> bool:
@@ -95,7 +113,7 @@ def waive(
                 },
             ),
         )
-        if line.verdict not in ("passed", "pending") and requirement_of(line) in waivers
+        if line.verdict not in ("passed", "attested", "pending") and requirement_of(line) in waivers
         else line
         for line in lines
     ]
@@ -106,6 +124,8 @@ def _blanket(found: Evidence, not_before: datetime) -> tuple[Verdict, Message] |
     if found.result is None:
         return "pending", Message("check_pending")
     if found.result["outcome"] != "completed":
+        if found.attested is not None:
+            return _attested(found.attested)
         error = found.result.get("error") or {"code": "check_crashed", "params": {}}
         return "errored", Message(error["code"], error["params"])
     if found.finished_at is None or found.finished_at < not_before:
@@ -113,6 +133,13 @@ def _blanket(found: Evidence, not_before: datetime) -> tuple[Verdict, Message] |
             "evidence_stale", {"since": found.finished_at.isoformat() if found.finished_at else ""}
         )
     return None
+
+
+def _attested(found: Attested) -> tuple[Verdict, Message]:
+    about: dict[str, Any] = {"issuer": found.issuer, "title": found.title, "digest": found.digest}
+    if found.bad or (found.kind == "junit" and not found.ran):
+        return "failed", Message("attested_not_passed", {**about, "bad": found.bad, "ran": found.ran})
+    return "attested", Message("attested", about)
 
 
 def _judge_requirement(
@@ -174,6 +201,11 @@ def _judge_metric(
             entry, requirement, metric, "inconclusive", Message(undefined["code"], undefined["params"])
         )
     if not meets(value):
+        if _too_small(requirement, metric) and any(meets(end) for end in interval or ()):
+            # so few rows could not have passed whatever the model does, and do not show that it misses either
+            about |= {"low": interval[0], "high": interval[1], "n": metric["n"]}
+            about["minimum_n"] = metric["minimum_n"]
+            return _line(entry, requirement, metric, "inconclusive", Message("sample_below_minimum", about))
         return _line(entry, requirement, metric, "failed", Message(f"limit_missed_{op}", about))
     if requirement.get("bound", "conservative") == "conservative" and interval is not None:
         worse = interval[0] if op == "min" else interval[1]
@@ -181,6 +213,13 @@ def _judge_metric(
             about |= {"low": interval[0], "high": interval[1], "minimum_n": metric.get("minimum_n")}
             return _line(entry, requirement, metric, "inconclusive", Message("sample_cannot_decide", about))
     return _line(entry, requirement, metric, "passed", Message(f"limit_met_{op}", about))
+
+
+def _too_small(requirement: Mapping[str, Any], metric: Mapping[str, Any]) -> bool:
+    """Whether the requirement could not be met by any sample of this size, by a bound that is conservative."""
+    needed, n = metric.get("minimum_n"), metric.get("n")
+    conservative = requirement.get("bound", "conservative") == "conservative"
+    return conservative and needed is not None and n is not None and n < needed
 
 
 def _limit(requirement: Mapping[str, Any]) -> tuple[Literal["min", "max"], float]:

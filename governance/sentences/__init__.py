@@ -2,9 +2,19 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import access, core, findings, gate, lifecycle, notices, policies, use_cases
+from governance.sentences import (
+    access,
+    core,
+    evidence,
+    findings,
+    gate,
+    lifecycle,
+    notices,
+    policies,
+    use_cases,
+)
 
-TOPICS = (core, gate, lifecycle, notices, policies, findings, access, use_cases)
+TOPICS = (core, gate, lifecycle, notices, policies, findings, access, use_cases, evidence)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}

@@ -8,8 +8,10 @@ from typing import Any
 from django.utils import timezone
 
 from audits.actors import Actor
+from audits.checks.catalogue import CATALOGUE
 from audits.checks.contract import Material
 from audits.services.check_runs import obtain_run
+from governance.evaluation_sets import evaluation_data, with_bins_of
 from governance.models import Promotion, PromotionCheck
 from governance.policy.schema import duration
 from registry.models import ModelVersion
@@ -44,30 +46,37 @@ def order_checks(actor: Actor, promotion: Promotion) -> None:
 def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What is asked of a version, one question for each `checks` entry: the arguments of obtain_run."""
     training = version.training.order_by("created_at")
+    evaluation = evaluation_data(version, policy)
     materials = (
         Material("artifact", version.artifact_digest, version.metadata["format"]),
         *(Material("training", row.digest, row.format) for row in training[:1]),
-        Material("evaluation", version.evaluation.digest, version.evaluation.format),
+        Material("evaluation", evaluation.digest, evaluation.format),
     )
     semantics = {name: version.metadata[name] for name in SEMANTICS if name in version.metadata}
+    if evaluation.id != version.evaluation_id:
+        semantics["sensitive"] = with_bins_of(evaluation, semantics["sensitive"])
     for entry in policy["checks"]:
         yield {
             "subject": version.ref,
             "slug": entry["check"],
-            "parameters": _parameters(entry, semantics),
+            "parameters": _parameters(entry, semantics, version.created_at.date().isoformat()),
             "seed": version.metadata["seed"],
             "semantics": semantics,
             "materials": materials,
         }
 
 
-def _parameters(entry: dict[str, Any], semantics: dict[str, Any]) -> dict[str, Any]:
+def _parameters(entry: dict[str, Any], semantics: dict[str, Any], registered: str) -> dict[str, Any]:
     """The policy's parameters; the sensitive columns are those declared and the policy's: it adds, never removes."""
     parameters = dict(entry.get("parameters", {}))
-    if entry["check"] == "bias.group_disparity":
+    if "limits" in CATALOGUE[entry["check"]].parameters["properties"]:
         # so that the check can say at which sample size the limit could be met at all
         limits = {line["metric"]: line.get("min", line.get("max")) for line in entry["require"]}
         parameters.setdefault("limits", {name: limits[name] for name in sorted(limits)})
+    if "time_column" in semantics and "as_of" in CATALOGUE[entry["check"]].parameters["properties"]:
+        parameters.setdefault(
+            "as_of", registered
+        )  # a check has no clock; asked again, it is the same question
     if "sensitive" in parameters:
         parameters["sensitive"] = sorted({*parameters["sensitive"], *semantics["sensitive"]})
     return parameters

@@ -8,6 +8,7 @@ from audits.checks.contract import Message
 from audits.errors import Unprocessable
 from audits.ledger.record import record
 from audits.states import step
+from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
 from governance.models import Exclusion, PolicyVersion, Promotion, UseCase
 from governance.services.evidence import order_checks
@@ -39,6 +40,10 @@ def _in_force(promotion: Promotion) -> PolicyVersion | Message:
             "policy": policy.label,
         }
         return Message("artifact_format_refused", about)
+    try:
+        evaluation_data(promotion.version, policy.body)
+    except Unprocessable as refusal:
+        return refusal.message
     return policy
 
 

@@ -12,6 +12,12 @@ class NewNamed(serializers.Serializer[None]):
     description = serializers.CharField(required=False, allow_blank=True, default="", max_length=10_000)
 
 
+class NewDataset(NewNamed):
+    hidden = serializers.BooleanField(
+        required=False, default=False, help_text="an evaluation set that those who make models do not see"
+    )
+
+
 class DatasetOut(serializers.ModelSerializer[Dataset]):
     latest = serializers.IntegerField(
         source="last_n", help_text="number of the newest version, 0 if there is none"
@@ -19,7 +25,7 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
 
     class Meta:
         model = Dataset
-        fields = ["id", "name", "description", "latest", "created_at"]
+        fields = ["id", "name", "description", "latest", "hidden", "created_at"]
 
 
 class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):

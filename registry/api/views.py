@@ -38,11 +38,11 @@ def _status(created: bool) -> int:
 
 class Datasets(View):
     @extend_schema(
-        request=shapes.NewNamed,
+        request=shapes.NewDataset,
         responses={200: shapes.DatasetOut, 201: shapes.DatasetOut, **problems(403, 409, 422)},
     )
     def post(self, request: Request) -> Response:
-        given = shapes.NewNamed(data=request.data)
+        given = shapes.NewDataset(data=request.data)
         given.is_valid(raise_exception=True)
         result = datasets.register_dataset(command=self.command(), **given.validated_data)
         return Response(shapes.DatasetOut(result.value).data, status=_status(result.created))

@@ -14,6 +14,8 @@ class Dataset(Governed):
     description = models.TextField(blank=True)
     owner_id = models.UUIDField()  # the person answering for it
     last_n = models.IntegerField(default=0)  # counter of versions, moved under the row lock, never back
+    # An evaluation set: seen by those who validate, not by those who make models. Decided once.
+    hidden = models.BooleanField(default=False, editable=False)
 
     class Meta:
         db_table = "registry_dataset"

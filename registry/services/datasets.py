@@ -21,22 +21,37 @@ def workspace_of(command: Command) -> Workspace:
 
 
 @service("dataset.registered")
-def register_dataset(*, command: Command, name: str, description: str = "") -> Result[Dataset]:
-    """A dataset by name. Naming one that is there returns it (created False)."""
+def register_dataset(
+    *, command: Command, name: str, description: str = "", hidden: bool = False
+) -> Result[Dataset]:
+    """A dataset by name. Naming one that is there returns it (created False).
+
+    A hidden one is an evaluation set: only those who validate register it and see it. 409 for a name that is taken by
+    one of the other sort, whatever the caller may see.
+    """
     workspace = workspace_of(command)
-    require(command, "dataset.register", None, remember_on=workspace.ref)
+    require(
+        command,
+        "evaluation_set.register" if hidden else "dataset.register",
+        None,
+        remember_on=workspace.ref,
+    )
     checked_name(name, workspace.ref)
     lock(workspace.id, workspace.ref)
     existing = Dataset.objects.filter(workspace=workspace, name=name).first()
     if existing is not None:
+        if existing.hidden != hidden:
+            raise Conflict("dataset_name_taken", subject=workspace.ref, name=name)
         return Result(existing, created=False)
     dataset = Dataset.objects.create(
         workspace=workspace,
         name=name,
         description=description,
         owner_id=command.actor.person or command.actor.id,
+        hidden=hidden,
     )
-    record(command, verb="dataset.registered", subject=dataset.ref, after=digest_of({"name": name}))
+    content = {"name": name, "hidden": True} if hidden else {"name": name}
+    record(command, verb="dataset.registered", subject=dataset.ref, after=digest_of(content))
     return Result(dataset)
 
 
@@ -57,7 +72,8 @@ def register_dataset_version(
     """
     dataset = selectors.dataset(command.actor, name)
     lock(dataset.workspace_id, dataset.ref)
-    require(command, "dataset_version.register", dataset.ref)
+    action = "evaluation_set.register" if dataset.hidden else "dataset_version.register"
+    require(command, action, dataset.ref)
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
             "upload_digest_mismatch",
@@ -102,7 +118,8 @@ def register_dataset_version(
         sensitive=sensitive,
         registered_by=command.actor.id,
     )
-    node_of_version(version)
+    if not dataset.hidden:  # the graph is for everybody
+        node_of_version(version)
     record(
         command,
         verb="dataset_version.registered",

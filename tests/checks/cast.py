@@ -16,6 +16,7 @@ from sklearn.model_selection import train_test_split
 from sklearn.pipeline import Pipeline, make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from audits.checks.catalogue import CATALOGUE
 from audits.checks.contract import CheckInput, Material
 from audits.checks.execute import execute
 from audits.checks.materials import Materials
@@ -101,7 +102,7 @@ def given(
             materials.append(Material(role, "sha256:00", data_format))
     inputs = CheckInput(
         check=check,
-        version="1",
+        version=CATALOGUE[check].version if check in CATALOGUE else "1",
         parameters=parameters or {},
         seed=seed,
         semantics=semantics() if declared is None else declared,

@@ -130,6 +130,10 @@ CALLS: dict[str, Call] = {
     "GET audit/vkey": Call(),
     "GET audit/proof/<uuid:event_id>": Call(does=AUDIT),
     "GET check-runs/<uuid:run_id>": Call(sees=READ),
+    "GET models/<str:name>/versions/<int:n>/evidence": Call(sees=READ),
+    "POST models/<str:name>/versions/<int:n>/evidence": Call(
+        sees=READ, does="evidence.attach", body="evidence", remembered=True
+    ),
     "POST models/<str:name>/versions/<int:n>/findings": Call(
         sees=READ,
         does="finding.open",
@@ -332,6 +336,10 @@ def made(client: Client, ground: Ground, route: str, headers: dict[str, str]) ->
         return client.get(
             f"{address}?{call.query}" if call.query else address, headers=headers | call.headers
         )
+    if call.body == "evidence":
+        report = SimpleUploadedFile("r.xml", b"<testsuite><testcase/></testsuite>")
+        about = {"check": "data.quality", "kind": "junit", "title": "t", "issuer": "i"}
+        return client.post(address, {"file": report, "metadata": json.dumps(about)}, headers=headers)
     if call.body in ("file", "artifact"):
         metadata = study.metadata(seed=8) if call.body == "artifact" else {}
         data = {call.body: SimpleUploadedFile("u", study.CSV), "metadata": json.dumps(metadata)}

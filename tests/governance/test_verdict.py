@@ -51,6 +51,16 @@ def ratio(value: float | None, low: float = 0.0, high: float = 1.0, **changes: A
         (evidence(ratio(0.79, 0.7, 0.9)), {"bound": "point"}, "failed", "limit_missed_min"),
         (evidence(ratio(0.79, 0.7, 0.9)), {}, "failed", "limit_missed_min"),
         (evidence(ratio(None, interval=None)), {}, "inconclusive", "too_few_groups"),
+        # too few rows to pass at all: no disparity is claimed, unless the whole interval misses the limit
+        (evidence(ratio(0.79, 0.7, 0.9, n=50, minimum_n=99)), {}, "inconclusive", "sample_below_minimum"),
+        (evidence(ratio(0.79, 0.7, 0.9, n=99, minimum_n=99)), {}, "failed", "limit_missed_min"),
+        (evidence(ratio(0.6, 0.5, 0.79, n=50, minimum_n=99)), {}, "failed", "limit_missed_min"),
+        (
+            evidence(ratio(0.79, 0.7, 0.9, n=50, minimum_n=99)),
+            {"bound": "point"},
+            "failed",
+            "limit_missed_min",
+        ),
         (evidence(ratio(0.86, attribute="age")), {}, "errored", "metric_absent"),
         (evidence(), {}, "errored", "metric_absent"),
         (

@@ -12,6 +12,7 @@ from governance.models import (
     Condition,
     Decision,
     Environment,
+    ExternalEvidence,
     Finding,
     Placement,
     PlacementReview,
@@ -41,6 +42,16 @@ def watched(cast: Cast, version: ModelVersion, promotion: Promotion) -> dict[str
         **about, environment=production, broken_by=bruno, expires_at=due, granted_event=uuid7()
     )
     return {
+        "external_evidence": ExternalEvidence.objects.create(
+            **about,
+            check_slug="c",
+            kind="junit",
+            title="t",
+            issuer="i",
+            digest="sha256:0",
+            size=1,
+            attached_by=ana,
+        ),
         "finding": Finding.objects.create(**about, severity="low", owner_id=ana, due=due, opened_by=bruno),
         "waiver": Waiver.objects.create(
             **about, environment=production, check_slug="c", expires_at=due, requested_by=ana
