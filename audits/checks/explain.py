@@ -26,7 +26,6 @@ LEVEL = 0.95
 REPLICATES = 1_000
 POINT_FEATURES = 15
 POINTS = 150
-ESTIMAND = "interventional"
 
 
 @dataclass(frozen=True)
@@ -216,7 +215,7 @@ def _importance(explanation: Explanation, features: tuple[str, ...], seed: int) 
         "rows": len(phi),
         "background_rows": len(explanation.background),
         "background_digest": digest(explanation.background, features),
-        "estimand": ESTIMAND,
+        "estimand": explanation.route.estimand,
         "seed": seed,
     }
     return Table("shap_importance", ("feature", "mean_abs", "mean_signed", "share"), tuple(rows), params)

@@ -37,6 +37,7 @@ class Semantics:
     sensitive: tuple[Sensitive, ...]
     entity_key: str | None
     claimed_metrics: dict[str, Any]
+    classes: tuple[str, ...] = ()  # labels in the order of the model's outputs, where its file has none
 
     @classmethod
     def read(cls, declared: dict[str, Any]) -> Semantics:
@@ -62,6 +63,7 @@ class Semantics:
             sensitive=_sensitive(declared.get("sensitive") or {}),
             entity_key=declared.get("entity_key") or None,
             claimed_metrics=dict(declared.get("claimed_metrics") or {}),
+            classes=_classes(declared.get("classes") or []),
         )
 
     @property
@@ -70,6 +72,13 @@ class Semantics:
 
     def bins_of(self, column: str) -> tuple[float, ...]:
         return next((item.bins for item in self.sensitive if item.column == column), ())
+
+
+def _classes(declared: Any) -> tuple[str, ...]:
+    names = tuple(str(canonical(label)) for label in declared) if isinstance(declared, list | tuple) else ()
+    if len(set(names)) != len(list(declared)):
+        raise CheckError("semantics_invalid", field="classes", value=str(declared)[:40])
+    return names
 
 
 def _needed(declared: dict[str, Any], field: str) -> Any:

@@ -37,6 +37,7 @@ PRELOAD: Final = (
     "xgboost.*",
     "lightgbm.*",
     "onnxruntime",
+    "yaml",  # MLmodel files
 )
 
 # Imported by libraries only when a value of some kind turns up.
@@ -62,6 +63,11 @@ _SKIP_NAMES: Final = (
     "xgboost.spark",
     "xgboost.dask",
     "lightgbm.dask",
+    "xgboost.testing",
+    "xgboost.tracker",
+    "xgboost.collective",
+    "lightgbm.plotting",
+    "xgboost.plotting",
 )
 
 
