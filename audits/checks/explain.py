@@ -24,6 +24,7 @@ MAX_ROWS = 500
 BACKGROUND_ROWS = 100
 LEVEL = 0.95
 REPLICATES = 1_000
+ESTIMANDS_BACKGROUND = ("interventional",)  # those that replace absent columns by rows of the background
 POINT_FEATURES = 15
 POINTS = 150
 

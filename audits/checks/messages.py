@@ -156,6 +156,11 @@ TEMPLATES: dict[str, str] = {
     "route_failed": "The route {route} was not used: the explainer failed on this model ({problem}).",
     "rows_reduced": "{rows} rows were explained instead of {asked}: the route {route} is costly for this model.",
     "sampled_attribution": "Attributions are sampled (route {route}); the largest standard error of one is {error}.",
+    "record_column_missing": "The record lacks {columns}, which the model takes. Give every input; null where it is"
+    " missing.",
+    "record_type_differs": "The record's {column} is of another type than in the training data ({expected}).",
+    "record_level_unknown": "The record's {column} has a value that is not in the training data.",
+    "record_columns_ignored": "{count} field(s) of the record are no inputs of the model and were ignored.",
     "model_ignores_inputs": "The model's output does not depend on its inputs, so there is nothing to share out.",
 }
 

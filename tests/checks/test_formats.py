@@ -126,7 +126,9 @@ class TestXGBoost:
         if kind == "json":
             text = re.sub(rb'"version":\[[\d,]+\]', b'"version":[9,1,0]', content)
         else:
-            text = re.sub(rb"(version\[#L.{8}i).(i.i.)", rb"\g<1>\x09\g<2>", content, flags=re.DOTALL)
+            text = re.sub(
+                rb"(version\[#L.{8}i).(i.i.)", lambda at: at[1] + b"\x09" + at[2], content, flags=re.DOTALL
+            )
         message = refused(text, "xgboost")
         assert message.code == "library_version_mismatch"
         assert message.params["library"] == "xgboost"
