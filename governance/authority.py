@@ -17,6 +17,7 @@ READ_ACTION = {
     "audits.Event": "audit.read",
     "audits.AuditExport": "audit.export",
     "audits.Webhook": "webhook.manage",
+    "audits.Explanation": "explanation.request",
 }
 NEVER_BY_SERVICE_TOKEN = frozenset(
     {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite", "placement.grandfather"}

@@ -41,6 +41,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "admin": frozenset({"role.bind", "token.issue", "webhook.manage", "key.rotate"}),
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
+    "explanation:write": frozenset({"explanation.request"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -60,9 +61,18 @@ _READ = frozenset({"registry.read", "gate.read", "policy.acknowledge"})
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
-        Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record", "reconciliation.record"}),
-        Role("data_scientist", _("Data scientist"), _READ | _BUILD),
-        Role("validator", _("Validator"), _READ | {"promotion.decide", "placement.suspend"}, decides=True),
+        Role(
+            "pipeline",
+            _("Pipeline"),
+            _READ | _BUILD | {"deployment.record", "reconciliation.record", "explanation.request"},
+        ),
+        Role("data_scientist", _("Data scientist"), _READ | _BUILD | {"explanation.request"}),
+        Role(
+            "validator",
+            _("Validator"),
+            _READ | {"promotion.decide", "placement.suspend", "explanation.request"},
+            decides=True,
+        ),
         Role(
             "approver",
             _("Approver"),
@@ -84,6 +94,7 @@ ROLES: dict[str, Role] = {
                 "alias.set",
                 "placement.grandfather",
                 "reconciliation.record",
+                "explanation.request",
             },
         ),
         Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),

@@ -19,6 +19,7 @@ urlpatterns = [
     path("api/v1/", include("governance.api.policies")),
     path("api/v1/", include("governance.api.signoffs")),
     path("api/v1/", include("governance.api.lifecycle")),
+    path("api/v1/", include("governance.api.explanations")),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("audits.api.urls")),
     path("admin/", admin.site.urls),

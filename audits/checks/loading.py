@@ -15,12 +15,9 @@ from typing import Any, BinaryIO
 
 from audits.checks import mlflow_folder
 from audits.checks.contract import CheckError
+from audits.checks.formats import FORMATS
 from audits.checks.labels import listed
 
-# What code-free and code-carrying files are called in a version's metadata. Any other format can be registered, and
-# no check runs on it.
-SAFE_FORMATS = ("skops", "xgboost", "lightgbm", "onnx", "mlflow")
-FORMATS = (*SAFE_FORMATS, "joblib", "pickle", "mlflow-pickle")
 OWN_PACKAGES = ("sklearn.", "numpy.", "scipy.")
 # Own packages hold more than model parts: helpers that open files, compile or load libraries stay outside.
 _NEVER = re.compile(

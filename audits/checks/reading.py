@@ -16,11 +16,11 @@ from typing import Any, BinaryIO
 import pandas as pd
 
 from audits.checks.contract import CheckError
+from audits.checks.formats import DECIMALS, ENCODINGS
 from audits.checks.labels import _NUMBER, listed
 from audits.checks.mlflow_folder import member, unpacked
 
 SEPARATORS = (",", ";", "\t", "|")
-ENCODINGS = {"utf-8": "utf-8-sig", "latin-1": "iso-8859-1", "windows-1252": "cp1252"}
 MAX_FIELD_CHARACTERS = 1_000_000
 MAX_CELLS = 400_000_000  # what a Parquet footer may promise before anything is decompressed
 MAX_BYTES = 8 << 30  # what its row groups may promise, unpacked
@@ -59,7 +59,7 @@ def _read_csv(file: BinaryIO, role: str, dialect: Mapping[str, str]) -> pd.DataF
     given, decimal = dialect.get("separator"), dialect.get("decimal", ".")
     if given is not None and (len(given) != 1 or given in '"\r\n'):
         raise CheckError("csv_dialect_unknown", role=role, field="separator", value=given[:10])
-    if decimal not in (".", ",") or decimal == given:
+    if decimal not in DECIMALS or decimal == given:
         raise CheckError("csv_dialect_unknown", role=role, field="decimal", value=decimal[:10])
     separator = _scan(text, role, given, decimal)
     try:

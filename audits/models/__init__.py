@@ -1,4 +1,5 @@
 from audits.models.evidence import Blob, CheckRun
+from audits.models.explanations import Explanation
 from audits.models.exports import AuditExport
 from audits.models.idempotency import IdempotencyRecord
 from audits.models.ledger import (
@@ -21,6 +22,7 @@ __all__ = [
     "Checkpoint",
     "Event",
     "EventText",
+    "Explanation",
     "IdempotencyRecord",
     "Leaf",
     "LogState",

@@ -2,9 +2,9 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import core, gate, lifecycle, notices, policies
+from governance.sentences import core, explanations, gate, lifecycle, notices, policies
 
-TOPICS = (core, gate, lifecycle, notices, policies)
+TOPICS = (core, explanations, gate, lifecycle, notices, policies)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}

@@ -27,6 +27,7 @@ SEMANTICS = (
     "format",
     "framework",
     "claimed_metrics",
+    "classes",
 )
 
 
@@ -43,13 +44,7 @@ def order_checks(actor: Actor, promotion: Promotion) -> None:
 
 def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What is asked of a version, one question for each `checks` entry: the arguments of obtain_run."""
-    training = version.training.order_by("created_at")
-    materials = (
-        Material("artifact", version.artifact_digest, version.metadata["format"]),
-        *(Material("training", row.digest, row.format) for row in training[:1]),
-        Material("evaluation", version.evaluation.digest, version.evaluation.format),
-    )
-    semantics = {name: version.metadata[name] for name in SEMANTICS if name in version.metadata}
+    materials, semantics = materials_of(version), semantics_of(version)
     for entry in policy["checks"]:
         yield {
             "subject": version.ref,
@@ -59,6 +54,23 @@ def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[st
             "semantics": semantics,
             "materials": materials,
         }
+
+
+def materials_of(version: ModelVersion) -> tuple[Material, ...]:
+    """The files a check may read of this version."""
+    training = version.training.order_by("created_at")
+    return (
+        Material("artifact", version.artifact_digest, version.metadata["format"]),
+        *(Material("training", row.digest, row.format, row.dialect) for row in training[:1]),
+        Material(
+            "evaluation", version.evaluation.digest, version.evaluation.format, version.evaluation.dialect
+        ),
+    )
+
+
+def semantics_of(version: ModelVersion) -> dict[str, Any]:
+    """What the version declares, as far as a check may know it."""
+    return {name: version.metadata[name] for name in SEMANTICS if name in version.metadata}
 
 
 def _parameters(entry: dict[str, Any], semantics: dict[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from audits.checks.contract import CheckError
-from audits.checks.loading import FORMATS, load_model
+from audits.checks.formats import FORMATS
+from audits.checks.loading import load_model
 from audits.checks.predictor import Predictor
 from audits.checks.semantics import Semantics
 from tests.checks import cast
