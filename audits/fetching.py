@@ -1,8 +1,8 @@
 """Bytes from where they lie: file, http(s), S3. Never into the network Crivo stands in, and never without a digest.
 
-* file: below the folders of CRIVO_FILE_ROOTS only, wherever links lead.
-* http(s): as webhooks go (audits.outbound): one look-up, public addresses or CRIVO_FETCH_ALLOW, no redirect followed.
-* s3: the buckets of CRIVO_S3_BUCKETS through fsspec, with the endpoint and the keys of the installation, not the user's.
+* file: in the folders of CRIVO_FILE_ROOTS only, wherever links lead.
+* http(s): as webhooks go (audits.outbound): one look-up, public addresses or CRIVO_FETCH_ALLOW, no redirects.
+* s3: the buckets of CRIVO_S3_BUCKETS through fsspec, with the endpoint and the keys of the installation.
 
 A URI that ends in `/` is a folder (file and s3), packed as audits.folders says. Size and time are bounded; the bytes
 are kept only if their digest is the announced one.
@@ -44,7 +44,7 @@ class _Refused(Exception):  # noqa: N818 - says what happened
 
 
 def fetch(workspace: UUID, uri: object, digest: object) -> blobs.Stored | Unprocessable:
-    """The bytes of `uri` in the blob store, or the refusal as a value: the service refuses with it, and remembers it."""
+    """The bytes of `uri` in the blob store, or the refusal as a value: the service refuses with it."""
     try:
         if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
             raise _Refused("fetch_digest_needed")
@@ -134,7 +134,7 @@ def _file(uri: str) -> Iterator[IO[bytes]]:
 
 
 def _within_roots(path: Path) -> Path:
-    """The path without links, if it lies in a permitted folder. What is not there and what may not be: the same words."""
+    """The path without links, in a permitted folder. What is not there and what may not be: the same words."""
     try:
         real = path.resolve(strict=True)
     except (OSError, RuntimeError) as error:
@@ -212,6 +212,7 @@ def fetch_rules() -> outbound.Rules:
         http=settings.CRIVO_FETCH_HTTP,
         ports=tuple(settings.CRIVO_FETCH_PORTS),
         allow=tuple(settings.CRIVO_FETCH_ALLOW),
+        longest=2000,  # a signed URL is long
     )
 
 

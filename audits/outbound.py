@@ -69,6 +69,7 @@ class Rules:
     http: bool
     ports: tuple[int, ...]
     allow: tuple[str, ...]  # networks
+    longest: int = LONGEST_URL  # characters of a URL
 
     @classmethod
     def of_webhooks(cls) -> Rules:
@@ -102,20 +103,20 @@ class Answer:
 def target_of(url: str, rules: Rules | None = None) -> Target:
     """The parts of an acceptable URL; Refused for any other. Says nothing about where the name leads."""
     rules = rules or Rules.of_webhooks()
-    if len(url) > LONGEST_URL or not re.fullmatch(r"[\x21-\x7e]+", url) or "\\" in url:
-        raise Refused("webhook_url_malformed", limit=LONGEST_URL)
+    if len(url) > rules.longest or not re.fullmatch(r"[\x21-\x7e]+", url) or "\\" in url:
+        raise Refused("webhook_url_malformed", limit=rules.longest)
     try:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").rstrip(".")
         host.encode("idna")
     except ValueError as error:
-        raise Refused("webhook_url_malformed", limit=LONGEST_URL) from error
+        raise Refused("webhook_url_malformed", limit=rules.longest) from error
     schemes = ("https", "http") if rules.http else ("https",)
     if parts.scheme not in schemes:
         raise Refused("webhook_scheme_refused", schemes=list(schemes))
     if not host or parts.username is not None or parts.password is not None or parts.fragment:
-        raise Refused("webhook_url_malformed", limit=LONGEST_URL)
+        raise Refused("webhook_url_malformed", limit=rules.longest)
     if _odd_number(host):
         raise Refused("webhook_address_refused", host=host)
     port = port if port is not None else {"https": 443, "http": 80}[parts.scheme]

@@ -26,7 +26,8 @@ TEMPLATES: dict[str, str] = {
     "no_sensitive_columns": "Neither the version nor the policy names a sensitive column, so there are no groups to"
     " compare. Declare at least one.",
     # data files
-    "data_format_unsupported": "The {role} data is in the format {format}, which no check reads. Use csv, parquet or parquet-folder.",
+    "data_format_unsupported": "The {role} data is in the format {format}, which no check reads. Use csv, parquet or"
+    " parquet-folder.",
     "data_empty": "The {role} data has no rows.",
     "data_too_large": "The {role} data announces {rows} rows; the limit is {limit} cells in all.",
     "csv_not_utf8": "The {role} data is not UTF-8 at line {line}. Save it as UTF-8.",

@@ -90,7 +90,7 @@ def _decoded(content: bytes, role: str, encoding: str) -> str:
 
 
 def _with_comma(frame: pd.DataFrame, role: str) -> pd.DataFrame:
-    """Text columns whose every cell is a number written 1.234,5 become numbers; pandas' `decimal` would take 1.5 for 15.
+    """Text columns with nothing but numbers written 1.234,5 become numbers; pandas' `decimal` takes 1.5 for 15.
 
     Raises CheckError `csv_decimal_mixed` for a column of numbers of which some have a decimal point.
     """

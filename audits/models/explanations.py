@@ -9,7 +9,7 @@ from audits.states import CheckRunState
 
 
 class Explanation(models.Model):
-    """Why a model decided as it did about one record: asked for, computed by a confined worker, kept without the record.
+    """Why a model decided as it did about one record: asked for, computed in confinement, kept without the record.
 
     The record waits encrypted in `sealed` until a worker takes it, and is erased with the answer. What stays is
     `record_digest`, keyed and different in every explanation: who has the record and asks Crivo can show that it was

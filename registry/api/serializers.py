@@ -38,8 +38,8 @@ class DatasetUpload(serializers.Serializer[None]):
     file = serializers.FileField()
     metadata = serializers.JSONField(
         required=False,
-        help_text='{"format": "csv"|"parquet"|"parquet-folder", "digest": "sha256:…", "sensitive": {column: {"bins": […]}}, '
-        '"dialect": {"separator": ";", "decimal": ",", "encoding": "latin-1"}}',
+        help_text='{"format": "csv"|"parquet"|"parquet-folder", "digest": "sha256:…", '
+        '"sensitive": {column: {"bins": […]}}, "dialect": {"separator": ";", "decimal": ",", "encoding": "latin-1"}}',
     )
 
 

@@ -25,6 +25,7 @@ from audits.models import AuditExport, CheckRun, Event
 from governance.authority import NEVER_BY_SERVICE_TOKEN
 from governance.models import Promotion, User
 from governance.roles import ROLES, SCOPES, actions_of, covered_by
+from governance.services.explanations import request_explanation
 from governance.services.identity import Issued, bind_role, issue_token
 from tests import study
 from tests.cast import Cast
@@ -47,6 +48,7 @@ class Call:
 
 
 READ, AUDIT = "registry.read", "audit.read"
+EXPLAIN = "explanation.request"
 NAMED = {"name": "another"}
 CALLS: dict[str, Call] = {
     "GET me": Call(),
@@ -107,6 +109,13 @@ CALLS: dict[str, Call] = {
     "GET audit/vkey": Call(),
     "GET audit/proof/<uuid:event_id>": Call(does=AUDIT),
     "GET check-runs/<uuid:run_id>": Call(sees=READ),
+    "GET models/<str:name>/versions/<int:n>/explanations": Call(sees=READ),
+    "POST models/<str:name>/versions/<int:n>/explanations": Call(
+        sees=READ, does="explanation.request", body={"record": {"age": 1}}, remembered=True
+    ),
+    "GET explanations/<uuid:explanation_id>": Call(sees=EXPLAIN),
+    "GET explanations/<uuid:explanation_id>/plot": Call(sees=EXPLAIN),
+    "POST explanations/<uuid:explanation_id>/matches": Call(sees=EXPLAIN, body={"record": {"age": 1}}),
 }
 
 
@@ -159,8 +168,12 @@ def ground(committed_cast: Cast) -> Ground:
     export = AuditExport.objects.create(
         id=uuid7(), workspace=committed_cast.workspace, requested_by=uuid4(), query={}
     )
+    explanation = request_explanation(
+        command=committed_cast.command("pipeline"), version_id=version.id, given={"age": 1}
+    ).value
     return Ground(
         {
+            "explanation_id": str(explanation.id),
             "promotion_id": str(promotion.id),
             "export_id": str(export.id),
             "event_id": str(Event.objects.latest("at").id),
