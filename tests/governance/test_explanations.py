@@ -128,7 +128,7 @@ def test_a_record_is_explained_and_not_kept(committed_cast: Cast) -> None:
             headers=committed_cast.headers("ana"),
         )
         assert match.json() == {"matches": same}
-    with pytest.raises(DatabaseError, match="append-only"):
+    with pytest.raises(DatabaseError, match="never changed"):
         Explanation.objects.filter(id=row.id).update(result={})
 
 
