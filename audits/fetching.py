@@ -70,7 +70,7 @@ def fetch(workspace: UUID, uri: object, digest: object) -> blobs.Stored | Unproc
         return Unprocessable(_ours(error.message.code), field="uri", **error.message.params)
 
 
-def _digest_of(file: IO[bytes]) -> str:
+def _digest_of(file: Any) -> str:
     return f"sha256:{file_digest(file, 'sha256').hexdigest()}"
 
 
@@ -204,7 +204,7 @@ def _http(uri: str) -> Iterator[IO[bytes]]:
         announced = response.getheader("Content-Length")
         if announced and announced.isdecimal() and int(announced) > settings.CRIVO_UPLOAD_CAP:
             raise TooLarge("upload_too_large", cap=settings.CRIVO_UPLOAD_CAP)
-        yield response  # type: ignore[misc]
+        yield response
 
 
 def fetch_rules() -> outbound.Rules:

@@ -66,8 +66,8 @@ class Booster:
         if self.classes_ is None:
             return self.values(data)
         if self.outputs == 1:
-            return self.classes_[(self.margins(data)[:, 0] > 0).astype(int)]
-        return self.classes_[self.margins(data).argmax(axis=1)]
+            return np.asarray(self.classes_[(self.margins(data)[:, 0] > 0).astype(int)])
+        return np.asarray(self.classes_[self.margins(data).argmax(axis=1)])
 
     def predict_proba(self, data: Any) -> Floats:
         if self.classes_ is None:
@@ -75,7 +75,10 @@ class Booster:
         found = self.values(data)
         if found.ndim == 1:
             found = np.column_stack([1 - found, found])
-        return found / found.sum(axis=1, keepdims=True)  # single precision does not quite add up to 1
+        shares: Floats = found / found.sum(
+            axis=1, keepdims=True
+        )  # single precision does not quite add up to 1
+        return shares
 
 
 class XGBoost(Booster):
@@ -92,7 +95,8 @@ class XGBoost(Booster):
         if int(learner["learner_model_param"].get("num_target", 1)) > 1:
             raise CheckError("model_objective_unsupported", objective="multi-target")
         task = _xgboost_task(objective)
-        super().__init__(booster.feature_names, booster.num_features(), outputs, task)
+        names = None if booster.feature_names is None else [str(name) for name in booster.feature_names]
+        super().__init__(names, booster.num_features(), outputs, task)
         self._booster = booster
         self._types: list[str] = list(booster.feature_types or [])
         best = booster.attr("best_iteration")  # stopped early: what the library's own estimators use
@@ -212,6 +216,11 @@ def _lightgbm_task(objective: str) -> str:
     raise CheckError("model_objective_unsupported", objective=objective[:60] or "none")
 
 
+def _table(data: Any) -> Any:
+    """An array, or the sparse matrix it came as."""
+    return data.tocsr() if hasattr(data, "tocsr") else np.asarray(data, dtype=np.float64)
+
+
 def native(model: Any) -> tuple[Any, Any] | None:
     """(margins, contributions) as functions of a plain array, for a fitted estimator of either library; else None.
 
@@ -233,17 +242,17 @@ def native(model: Any) -> tuple[Any, Any] | None:
 
         def matrix(data: Any) -> Any:
             return xgboost.DMatrix(
-                np.asarray(data, dtype=np.float64), feature_names=booster.feature_names, nthread=1,
+                _table(data), feature_names=booster.feature_names, nthread=1,
                 missing=float(model.missing) if model.missing is not None else np.nan,
             )  # fmt: skip
 
         def margins(data: Any) -> Floats:
             found = booster.predict(matrix(data), output_margin=True, iteration_range=rounds)
-            return np.asarray(found, dtype=np.float64).reshape(len(data), outputs)
+            return np.asarray(found, dtype=np.float64).reshape(data.shape[0], outputs)
 
         def contributions(data: Any) -> Floats:
             found = booster.predict(matrix(data), pred_contribs=True, iteration_range=rounds)
-            return np.asarray(found, dtype=np.float64).reshape(len(data), outputs, -1)
+            return np.asarray(found, dtype=np.float64).reshape(data.shape[0], outputs, -1)
 
         return margins, contributions
     if module.startswith("lightgbm."):
@@ -251,12 +260,13 @@ def native(model: Any) -> tuple[Any, Any] | None:
         count = int(lgb.num_model_per_iteration())
 
         def lgb_margins(data: Any) -> Floats:
-            found = lgb.predict(np.asarray(data, dtype=np.float64), raw_score=True, num_threads=1)
-            return np.asarray(found, dtype=np.float64).reshape(len(data), count)
+            found = lgb.predict(_table(data), raw_score=True, num_threads=1)
+            return np.asarray(found, dtype=np.float64).reshape(data.shape[0], count)
 
         def lgb_contributions(data: Any) -> Floats:
-            found = lgb.predict(np.asarray(data, dtype=np.float64), pred_contrib=True, num_threads=1)
-            return np.asarray(found, dtype=np.float64).reshape(len(data), count, -1)
+            found = lgb.predict(_table(data), pred_contrib=True, num_threads=1)
+            found = found.toarray() if hasattr(found, "toarray") else found  # sparse in, sparse out
+            return np.asarray(found, dtype=np.float64).reshape(data.shape[0], count, -1)
 
         return lgb_margins, lgb_contributions
     return None

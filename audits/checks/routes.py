@@ -14,7 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from audits.checks.boosters import native
+from audits.checks.boosters import native, squashed
 from audits.checks.contract import CheckError
 from audits.checks.predictor import Predictor, guarded
 from audits.checks.shapley import EXACT_COLUMNS, Attribution, Output, evaluations, exact, permutation
@@ -231,8 +231,10 @@ def _native(predictor: Predictor, model: Any, margins: Any, contributions: Any) 
         data = predictor.inputs(frame)
         if alone:
             return data if hasattr(model, "margins") else np.asarray(data, dtype=np.float64)
+        # as the transformer left it: XGBoost takes the zeros of a sparse table for missing values, and those of a
+        # dense one not
         steps = predictor.estimator[:-1]
-        return dense(guarded(lambda: steps.transform(data), predictor, frame, "transform"))
+        return guarded(lambda: steps.transform(data), predictor, frame, "transform")
 
     def margin(frame: pd.DataFrame) -> Floats:
         found = guarded(lambda: margins(seen(frame)), predictor, frame, "margin")
@@ -247,7 +249,10 @@ def _native(predictor: Predictor, model: Any, margins: Any, contributions: Any) 
             if through is None:
                 return None
             sources = through[2]
-        found = np.asarray(contributions(seen(explained)), dtype=np.float64)[:, place, :]
+        table = seen(explained)
+        if predictor.classes and not _speaks_for(predictor, explained, np.asarray(margins(table))):
+            return None
+        found = np.asarray(contributions(table), dtype=np.float64)[:, place, :]
         if found.shape[1] != len(sources) + 1:
             return None
         base = sign * found[:, -1]
@@ -261,6 +266,17 @@ def _native(predictor: Predictor, model: Any, margins: Any, contributions: Any) 
     ):  # with a log link it does not add up to the value: then the next route
         return Route("native", "value", predictor.values, explain, 1.0, 1e12, "path-dependent")
     return Route("native", "margin", margin, explain, 1.0, 1e12, "path-dependent")
+
+
+def _speaks_for(predictor: Predictor, frame: pd.DataFrame, margins: Floats) -> bool:
+    """Whether these margins are those behind the model's own probabilities (logistic, or softmax of several)."""
+    own = predictor.probabilities(frame)
+    if own is None:
+        return False
+    found = squashed(margins)
+    if found.ndim == 1:
+        found = np.column_stack([1 - found, found])
+    return found.shape == own.shape and bool(np.abs(found - own).max() <= TOLERANCE)
 
 
 def _number_the_thresholds(ensemble: Any, *tables: Floats) -> list[Floats]:

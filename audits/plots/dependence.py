@@ -48,7 +48,7 @@ def dependence_plot(
         points.setdefault(name, []).append((phi, rank))
         if str(row.get("feature")) in names:
             marked.add(name)
-    swarms = [Swarm(name, tuple(sorted(found)), name in marked) for name, found in points.items()]  # type: ignore[type-var]
+    swarms = [Swarm(name, tuple(sorted(found)), name in marked) for name, found in points.items()]
     swarms.sort(key=lambda item: (-item.mean_abs, item.name))
     return _draw(swarms[:PANELS], reader, prefix) if swarms else ""
 

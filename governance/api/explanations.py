@@ -58,7 +58,7 @@ class LimeOut(serializers.Serializer[None]):
     kernel_width = serializers.FloatField()
 
 
-class ExplanationOut(serializers.Serializer[None]):
+class ExplanationOut(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     state = serializers.ChoiceField(choices=CheckRunState.choices)
     version = serializers.CharField(help_text="name@n")
@@ -87,7 +87,7 @@ class ExplanationMatch(serializers.Serializer[None]):
     record = serializers.DictField()
 
 
-class ExplanationMatchOut(serializers.Serializer[None]):
+class ExplanationMatchOut(serializers.Serializer[Any]):
     matches = serializers.BooleanField()
 
 
@@ -132,7 +132,7 @@ def shaped(row: Explanation) -> dict[str, Any]:
 
 class ExplanationShape(ExplanationOut):
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        return super().to_representation(shaped(instance))  # type: ignore[arg-type]
+        return super().to_representation(shaped(instance))
 
 
 def _rows(view: View) -> QuerySet[Explanation]:
