@@ -12,6 +12,7 @@ from governance.client.api import Crivo
 from governance.client.commands import (
     auditing,
     brownfield,
+    explaining,
     gating,
     lifecycle,
     policies,
@@ -47,7 +48,7 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--json", action="store_true", help="the answer as JSON, for machines")
     commands = root.add_subparsers(dest="name_of_command", metavar="COMMAND", required=True)
-    for module in (registering, promoting, gating, lifecycle, brownfield, auditing, policies):
+    for module in (registering, promoting, gating, lifecycle, brownfield, auditing, policies, explaining):
         module.declare(commands, common)
     return root
 

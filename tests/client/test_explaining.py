@@ -1,0 +1,69 @@
+"""crivo explain against the real service and the real confined child."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audits.models import Explanation
+from audits.services import execution
+from audits.services.explaining import run_explanation
+from governance.client import Crivo
+from tests.cast import Cast
+from tests.client.test_live import command, crivo_of  # noqa: F401
+from tests.governance.test_explanations import registered
+
+
+def worker(stop: threading.Event) -> None:
+    """Answers what is asked, as a worker does."""
+    from django.db import connection
+
+    while not stop.is_set():
+        for row in Explanation.objects.filter(state="queued"):
+            run_explanation(row.id)
+        time.sleep(0.1)
+    connection.close()
+
+
+@pytest.fixture
+def at_work() -> Any:
+    stop = threading.Event()
+    thread = threading.Thread(target=worker, args=(stop,))
+    thread.start()
+    yield
+    stop.set()
+    thread.join()
+    execution.zygote().close()
+    execution.zygote.cache_clear()
+
+
+def test_a_record_in_a_file(
+    command: Any,  # noqa: F811
+    crivo_of: Any,  # noqa: F811
+    committed_cast: Cast,
+    tmp_path: Path,
+    at_work: Any,
+) -> None:
+    _, record = registered(committed_cast)
+    path = tmp_path / "record.json"
+    path.write_text(json.dumps(record))
+    ran = command("ana", "explain", "progression", "1", "--record", path, "--lime")
+    assert ran.code == 0, ran.err
+    assert "progression@1 decides 1" in ran.out
+    assert "second opinion (LIME):" in ran.out
+    assert "73519" not in ran.out
+    as_json = json.loads(command("ana", "explain", "progression@1", "--record", path, "--json").out)
+    assert as_json["contributions"][0]["feature"] == "bmi"
+    crivo: Crivo = crivo_of("ana")
+    assert crivo.explains_record(as_json["id"], record)
+    assert not crivo.explains_record(as_json["id"], {**record, "bmi": 1.0})
+    del record["s5"]
+    path.write_text(json.dumps(record))
+    ran = command("ana", "explain", "progression", "1", "--record", path)
+    assert (ran.code, "lacks s5" in ran.out) == (1, True)
+    assert command("clara", "explain", "progression", "1", "--record", path).code == 1
