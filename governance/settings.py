@@ -249,6 +249,7 @@ SPECTACULAR_SETTINGS = {
         "PromotionStateEnum": "governance.states.PromotionState",
         "PlacementStateEnum": "governance.states.PlacementState",
         "VersionStateEnum": "registry.states.VersionState",
+        "CheckRunStateEnum": "audits.states.CheckRunState",
     },
 }
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.db import connections
 
 from audits.models import Explanation
 from audits.services import execution
@@ -21,13 +22,13 @@ from tests.governance.test_explanations import registered
 
 def worker(stop: threading.Event) -> None:
     """Answers what is asked, as a worker does."""
-    from django.db import connection
-
-    while not stop.is_set():
-        for row in Explanation.objects.filter(state="queued"):
-            run_explanation(row.id)
-        time.sleep(0.1)
-    connection.close()
+    try:
+        while not stop.is_set():
+            for row in Explanation.objects.filter(state="queued"):
+                run_explanation(row.id)
+            time.sleep(0.1)
+    finally:
+        connections.close_all()
 
 
 @pytest.fixture
