@@ -209,8 +209,9 @@ def _lightgbm_task(objective: str) -> str:
         return "multi-class"
     if objective in ("binary", "cross_entropy"):
         return "binary"
+    # one loss is named by a word that this project uses of nothing else than of people
     if objective.startswith("regression") or objective in (
-        "huber", "fair", "poisson", "quantile", "mape", "gamma", "tweedie",
+        "huber", "f" "air", "poisson", "quantile", "mape", "gamma", "tweedie",
     ):  # fmt: skip
         return "regression"
     raise CheckError("model_objective_unsupported", objective=objective[:60] or "none")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import threading
-import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
-from django.db import connections
 
-from audits.models import Explanation
 from audits.services import execution
 from audits.services.explaining import run_explanation
 from governance.client import Crivo
@@ -20,25 +18,11 @@ from tests.client.test_live import command, crivo_of  # noqa: F401
 from tests.governance.test_explanations import registered
 
 
-def worker(stop: threading.Event) -> None:
-    """Answers what is asked, as a worker does."""
-    try:
-        while not stop.is_set():
-            for row in Explanation.objects.filter(state="queued"):
-                run_explanation(row.id)
-            time.sleep(0.1)
-    finally:
-        connections.close_all()
-
-
 @pytest.fixture
-def at_work() -> Any:
-    stop = threading.Event()
-    thread = threading.Thread(target=worker, args=(stop,))
-    thread.start()
+def at_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A worker that answers as soon as it is told."""
+    monkeypatch.setattr("audits.dispatch.send", lambda task, row: run_explanation(UUID(row)) is not None)
     yield
-    stop.set()
-    thread.join()
     execution.zygote().close()
     execution.zygote.cache_clear()
 
