@@ -44,9 +44,10 @@ def test_a_record_in_a_file(
     assert "73519" not in ran.out
     as_json = json.loads(command("ana", "explain", "progression@1", "--record", path, "--json").out)
     assert as_json["contributions"][0]["feature"] == "bmi"
-    crivo: Crivo = crivo_of("ana")
-    assert crivo.explains_record(as_json["id"], record)
-    assert not crivo.explains_record(as_json["id"], {**record, "bmi": 1.0})
+    client: Crivo = crivo_of("ana")
+    with client as crivo:  # its connection is a session of the database
+        assert crivo.explains_record(as_json["id"], record)
+        assert not crivo.explains_record(as_json["id"], {**record, "bmi": 1.0})
     del record["s5"]
     path.write_text(json.dumps(record))
     ran = command("ana", "explain", "progression", "1", "--record", path)
