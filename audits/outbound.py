@@ -16,7 +16,8 @@ import socket
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
@@ -62,6 +63,24 @@ class Unanswered(Exception):  # noqa: N818 - says what happened
 
 
 @dataclass(frozen=True)
+class Rules:
+    """Where requests may go beyond the public internet."""
+
+    http: bool
+    ports: tuple[int, ...]
+    allow: tuple[str, ...]  # networks
+    longest: int = LONGEST_URL  # characters of a URL
+
+    @classmethod
+    def of_webhooks(cls) -> Rules:
+        return cls(
+            settings.CRIVO_WEBHOOK_HTTP,
+            tuple(settings.CRIVO_WEBHOOK_PORTS),
+            tuple(settings.CRIVO_WEBHOOK_ALLOW),
+        )
+
+
+@dataclass(frozen=True)
 class Target:
     scheme: str
     host: str  # ASCII; what TLS and Host say
@@ -81,27 +100,28 @@ class Answer:
     retry_after: int | None  # seconds
 
 
-def target_of(url: str) -> Target:
+def target_of(url: str, rules: Rules | None = None) -> Target:
     """The parts of an acceptable URL; Refused for any other. Says nothing about where the name leads."""
-    if len(url) > LONGEST_URL or not re.fullmatch(r"[\x21-\x7e]+", url) or "\\" in url:
-        raise Refused("webhook_url_malformed", limit=LONGEST_URL)
+    rules = rules or Rules.of_webhooks()
+    if len(url) > rules.longest or not re.fullmatch(r"[\x21-\x7e]+", url) or "\\" in url:
+        raise Refused("webhook_url_malformed", limit=rules.longest)
     try:
         parts = urlsplit(url)
         port = parts.port
         host = (parts.hostname or "").rstrip(".")
         host.encode("idna")
     except ValueError as error:
-        raise Refused("webhook_url_malformed", limit=LONGEST_URL) from error
-    schemes = ("https", "http") if settings.CRIVO_WEBHOOK_HTTP else ("https",)
+        raise Refused("webhook_url_malformed", limit=rules.longest) from error
+    schemes = ("https", "http") if rules.http else ("https",)
     if parts.scheme not in schemes:
         raise Refused("webhook_scheme_refused", schemes=list(schemes))
     if not host or parts.username is not None or parts.password is not None or parts.fragment:
-        raise Refused("webhook_url_malformed", limit=LONGEST_URL)
+        raise Refused("webhook_url_malformed", limit=rules.longest)
     if _odd_number(host):
         raise Refused("webhook_address_refused", host=host)
     port = port if port is not None else {"https": 443, "http": 80}[parts.scheme]
-    if port not in settings.CRIVO_WEBHOOK_PORTS:
-        raise Refused("webhook_port_refused", port=port, known=list(settings.CRIVO_WEBHOOK_PORTS))
+    if port not in rules.ports:
+        raise Refused("webhook_port_refused", port=port, known=list(rules.ports))
     path = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
     return Target(parts.scheme, host, port, path)
 
@@ -120,14 +140,14 @@ def _odd_number(host: str) -> bool:
     return True
 
 
-def permitted(address: str) -> bool:
+def permitted(address: str, rules: Rules | None = None) -> bool:
     """Whether Crivo may connect to this address. An address within an address counts as the inner one."""
     try:
         found: Address = ipaddress.ip_address(address)
     except ValueError:
         return False
     inner = _inner(found)
-    allowed = [ipaddress.ip_network(text) for text in settings.CRIVO_WEBHOOK_ALLOW]
+    allowed = [ipaddress.ip_network(text) for text in (rules or Rules.of_webhooks()).allow]
     if any(inner.version == network.version and inner in network for network in allowed):
         return True
     if any(inner.version == network.version and inner in network for network in REFUSED):
@@ -151,7 +171,7 @@ def system_resolver(host: str, port: int) -> list[str]:
     return [str(row[4][0]) for row in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
 
 
-def address_for(target: Target, resolve: Resolver = system_resolver) -> str:
+def address_for(target: Target, resolve: Resolver = system_resolver, rules: Rules | None = None) -> str:
     """The one address to connect to. Refused if the name has any address that is not permitted; Unanswered: no name."""
     try:
         addresses = list(resolve(target.host, target.port))
@@ -160,7 +180,7 @@ def address_for(target: Target, resolve: Resolver = system_resolver) -> str:
     if not addresses:
         raise Unanswered("webhook_name_unknown", host=target.host)
     # One forbidden address is enough: who mixes them is trying which one we take.
-    if not all(permitted(address) for address in addresses):
+    if not all(permitted(address, rules) for address in addresses):
         raise Refused("webhook_address_refused", host=target.host)
     return addresses[0]
 
@@ -209,6 +229,34 @@ def post(
     if connection.was_cut:
         raise Unanswered("webhook_too_slow", seconds=seconds)
     return answer
+
+
+@contextmanager
+def get(
+    url: str, *, rules: Rules, seconds: float, resolve: Resolver | None = None
+) -> Iterator[http.client.HTTPResponse]:
+    """GET from a stranger, the body to be read within the block. Redirects are answers; time is of all together."""
+    target = target_of(url, rules)
+    deadline = time.monotonic() + seconds
+    connection = _Pinned(target, address_for(target, resolve or system_resolver, rules), deadline)
+    watchdog = threading.Timer(max(deadline - time.monotonic(), 0.001), connection.cut)
+    watchdog.daemon = True
+    watchdog.start()
+    try:
+        headers = {"Host": target.authority, "Connection": "close", "Accept-Encoding": "identity"}
+        try:
+            connection.request("GET", target.path, headers=headers)
+            response = connection.getresponse()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            if connection.was_cut or isinstance(error, TimeoutError):
+                raise Unanswered("webhook_too_slow", seconds=seconds) from error
+            raise Unanswered("webhook_no_answer", error=type(error).__name__) from error
+        yield response
+        if connection.was_cut:
+            raise Unanswered("webhook_too_slow", seconds=seconds)
+    finally:
+        watchdog.cancel()
+        connection.close()
 
 
 def _seconds(text: str | None) -> int | None:

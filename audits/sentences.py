@@ -121,9 +121,45 @@ SENTENCES: dict[str, str | Promise] = {
     "webhook_redelivery_unclear": _(
         "Name one delivery, or a range by from_index and to_index, and not both."
     ),
+    # bytes from a URI
+    "fetch_digest_needed": _("A URI comes with the digest of its bytes: sha256: and 64 hexadecimal digits."),
+    "fetch_uri_malformed": _(
+        "This is no URI that can be read: file:///path, https://host/path or s3://bucket/key."
+    ),
+    "fetch_url_malformed": _(
+        "This is no URL that can be read: https://host/path, at most {limit} plain characters."
+    ),
+    "fetch_scheme_unknown": _("The scheme {scheme} is not known. Known: {known}."),
+    "fetch_scheme_refused": _("Bytes are fetched by {schemes} only."),
+    "fetch_port_refused": _("Port {port} is not open for fetching. Open are: {known} (CRIVO_FETCH_PORTS)."),
+    "fetch_address_refused": _(
+        "{host} leads to an address that is not public. Whoever runs Crivo may allow its network (CRIVO_FETCH_ALLOW)."
+    ),
+    "fetch_name_unknown": _("The name {host} could not be resolved."),
+    "fetch_no_answer": _("The bytes could not be read ({error})."),
+    "fetch_too_slow": _("Not all bytes came within {seconds} seconds."),
+    "fetch_too_large": _("There are more than the {cap} bytes that are taken. Nothing was kept."),
+    "fetch_status": _(
+        "The server answered with status {status}; only 200 is taken, and redirects are not followed."
+    ),
+    "fetch_encoded": _("The server sent the bytes compressed, though asked not to."),
+    "fetch_file_refused": _("There is no such file in a folder that Crivo may read (CRIVO_FILE_ROOTS)."),
+    "fetch_bucket_refused": _(
+        "The bucket {bucket} is not among those that Crivo may read (CRIVO_S3_BUCKETS)."
+    ),
+    "fetch_folder_empty": _("The folder holds no file."),
+    "fetch_folder_too_many": _("The folder holds {files} files; at most {limit} are taken."),
+    # explanations of one record
+    "explanation_taken_over": _("Another worker has taken this explanation over."),
+    "explanation_record_lost": _(
+        "The record cannot be opened any more: the key it was sealed with has gone. Ask again."
+    ),
+    "explanation_not_done": _("The explanation is {state}: there is nothing to draw."),
 }
 
 VERBS = {
+    "explanation.requested": _("{actor} asked for the explanation of a decision by {subject}"),
+    "explanation.completed": _("{actor} completed the explanation of a decision by {subject}"),
     "check_run.completed": _("{actor} completed the check {subject}"),
     "audit.exported": _("{actor} exported the trail ({subject})"),
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),

@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from audits.services import check_runs, comparison, exports, housekeeping
+from audits.services import check_runs, comparison, explanations, exports, housekeeping
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -29,6 +29,7 @@ def run_export(export_id: str) -> None:
 def resend_waiting() -> None:
     check_runs.resend_waiting()
     exports.resend_waiting()
+    explanations.resend_waiting()
 
 
 @shared_task
@@ -53,3 +54,10 @@ def deliver_webhook(webhook_id: str) -> None:
     from audits.services import webhook_delivery
 
     webhook_delivery.deliver_due(UUID(webhook_id))
+
+
+@shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
+def run_explanation(explanation_id: str) -> None:
+    from audits.services.explaining import run_explanation as execute
+
+    execute(UUID(explanation_id))

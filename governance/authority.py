@@ -24,6 +24,7 @@ READ_ACTION = {
     "governance.RoleBinding": "access.read",
     "governance.Group": "access.read",
     "governance.ApiToken": "access.read",
+    "audits.Explanation": "explanation.request",
 }
 # Evaluation sets, which those who make models do not see.
 HIDDEN = {"registry.Dataset": "hidden", "registry.DatasetVersion": "dataset__hidden"}

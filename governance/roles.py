@@ -59,6 +59,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "alarm:sign-off": frozenset({"alarm.sign_off"}),
     "access:read": frozenset({"access.read"}),
     "risk:write": frozenset({"use_case.set_tier"}),
+    "explanation:write": frozenset({"explanation.request"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -84,9 +85,15 @@ ROLES: dict[str, Role] = {
         Role(
             "pipeline",
             _("Pipeline"),
-            _READ | _BUILD | {"deployment.record", "reconciliation.record", "evidence.attach"},
+            _READ
+            | _BUILD
+            | {"deployment.record", "reconciliation.record", "evidence.attach", "explanation.request"},
         ),
-        Role("data_scientist", _("Data scientist"), _READ | _BUILD | _OWN | {"evidence.attach"}),
+        Role(
+            "data_scientist",
+            _("Data scientist"),
+            _READ | _BUILD | _OWN | {"evidence.attach", "explanation.request"},
+        ),
         Role(
             "validator",
             _("Validator"),
@@ -94,7 +101,13 @@ ROLES: dict[str, Role] = {
             | _OWN
             | _EXAMINE
             | _EXCEPT
-            | {"promotion.decide", "placement.suspend", "condition.verify", "evidence.attach"}
+            | {
+                "promotion.decide",
+                "placement.suspend",
+                "condition.verify",
+                "evidence.attach",
+                "explanation.request",
+            }
             | {"evaluation_set.register", "evaluation_set.read"},
             decides=True,
         ),
@@ -128,6 +141,7 @@ ROLES: dict[str, Role] = {
                 "hold.manage",
                 "alarm.sign_off",
                 "access.read",
+                "explanation.request",
             },
         ),
         Role(

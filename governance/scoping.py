@@ -20,7 +20,7 @@ from django.db.models.fields.json import KeyTextTransform
 from django.db.models.functions import Cast, Concat
 
 from audits.actors import SubjectRef
-from audits.models import CheckRun, Workspace
+from audits.models import CheckRun, Explanation, Workspace
 from governance.models import (
     Alarm,
     Alias,
@@ -102,6 +102,9 @@ def owner_of(ref: SubjectRef | None) -> tuple[str, UUID] | None:
     if ref.kind == "check_run":
         run = CheckRun.objects.filter(id=ref.id).first()
         return owner_of(run.subject) if run else None
+    if ref.kind == "explanation":
+        told = Explanation.objects.filter(id=ref.id).first()
+        return owner_of(SubjectRef(told.subject_kind, told.subject_id)) if told else None
     if ref.kind == "role_binding":
         row = RoleBinding.objects.filter(id=ref.id, scope_id__isnull=False).first()
         return (row.scope_kind, row.scope_id) if row and row.scope_id else None
@@ -173,6 +176,9 @@ def within(label: str, reach: Reach) -> Q | None:
         return Q(**{f"{path}__in": reach.models if kind == MODEL else reach.datasets})
     special = {
         "audits.CheckRun": _check_runs,
+        "audits.Explanation": lambda reach: Q(
+            subject_kind="model_version", subject_id__in=reach.versions.values("id")
+        ),
         "audits.Event": _events,
         "registry.LineageNode": _nodes,
         "governance.UseCase": lambda reach: Q(name__in=reach.use_cases),

@@ -158,6 +158,15 @@ CRIVO_WEBHOOK_ALLOW = env.list("CRIVO_WEBHOOK_ALLOW", default=[])  # networks, l
 CRIVO_WEBHOOK_PORTS = env.list("CRIVO_WEBHOOK_PORTS", cast=int, default=[443, 8443])
 CRIVO_WEBHOOK_HTTP = env.bool("CRIVO_WEBHOOK_HTTP", False)
 
+# Artefacts and datasets by URI (audits.fetching): nothing of the installation's own network unless named here.
+CRIVO_FETCH_ALLOW = env.list("CRIVO_FETCH_ALLOW", default=[])  # networks
+CRIVO_FETCH_PORTS = env.list("CRIVO_FETCH_PORTS", cast=int, default=[443, 8443])
+CRIVO_FETCH_HTTP = env.bool("CRIVO_FETCH_HTTP", False)
+CRIVO_FETCH_SECONDS = env.int("CRIVO_FETCH_SECONDS", 300)
+CRIVO_FILE_ROOTS = env.list("CRIVO_FILE_ROOTS", default=[])  # folders that file: URIs may lie in
+CRIVO_S3_BUCKETS = env.list("CRIVO_S3_BUCKETS", default=[])
+CRIVO_S3 = env.json("CRIVO_S3", {})  # key, secret, endpoint_url, region, anon
+
 # E-mail: without EMAIL_URL none is written.
 CRIVO_MAIL = bool(env.str("EMAIL_URL", ""))
 for _name, _value in env.email_url("EMAIL_URL", "dummymail://").items():
@@ -251,6 +260,7 @@ SPECTACULAR_SETTINGS = {
         "VersionStateEnum": "registry.states.VersionState",
         "SignoffRoleEnum": "governance.api.signoffs.ROLES",
         "TokenKindEnum": "governance.models.identity.ApiToken.Kind",
+        "CheckRunStateEnum": "audits.states.CheckRunState",
     },
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from jsonschema import Draft202012Validator
 
+from audits.checks.formats import FORMATS
 from audits.errors import Unprocessable
 from audits.models.workspace import NAME
 
@@ -16,7 +17,7 @@ DIGEST = {"type": "string", "pattern": r"^sha256:[0-9a-f]{64}$"}
 REFERENCE = {"type": "string", "pattern": rf"^{NAME}@[1-9][0-9]*$"}
 LABEL = {"type": ["string", "number", "boolean"]}
 TEXT = {"type": "string", "minLength": 1, "maxLength": 2000}
-ARTIFACT_FORMATS = ("skops", "joblib", "pickle")
+ARTIFACT_FORMATS = FORMATS  # those that checks read; any other name can be registered
 
 SENSITIVE = {
     "type": "object",
@@ -55,12 +56,13 @@ SCHEMA: dict[str, Any] = {
         "environment_digest",
     ],
     "properties": {
-        "format": {"enum": list(ARTIFACT_FORMATS)},
+        "format": {"type": "string", "pattern": r"^[a-z0-9][a-z0-9._+-]{0,39}$", "examples": list(ARTIFACT_FORMATS)},
         "framework": TEXT,
         "task": {"enum": ["binary", "multiclass", "regression"]},
         "target": TEXT,
         "positive_label": LABEL,
         "favourable_label": LABEL,
+        "classes": {"type": "array", "items": LABEL, "minItems": 2, "maxItems": 100, "uniqueItems": True},
         "output": {"enum": ["label", "probability", "score", "value"]},
         "threshold": {"type": "number"},
         "sensitive": SENSITIVE,

@@ -19,6 +19,10 @@ SENTENCES = {
     ),
     "dataset_version_unknown": _("There is no dataset version {reference}. Register it first."),
     "dataset_format_unknown": _("The data format {format} is not known. Known: {known}."),
+    "parquet_folder_expected": _(
+        "This is no folder of Parquet files packed as a zip: it does not begin with PK."
+    ),
+    "dialect_unknown": _("The dialect of a CSV holds separator, decimal and encoding. Known here: {known}."),
     "parquet_expected": _("This is no Parquet file: it does not begin with PAR1."),
     "upload_csv_empty": _("The CSV file is empty: a header line with column names is expected."),
     "upload_csv_no_rows": _("The CSV file has a header and no rows."),

@@ -7,16 +7,17 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
+from audits.checks.formats import DATA_FORMATS, DECIMALS, ENCODINGS
 from audits.errors import Unprocessable
 
 FIELD_LIMIT = 1 << 20  # characters in one cell
 MAX_COLUMNS = 10_000
 NAME_LIMIT = 1_000  # characters in the name of a column
-FORMATS = ("csv", "parquet")
+FORMATS = DATA_FORMATS
 
 
 @dataclass(frozen=True)
@@ -30,8 +31,9 @@ class _Kind:
 
     ORDER = ("empty", "integer", "number", "text")
 
-    def __init__(self) -> None:
+    def __init__(self, decimal: str = ".") -> None:
         self.rank = 0
+        self.decimal = decimal
 
     def see(self, cell: str) -> None:
         if self.rank == 3 or not (cell := cell.strip()):
@@ -40,7 +42,7 @@ class _Kind:
             self.rank = 1
             return
         try:
-            float(cell)
+            float(cell if self.decimal == "." else cell.replace(".", "").replace(",", "."))
         except ValueError:
             self.rank = 3
         else:
@@ -51,31 +53,55 @@ class _Kind:
         return self.ORDER[self.rank]
 
 
-def look(stream: BinaryIO, format_: str) -> Profile | Unprocessable:
+def look(stream: BinaryIO, format_: str, dialect: Mapping[str, str] | None = None) -> Profile | Unprocessable:
     """What a dataset file holds, or the refusal, as a value: it is looked at before the service's transaction begins,
     and refused inside, where the refusal becomes part of the trail."""
     try:
-        return profile(stream, format_)
+        return profile(stream, format_, dialect)
     except Unprocessable as refusal:
         return refusal
 
 
-def profile(stream: BinaryIO, format_: str) -> Profile:
+def checked_dialect(given: Any) -> dict[str, str]:
+    """A CSV's declared {separator, decimal, encoding}; Unprocessable names the part that is not understood."""
+    known = {"separator", "decimal", "encoding"}
+    if not isinstance(given, dict) or not set(given) <= known:
+        raise Unprocessable("dialect_unknown", field="metadata.dialect", known=sorted(known))
+    separator, decimal = given.get("separator", ","), given.get("decimal", ".")
+    if not isinstance(separator, str) or len(separator) != 1 or separator in '"\r\n\x00':
+        raise Unprocessable(
+            "dialect_unknown", field="metadata.dialect.separator", known=[",", ";", "tab", "|"]
+        )
+    if decimal not in DECIMALS or decimal == given.get("separator"):
+        raise Unprocessable("dialect_unknown", field="metadata.dialect.decimal", known=list(DECIMALS))
+    if given.get("encoding", "utf-8") not in ENCODINGS:
+        raise Unprocessable("dialect_unknown", field="metadata.dialect.encoding", known=list(ENCODINGS))
+    return dict(given)
+
+
+def profile(stream: BinaryIO, format_: str, dialect: Mapping[str, str] | None = None) -> Profile:
     """Rows and columns of a dataset file; Unprocessable names the line and the column that is wrong."""
     if format_ == "csv":
-        return _profile_csv(stream)
+        return _profile_csv(stream, dialect or {})
     if format_ == "parquet":
         if stream.read(4) != b"PAR1":
             raise Unprocessable("parquet_expected", field="file")
         return Profile(None, [])  # read by the worker: pyarrow does not belong in the web process
+    if format_ == "parquet-folder":
+        if stream.read(4) != b"PK\x03\x04":
+            raise Unprocessable("parquet_folder_expected", field="file")
+        return Profile(None, [])
     raise Unprocessable("dataset_format_unknown", field="format", format=format_, known=list(FORMATS))
 
 
-def _profile_csv(stream: BinaryIO) -> Profile:
+def _profile_csv(stream: BinaryIO, dialect: Mapping[str, str]) -> Profile:
     csv.field_size_limit(FIELD_LIMIT)
-    text = io.TextIOWrapper(stream, encoding="utf-8-sig", newline="")
+    codec = ENCODINGS[dialect.get("encoding", "utf-8")]
+    text = io.TextIOWrapper(stream, encoding=codec, newline="")
+    decimal = dialect.get("decimal", ".")
     try:
-        return _read(csv.reader(text, strict=True))
+        separator = dialect.get("separator") or _separator(text, decimal)
+        return _read(csv.reader(text, strict=True, delimiter=separator), decimal)
     except UnicodeDecodeError as error:
         raise Unprocessable("upload_csv_not_text", field="file", position=error.start) from error
     except csv.Error as error:
@@ -84,7 +110,15 @@ def _profile_csv(stream: BinaryIO) -> Profile:
         text.detach()
 
 
-def _read(reader: Iterator[list[str]]) -> Profile:
+def _separator(text: io.TextIOWrapper, decimal: str) -> str:
+    """The mark that stands most often in the first line, as the checks have it."""
+    first = next((line for line in text if line.strip()), "")
+    text.seek(0)
+    known = [mark for mark in (",", ";", "\t", "|") if mark != decimal]
+    return max(known, key=lambda mark: (first.count(mark), -known.index(mark)))
+
+
+def _read(reader: Iterator[list[str]], decimal: str = ".") -> Profile:
     header = next((row for row in reader if row), None)
     if header is None:
         raise Unprocessable("upload_csv_empty", field="file")
@@ -101,7 +135,7 @@ def _read(reader: Iterator[list[str]]) -> Profile:
             raise Unprocessable("upload_csv_unreadable", field="file", reason=reason)
         if names.index(name) != position - 1:
             raise Unprocessable("upload_csv_duplicate_column", field="file", column=name)
-    kinds = [_Kind() for _ in names]
+    kinds = [_Kind(decimal) for _ in names]
     rows = 0
     for row in reader:
         if not row:

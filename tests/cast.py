@@ -27,7 +27,7 @@ ROLES = {
     "davi": ["data_scientist"],
 }
 PIPELINE_SCOPES = ["registry:read", "registry:write", "lineage:write", "promotion:request", "gate:read"]
-PIPELINE_SCOPES += ["reconciliation:write"]
+PIPELINE_SCOPES += ["reconciliation:write", "explanation:write"]
 
 
 @dataclass

@@ -26,7 +26,8 @@ class Material:
 
     role: str
     digest: str
-    format: str  # artifact: skops | joblib | pickle | ...; dataset: csv | parquet
+    format: str  # artifact: skops | joblib | pickle | ...; dataset: csv | parquet | parquet-folder
+    dialect: dict[str, str] = field(default_factory=dict)  # of a CSV: separator, decimal, encoding
 
 
 @dataclass(frozen=True)

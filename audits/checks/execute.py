@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import math
 import traceback
+from collections.abc import Callable
 from typing import Any, BinaryIO
 
 from audits.checks.catalogue import CATALOGUE
@@ -18,9 +19,13 @@ def execute(check_input: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str
     `errored` with its message; any other failure `errored` with `check_crashed`, naming the exception's class and the
     place in our code but not its text, which may quote data. MemoryError is `out_of_memory`.
     """
+    return guarded_answer(lambda: _run(CheckInput.from_json(check_input), files))
+
+
+def guarded_answer(compute: Callable[[], CheckResult]) -> dict[str, Any]:
+    """The result of `compute` as plain JSON; whatever it raises becomes an errored result that quotes no data."""
     try:
-        result = _run(CheckInput.from_json(check_input), files)
-        answer: dict[str, Any] = plain(result.to_json())
+        answer: dict[str, Any] = plain(compute().to_json())
         return answer
     except CheckError as error:
         return _errored(error.message)

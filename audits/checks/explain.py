@@ -24,9 +24,9 @@ MAX_ROWS = 500
 BACKGROUND_ROWS = 100
 LEVEL = 0.95
 REPLICATES = 1_000
+ESTIMANDS_BACKGROUND = ("interventional",)  # those that replace absent columns by rows of the background
 POINT_FEATURES = 15
 POINTS = 150
-ESTIMAND = "interventional"
 
 
 @dataclass(frozen=True)
@@ -216,7 +216,7 @@ def _importance(explanation: Explanation, features: tuple[str, ...], seed: int) 
         "rows": len(phi),
         "background_rows": len(explanation.background),
         "background_digest": digest(explanation.background, features),
-        "estimand": ESTIMAND,
+        "estimand": explanation.route.estimand,
         "seed": seed,
     }
     return Table("shap_importance", ("feature", "mean_abs", "mean_signed", "share"), tuple(rows), params)

@@ -26,19 +26,27 @@ class Materials:
         self.semantics = Semantics.read(inputs.semantics)
         self._files = files
         self._formats = {material.role: material.format for material in inputs.materials}
+        self._dialects = {material.role: material.dialect for material in inputs.materials}
         self._frames: dict[str, pd.DataFrame] = {}
         self._model: Predictor | None = None
 
     def frame(self, role: str) -> pd.DataFrame:
         """The data of `role`, all columns. The same object each time: copy before changing it."""
         if role not in self._frames:
-            self._frames[role] = read_frame(self._file(role), self._formats[role], role)
+            self._frames[role] = read_frame(
+                self._file(role), self._formats[role], role, self._dialects.get(role)
+            )
         return self._frames[role]
 
     def model(self) -> Predictor:
         """The artefact with its declared semantics. Needs the evaluation data for models without column names."""
         if self._model is None:
-            loaded = load_model(self._file("artifact"), self._formats["artifact"])
+            loaded = load_model(
+                self._file("artifact"),
+                self._formats["artifact"],
+                classes=self.semantics.classes,
+                task=self.semantics.task,
+            )
             role = next((name for name in ("evaluation", "training") if name in self._formats), None)
             named = getattr(loaded.estimator, "feature_names_in_", None) is not None
             columns = () if named or role is None else tuple(self.frame(role).columns)

@@ -25,10 +25,16 @@ TEMPLATES: dict[str, str] = {
     "no_sensitive_columns": "Neither the version nor the policy names a sensitive column, so there are no groups to"
     " compare. Declare at least one.",
     # data files
-    "data_format_unsupported": "The {role} data is in the format {format}, which no check reads. Use csv or parquet.",
+    "data_format_unsupported": "The {role} data is in the format {format}, which no check reads. Use csv, parquet or"
+    " parquet-folder.",
     "data_empty": "The {role} data has no rows.",
     "data_too_large": "The {role} data announces {rows} rows; the limit is {limit} cells in all.",
     "csv_not_utf8": "The {role} data is not UTF-8 at line {line}. Save it as UTF-8.",
+    "csv_not_encoded": "The {role} data cannot be read as {encoding} (byte {position}). Declare the encoding it has.",
+    "csv_dialect_unknown": "The {role} data is declared with {field} {value}, which is not understood.",
+    "csv_decimal_mixed": "Column {column} of the {role} data holds numbers with a decimal point, and the declared"
+    " decimal mark is a comma.",
+    "parquet_parts_differ": "The parts of the {role} data differ in their columns: {part} has others than the first.",
     "csv_not_text": "The {role} data is not text: there is a null byte at line {line}.",
     "csv_ragged": "Line {line} of the {role} data has {found} fields where the header has {expected}. Correct the"
     " file.",
@@ -66,6 +72,25 @@ TEMPLATES: dict[str, str] = {
     " {types}. They are not loaded.",
     "model_version_mismatch": "The model was saved with scikit-learn {written_with} and cannot be used with"
     " {read_with}. Save it again with {read_with}.",
+    "library_version_mismatch": "The model was saved with {library} {written_with} and cannot be used with"
+    " {read_with}. Save it again with {read_with}.",
+    "model_task_differs": "The task is declared {declared}, and the model file holds a {found} model.",
+    "model_objective_unsupported": "The model was trained for the objective {objective}, which no check understands.",
+    "model_categories_unknown": "The model file does not say which of its columns are categories ({columns}).",
+    "classes_undeclared": "The {format} file does not say which output stands for which label. Declare classes, in the"
+    " order of the model's outputs.",
+    "classes_declared_differ": "{declared} classes are declared, and the model has {found} outputs.",
+    "onnx_external_data": "The ONNX model keeps tensors in other files. Save it as one file.",
+    "onnx_type_unsupported": "The ONNX model takes inputs of the type {types}, which no check can give.",
+    "onnx_shape_unsupported": "The ONNX model takes {inputs} input(s) of a shape that is not rows and columns.",
+    "mlflow_undescribed": "The MLmodel file of the MLflow folder cannot be read ({problem}).",
+    "mlflow_flavour_unsupported": "The MLflow folder has no flavour that a check reads: {flavours}. Read are sklearn,"
+    " xgboost, lightgbm and onnx.",
+    "mlflow_pickle_undeclared": "The MLflow folder holds a pickle, which can run code. Declare the format {format}, if"
+    " the policy accepts it, or log the model with skops.",
+    "archive_unreadable": "The {role} is not an archive that can be read ({problem}).",
+    "archive_too_large": "The {role} archive holds {members}, the limit is {limit}.",
+    "archive_member_missing": "The {role} archive has no {name}.",
     "model_not_an_estimator": "The model file holds a {type}, which cannot predict.",
     "model_features_unknown": "The model does not name its input columns, and the data offers {found} where it"
     " expects {expected}. Train it on a table with named columns.",
@@ -166,6 +191,11 @@ TEMPLATES: dict[str, str] = {
     "route_failed": "The route {route} was not used: the explainer failed on this model ({problem}).",
     "rows_reduced": "{rows} rows were explained instead of {asked}: the route {route} is costly for this model.",
     "sampled_attribution": "Attributions are sampled (route {route}); the largest standard error of one is {error}.",
+    "record_column_missing": "The record lacks {columns}, which the model takes. Give every input; null where it is"
+    " missing.",
+    "record_type_differs": "The record's {column} is of another type than in the training data ({expected}).",
+    "record_level_unknown": "The record's {column} has a value that is not in the training data.",
+    "record_columns_ignored": "{count} field(s) of the record are no inputs of the model and were ignored.",
     "model_ignores_inputs": "The model's output does not depend on its inputs, so there is nothing to share out.",
 }
 

@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from audits.checks.boosters import native, squashed
 from audits.checks.contract import CheckError
 from audits.checks.predictor import Predictor, guarded
 from audits.checks.shapley import EXACT_COLUMNS, Attribution, Output, evaluations, exact, permutation
@@ -51,6 +52,7 @@ class Route:
     explain: Callable[[pd.DataFrame, pd.DataFrame], Attribution | None]
     cost: float  # of one explained row against one background row
     budget: float
+    estimand: str = "interventional"  # or "path-dependent": what absent columns are replaced by
 
 
 def choose(predictor: Predictor, seed: int) -> list[Route]:
@@ -66,6 +68,9 @@ def choose(predictor: Predictor, seed: int) -> list[Route]:
         elif family in TREES or (family in BOOSTED | HISTOGRAM and _one_margin(model)):
             boosted = family in BOOSTED | HISTOGRAM and family.endswith("Classifier")
             routes.append(_trees(predictor, model, margin=boosted))
+    own = native(model)
+    if own is not None:
+        routes.append(_native(predictor, model, *own))
     routes.append(_any_model(predictor, seed))
     return routes
 
@@ -211,6 +216,67 @@ def _trees(predictor: Predictor, model: Any, *, margin: bool) -> Route:
         members = np.ravel(np.asarray(getattr(model, "estimators_", [model]), dtype=object))
         trees, depth = len(members), max(int(tree.get_depth()) for tree in members)
     return Route("tree", space, output, explain, float(trees * max(depth, 1) ** 2), TREE_BUDGET)
+
+
+def _native(predictor: Predictor, model: Any, margins: Any, contributions: Any) -> Route:
+    """The attributions XGBoost and LightGBM compute themselves (path-dependent TreeSHAP), in the margin.
+
+    Exact for categories and missing values too: the library follows its own splits.
+    """
+    place = predictor.positive if len(predictor.classes) > 2 else 0
+    sign = -1.0 if len(predictor.classes) == 2 and predictor.positive == 0 else 1.0
+    alone = model is predictor.estimator
+
+    def seen(frame: pd.DataFrame) -> Any:
+        data = predictor.inputs(frame)
+        if alone:
+            return data if hasattr(model, "margins") else np.asarray(data, dtype=np.float64)
+        # as the transformer left it: XGBoost takes the zeros of a sparse table for missing values, and those of a
+        # dense one not
+        steps = predictor.estimator[:-1]
+        return guarded(lambda: steps.transform(data), predictor, frame, "transform")
+
+    def margin(frame: pd.DataFrame) -> Floats:
+        found = guarded(lambda: margins(seen(frame)), predictor, frame, "margin")
+        return sign * np.asarray(found, dtype=np.float64)[:, place]
+
+    def explain(background: pd.DataFrame, explained: pd.DataFrame) -> Attribution | None:
+        width = len(predictor.features)
+        if alone:
+            sources = np.arange(width, dtype=np.int64)
+        else:
+            through = _through_pipeline(predictor, background, explained)
+            if through is None:
+                return None
+            sources = through[2]
+        table = seen(explained)
+        if predictor.classes and not _speaks_for(predictor, explained, np.asarray(margins(table))):
+            return None
+        found = np.asarray(contributions(table), dtype=np.float64)[:, place, :]
+        if found.shape[1] != len(sources) + 1:
+            return None
+        base = sign * found[:, -1]
+        astray = np.abs(found[:, :-1][:, sources < 0]).max() if (sources < 0).any() else 0.0
+        if astray > 1e-9:
+            return None  # a column that never varies here has a share, and no source to give it to
+        return Attribution(gather(sign * found[:, :-1], sources, width), float(base[0]))
+
+    if (
+        predictor.semantics.task == "regression"
+    ):  # with a log link it does not add up to the value: then the next route
+        return Route("native", "value", predictor.values, explain, 1.0, 1e12, "path-dependent")
+    return Route("native", "margin", margin, explain, 1.0, 1e12, "path-dependent")
+
+
+def _speaks_for(predictor: Predictor, frame: pd.DataFrame, margins: Floats) -> bool:
+    """Whether these margins are those behind the model's own probabilities (logistic, or softmax of several)."""
+    own = predictor.probabilities(frame)
+    if own is None:
+        return False
+    found = squashed(margins)
+    if found.ndim == 1:
+        found = np.column_stack([1 - found, found])
+    return found.shape == own.shape and bool(np.abs(found - own).max() <= TOLERANCE)
 
 
 def _number_the_thresholds(ensemble: Any, *tables: Floats) -> list[Floats]:

@@ -38,6 +38,7 @@ class Semantics:
     entity_key: str | None
     claimed_metrics: dict[str, Any]
     time_column: str | None = None
+    classes: tuple[str, ...] = ()  # labels in the order of the model's outputs, where its file has none
 
     @classmethod
     def read(cls, declared: dict[str, Any]) -> Semantics:
@@ -64,6 +65,7 @@ class Semantics:
             entity_key=declared.get("entity_key") or None,
             claimed_metrics=dict(declared.get("claimed_metrics") or {}),
             time_column=declared.get("time_column") or None,
+            classes=_classes(declared.get("classes") or []),
         )
 
     @property
@@ -72,6 +74,13 @@ class Semantics:
 
     def bins_of(self, column: str) -> tuple[float, ...]:
         return next((item.bins for item in self.sensitive if item.column == column), ())
+
+
+def _classes(declared: Any) -> tuple[str, ...]:
+    names = tuple(str(canonical(label)) for label in declared) if isinstance(declared, list | tuple) else ()
+    if len(set(names)) != len(list(declared)):
+        raise CheckError("semantics_invalid", field="classes", value=str(declared)[:40])
+    return names
 
 
 def _needed(declared: dict[str, Any], field: str) -> Any:

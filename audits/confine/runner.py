@@ -54,6 +54,8 @@ _ENVIRONMENT: Final = {
     "JOBLIB_MULTIPROCESSING": "0",
     "JE_ARROW_MALLOC_CONF": "background_thread:false",
     "MALLOC_ARENA_MAX": "2",
+    "ORT_DISABLE_TELEMETRY": "1",  # onnxruntime ≥ 1.29 starts a thread that reports to its maker
+    "ORT_TELEMETRY_DISABLED": "1",
 }
 _PASSED_ON: Final = ("LD_LIBRARY_PATH",)  # where an installation keeps its libraries; holds no secret
 

@@ -40,6 +40,7 @@ PRELOAD: Final = (
     "stdnum",
     "phonenumbers",
     "email_validator",
+    "yaml",  # MLmodel files
 )
 
 # Imported by libraries only when a value of some kind turns up.
@@ -65,6 +66,11 @@ _SKIP_NAMES: Final = (
     "xgboost.spark",
     "xgboost.dask",
     "lightgbm.dask",
+    "xgboost.testing",
+    "xgboost.tracker",
+    "xgboost.collective",
+    "lightgbm.plotting",
+    "xgboost.plotting",
 )
 
 

@@ -1,6 +1,7 @@
 from audits.models.access import AccessRecord
 from audits.models.earlier import EarlierCheckpoint, EarlierLeaf
 from audits.models.evidence import Blob, CheckRun
+from audits.models.explanations import Explanation
 from audits.models.exports import AuditExport
 from audits.models.idempotency import IdempotencyRecord
 from audits.models.ledger import (
@@ -28,6 +29,7 @@ __all__ = [
     "EarlierLeaf",
     "Event",
     "EventText",
+    "Explanation",
     "Governed",
     "IdempotencyRecord",
     "Leaf",

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from audits.plots import beeswarm, by_group, importance, intervals, rates, scores, svg
+from audits.plots import (
+    beeswarm,
+    by_group,
+    dependence,
+    forest,
+    importance,
+    intervals,
+    rates,
+    scores,
+    svg,
+    waterfall,
+)
 from audits.plots.rates import Reason
 from audits.plots.reader import Labels, NumberFormat, Reader, Row, english, plain_number
 
@@ -314,12 +325,85 @@ def _group_calibration_caption(request: _Request) -> str:
     return _("Per group and bin of scores: right of 0 the score promises too little, left of it too much.")
 
 
+def _waterfall(request: _Request) -> str:
+    reader = request.reader
+    return waterfall.waterfall_plot(
+        request.rows,
+        request.params,
+        request.sensitive,
+        labels=reader.gettext,
+        number=reader.number,
+        prefix=request.prefix,
+    )
+
+
+def _waterfall_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _with_space(
+        request, _("From the average output, each column moves it to what it is for this record.")
+    )
+
+
+def _weights(request: _Request) -> str:
+    reader = request.reader
+    return waterfall.weights_plot(
+        request.rows,
+        request.params,
+        request.sensitive,
+        labels=reader.gettext,
+        number=reader.number,
+        prefix=request.prefix,
+    )
+
+
+def _weights_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    caption = _("A linear model fitted around the record (LIME): a second opinion that need not add up.")
+    r2 = svg.finite(request.params.get("r2"))
+    if r2 is not None:
+        caption += " " + _("It explains R² = %(r2)s of the output there.") % {"r2": request.reader.rate(r2)}
+    return caption
+
+
+def _dependence(request: _Request) -> str:
+    reader = request.reader
+    return dependence.dependence_plot(
+        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
+    )
+
+
+def _dependence_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    caption = _("Points: rows, by the rank of the column's value. Line: mean contribution of each fifth.")
+    return _with_space(request, caption)
+
+
+def _forest(request: _Request) -> str:
+    reader = request.reader
+    return forest.forest_plot(
+        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
+    )
+
+
+def _forest_caption(request: _Request) -> str:
+    _ = request.reader.gettext
+    return _("Dots: measured disparity, lines: its interval, dashed: limit of the policy.")
+
+
 _Entry = tuple[str, Callable[[_Request], str], Callable[[_Request], str]]
 _PLOTS: dict[str, _Entry] = {
     "groups": (gettext_noop("Selection rate per group"), _groups, _groups_caption),
     "shap_importance": (gettext_noop("Importance of each column"), _importance, _importance_caption),
     "shap_points": (gettext_noop("Contribution of each column, row by row"), _points, _points_caption),
     "shap_by_group": (gettext_noop("Importance of each column per group"), _by_group, _by_group_caption),
+    "shap_local": (gettext_noop("From the average output to this record's"), _waterfall, _waterfall_caption),
+    "lime_local": (gettext_noop("Weights of the local linear model"), _weights, _weights_caption),
+    "shap_dependence": (
+        gettext_noop("Contribution against the value of the column"),
+        _dependence,
+        _dependence_caption,
+    ),
+    "disparities": (gettext_noop("Disparities and their intervals"), _forest, _forest_caption),
     "calibration": (gettext_noop("Reliability of the scores"), _calibration, _calibration_caption),
     "confusion": (gettext_noop("Truth and prediction"), _confusion, _confusion_caption),
     "drift": (gettext_noop("Drift of each column"), _drift, _drift_caption),

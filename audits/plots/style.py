@@ -42,6 +42,7 @@ STYLE: dict[str, dict[str, str | float]] = {
     "plot-dot-below": {"fill": BELOW, "stroke": PAPER, "stroke-width": "1.5"},
     "plot-dot-excluded": {"fill": PAPER, "stroke": FAINT, "stroke-width": "1.5"},
     "plot-bar": {"fill": ACCENT},
+    "plot-bar-down": {"fill": BELOW},
     "plot-bar-count": {"fill": FAINT},
     "plot-hatch": {"stroke": PAPER, "stroke-width": "2"},
     "plot-sensitive": {"fill": BELOW},

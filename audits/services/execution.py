@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from threading import Event, Thread
@@ -17,7 +17,7 @@ from audits import blobs
 from audits.actors import Command, system_actor
 from audits.checks.contract import CheckResult, Message
 from audits.checks.results import MalformedResult, parse_result
-from audits.confine import Limits, Zygote
+from audits.confine import ConfinedOutcome, Limits, Zygote
 from audits.errors import Conflict
 from audits.models import CheckRun
 from audits.services.check_runs import (
@@ -51,7 +51,7 @@ def run_check(run_id: UUID) -> CheckRun | None:
         environment: dict[str, object] = {}
         result = failed_result("check_killed_workers", attempts=run.attempts - 1)
     else:
-        with _lease_kept(run):
+        with kept_alive(lambda: renew(run.id, run.fence), f"check run {run.id}"):
             result, environment = _computed(run)
     return _written_down(command, run, result, environment)
 
@@ -77,21 +77,21 @@ def _written_down(
 
 
 @contextmanager
-def _lease_kept(run: CheckRun) -> Iterator[None]:
-    """Renew the lease from a thread, on its own connection, for as long as the block takes."""
+def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[None]:
+    """Renew a lease from a thread, on its own connection, for as long as the block takes."""
     finished = Event()
 
     def keep() -> None:
         while not finished.wait(RENEW_SECONDS):
             try:
-                if not renew(run.id, run.fence):
+                if not renewed():
                     return
             except DatabaseError:
-                log.warning("the lease of check run %s could not be renewed", run.id)
+                log.warning("the lease of %s could not be renewed", what)
             finally:
                 connection.close()
 
-    thread = Thread(target=keep, name=f"lease of {run.id}", daemon=True)
+    thread = Thread(target=keep, name=f"lease of {what}", daemon=True)
     thread.start()
     try:
         yield
@@ -120,6 +120,11 @@ def _computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
             required_level=run.confinement_level,
             digests={material["role"]: material["digest"] for material in run.input["materials"]},
         )
+    return outcome_of(outcome)
+
+
+def outcome_of(outcome: ConfinedOutcome) -> tuple[CheckResult, dict[str, object]]:
+    """What a confined run is kept as: the result, and the environment it was computed in."""
     environment: dict[str, object] = {
         "seconds": round(outcome.seconds, 3),
         "max_rss_bytes": outcome.max_rss_bytes,

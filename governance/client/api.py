@@ -14,6 +14,7 @@ from uuid import uuid4
 from governance.client import shapes
 from governance.client.access import AccessCalls
 from governance.client.errors import Unreachable, Usage
+from governance.client.explanations import Explanations
 from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
@@ -24,6 +25,7 @@ from governance.client.webhooks import Webhooks
 
 T = TypeVar("T")
 FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
+DATA_SUFFIXES = {".parquet": "parquet", ".zip": "parquet-folder"}
 VERDICTS = ("approve", "reject", "request_changes")
 
 
@@ -34,7 +36,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls):
+class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -148,18 +150,21 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls):
         *,
         sensitive: dict[str, dict[str, Any]] | None = None,
         format: str | None = None,
+        dialect: dict[str, str] | None = None,
         progress: Progress = no_progress,
         key: str | None = None,
     ) -> shapes.DatasetVersion:
         """Upload a file as a version of the dataset `name`, which must be there. Same content, same version.
 
-        `sensitive` is {column: {"bins": [edges]}}; `format` is csv or parquet, by default what the file name says.
+        `sensitive` is {column: {"bins": [edges]}}; `format` is csv, parquet or parquet-folder (a zip), by default what
+        the file name says; `dialect` of a CSV is {"separator": ";", "decimal": ",", "encoding": "latin-1"}.
         """
         path = Path(path)
         metadata = {
-            "format": format or ("parquet" if path.suffix.lower() == ".parquet" else "csv"),
+            "format": format or DATA_SUFFIXES.get(path.suffix.lower(), "csv"),
             "sensitive": sensitive or {},
             "digest": digest_of_file(path),
+            **({"dialect": dialect} if dialect else {}),
         }
         upload = Upload.of("file", path, metadata, progress)
         answer = self._upload(f"datasets/{_segment(name)}/versions", upload, key)

@@ -13,6 +13,7 @@ from governance.client.commands import (
     access,
     auditing,
     brownfield,
+    explaining,
     gating,
     lifecycle,
     policies,
@@ -63,6 +64,7 @@ def parser() -> argparse.ArgumentParser:
         watching,
         webhooks,
         access,
+        explaining,
     ):
         module.declare(commands, common)
     return root

@@ -26,7 +26,16 @@ REFERENCE = re.compile(r"models:/([^/]+)/([1-9][0-9]*)")
 MAX_JSON = 16 << 20
 MAX_FILES = 1_000
 TIMEOUT = 60.0
-FORMATS = {".skops": "skops", ".joblib": "joblib", ".pkl": "pickle", ".pickle": "pickle"}
+FORMATS = {
+    ".skops": "skops",
+    ".joblib": "joblib",
+    ".pkl": "pickle",
+    ".pickle": "pickle",
+    ".ubj": "xgboost",
+    ".xgb": "xgboost",
+    ".lgb": "lightgbm",
+    ".onnx": "onnx",
+}
 LOCKS = ("requirements.txt", "conda.yaml", "python_env.yaml")
 
 

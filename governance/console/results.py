@@ -104,7 +104,10 @@ def _figures(
     # Whatever a stranger's table makes the drawing trip over: the figures are gone then; verdict and form must not be.
     try:
         plots = plots_for(
-            [part for table in tables_of(result) for part in _by_limit(table, ratio_limits)],
+            [
+                *_disparities(result, ratio_limits),
+                *(part for table in tables_of(result) for part in _drawn_from(table, ratio_limits)),
+            ],
             labels=gettext,
             number=number,
             prefix=prefix,
@@ -119,6 +122,35 @@ def _figures(
         Figure(gettext(plot.title_msgid), mark_safe(plot.svg), plot.caption)  # noqa: S308
         for plot in plots
     ]
+
+
+def _drawn_from(table: Mapping[str, Any], ratio_limits: Mapping[str, float]) -> list[Mapping[str, Any]]:
+    """A table as what is drawn of it: points are drawn twice, as swarms and against the value."""
+    if table.get("id") == "shap_points":
+        return [table, {**table, "id": "shap_dependence"}]
+    return _by_limit(table, ratio_limits)
+
+
+def _disparities(result: Mapping[str, Any], ratio_limits: Mapping[str, float]) -> list[Mapping[str, Any]]:
+    """The disparities among the metrics, for the forest plot; the limit is the policy's, where it has one."""
+    metrics = result.get("metrics")
+    rows = []
+    for metric in metrics if is_list(metrics) else ():
+        if (
+            not isinstance(metric, Mapping)
+            or metric.get("attribute") is None
+            or metric.get("group") is not None
+        ):
+            continue
+        interval = metric.get("interval")
+        low, high = interval if is_list(interval) and len(interval) == 2 else (None, None)
+        attribute, name = metric["attribute"], metric.get("metric")
+        limit = None
+        if name == "demographic_parity_ratio" and isinstance(attribute, str):
+            limit = ratio_limits.get(attribute)
+        rows.append((name, attribute, metric.get("value"), low, high, limit, metric.get("n")))
+    columns = ("metric", "attribute", "value", "low", "high", "limit", "n")
+    return [{"id": "disparities", "columns": columns, "rows": rows}] if rows else []
 
 
 def _by_limit(table: Mapping[str, Any], ratio_limits: Mapping[str, float]) -> list[Mapping[str, Any]]:

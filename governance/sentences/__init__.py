@@ -6,6 +6,7 @@ from governance.sentences import (
     access,
     core,
     evidence,
+    explanations,
     findings,
     gate,
     lifecycle,
@@ -14,7 +15,7 @@ from governance.sentences import (
     use_cases,
 )
 
-TOPICS = (core, gate, lifecycle, notices, policies, findings, access, use_cases, evidence)
+TOPICS = (core, gate, lifecycle, notices, policies, findings, access, use_cases, evidence, explanations)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}

@@ -14,7 +14,7 @@ from audits.services.check_runs import obtain_run
 from governance.evaluation_sets import evaluation_data, with_bins_of
 from governance.models import Promotion, PromotionCheck
 from governance.policy.schema import duration
-from registry.models import ModelVersion
+from registry.models import DatasetVersion, ModelVersion
 
 SEMANTICS = (
     "task",
@@ -29,6 +29,7 @@ SEMANTICS = (
     "format",
     "framework",
     "claimed_metrics",
+    "classes",
 )
 
 
@@ -45,14 +46,8 @@ def order_checks(actor: Actor, promotion: Promotion) -> None:
 
 def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What is asked of a version, one question for each `checks` entry: the arguments of obtain_run."""
-    training = version.training.order_by("created_at")
     evaluation = evaluation_data(version, policy)
-    materials = (
-        Material("artifact", version.artifact_digest, version.metadata["format"]),
-        *(Material("training", row.digest, row.format) for row in training[:1]),
-        Material("evaluation", evaluation.digest, evaluation.format),
-    )
-    semantics = {name: version.metadata[name] for name in SEMANTICS if name in version.metadata}
+    materials, semantics = materials_of(version, evaluation), semantics_of(version)
     if evaluation.id != version.evaluation_id:
         semantics["sensitive"] = with_bins_of(evaluation, semantics["sensitive"])
     for entry in policy["checks"]:
@@ -64,6 +59,22 @@ def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[st
             "semantics": semantics,
             "materials": materials,
         }
+
+
+def materials_of(version: ModelVersion, evaluation: DatasetVersion | None = None) -> tuple[Material, ...]:
+    """The files a check may read of this version. `evaluation`: the policy's own set, where it names one."""
+    training = version.training.order_by("created_at")
+    examined = evaluation or version.evaluation
+    return (
+        Material("artifact", version.artifact_digest, version.metadata["format"]),
+        *(Material("training", row.digest, row.format, row.dialect) for row in training[:1]),
+        Material("evaluation", examined.digest, examined.format, examined.dialect),
+    )
+
+
+def semantics_of(version: ModelVersion) -> dict[str, Any]:
+    """What the version declares, as far as a check may know it."""
+    return {name: version.metadata[name] for name in SEMANTICS if name in version.metadata}
 
 
 def _parameters(entry: dict[str, Any], semantics: dict[str, Any], registered: str) -> dict[str, Any]:

@@ -35,7 +35,8 @@ class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
     class Meta:
         model = DatasetVersion
         fields = [
-            "id", "name", "n", "reference", "format", "digest", "size", "rows", "columns", "sensitive", "created_at",
+            "id", "name", "n", "reference", "kind", "uri", "format", "dialect", "digest", "size", "rows", "columns",
+            "sensitive", "created_at",
         ]  # fmt: skip
 
 
@@ -43,7 +44,8 @@ class DatasetUpload(serializers.Serializer[None]):
     file = serializers.FileField()
     metadata = serializers.JSONField(
         required=False,
-        help_text='{"format": "csv"|"parquet", "digest": "sha256:…", "sensitive": {column: {"bins": […]}}}',
+        help_text='{"format": "csv"|"parquet"|"parquet-folder", "digest": "sha256:…", '
+        '"sensitive": {column: {"bins": […]}}, "dialect": {"separator": ";", "decimal": ",", "encoding": "latin-1"}}',
     )
 
 
@@ -100,3 +102,13 @@ class LineageGraphOut(serializers.Serializer[None]):
     nodes = LineageNodeOut(many=True)
     edges = LineageEdgeOut(many=True)
     truncated = serializers.BooleanField(help_text="true: there is more than this answer shows")
+
+
+class ByUri(serializers.Serializer[None]):
+    """Bytes from where they lie instead of an upload: file:, https: or s3:, as the installation permits."""
+
+    uri = serializers.CharField(max_length=2000, help_text="ends in / for a folder (file and s3)")
+    digest = serializers.RegexField(
+        r"^sha256:[0-9a-f]{64}$", help_text="of the bytes; checked before anything else"
+    )
+    metadata = serializers.JSONField(required=False, help_text="as with an upload")

@@ -9,16 +9,20 @@ from rest_framework.parsers import MultiPartParser
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audits import blobs
 from audits.actors import authoriser
 from audits.api.base import View, paged
-from audits.api.multipart import receive
+from audits.api.multipart import UNSTORABLE, receive
+from audits.api.parsers import StrictJSONParser
 from audits.api.schema import problems
-from audits.errors import BadRequest, NotFound
+from audits.canonical import storable
+from audits.errors import BadRequest, NotFound, Unprocessable
+from audits.fetching import fetch
 from registry import lineage_graph, selectors
 from registry.api import serializers as shapes
 from registry.models import LineageNode
 from registry.services import datasets, lineage, models
-from registry.tabular import look
+from registry.tabular import Profile, checked_dialect, look
 
 MAX_DEPTH = 100
 # As lenient as we are: it names a job, a run or a dataset; whatever else is odd about it becomes a finding.
@@ -58,11 +62,39 @@ class DatasetDetail(View):
         return Response(shapes.DatasetOut(selectors.dataset(self.actor, name)).data)
 
 
+def _taken(
+    view: View, request: Request, part: str, action: str
+) -> tuple[blobs.Stored | Unprocessable, dict[str, Any], Any, str]:
+    """What was sent, or fetched: the bytes (or why not), the metadata, what an idempotency key is bound to, the URI."""
+    if request.content_type and request.content_type.startswith("multipart/"):
+        received = receive(request, view.actor, part)
+        return received.stored, received.metadata, received.body, ""
+    given = request.data if isinstance(request.data, dict) else {}
+    unknown = sorted(set(given) - {"uri", "digest", "metadata"})
+    if unknown:
+        raise BadRequest("invalid", field=unknown[0], reason="known: uri, digest, metadata")
+    metadata = given.get("metadata", {})
+    if not isinstance(metadata, dict):
+        raise BadRequest("upload_metadata_invalid", field="metadata", reason="not an object")
+    if changed := storable(given)[1]:
+        raise BadRequest("upload_metadata_invalid", field="metadata", reason=UNSTORABLE[min(changed)])
+    uri = given.get("uri")
+    if not authoriser().may(view.actor, action):
+        return (
+            blobs.Stored("", 0),
+            metadata,
+            given,
+            "",
+        )  # nothing is fetched for who may not: the service says so
+    fetched = fetch(view.actor.workspace, uri, given.get("digest"))
+    return fetched, metadata, given, str(uri)
+
+
 class DatasetVersions(View):
-    parser_classes = [MultiPartParser]
+    parser_classes = [MultiPartParser, StrictJSONParser]
 
     @extend_schema(
-        request={"multipart/form-data": shapes.DatasetUpload},
+        request={"multipart/form-data": shapes.DatasetUpload, "application/json": shapes.ByUri},
         responses={
             200: shapes.DatasetVersionOut,
             201: shapes.DatasetVersionOut,
@@ -71,17 +103,24 @@ class DatasetVersions(View):
     )
     def post(self, request: Request, name: str) -> Response:
         selectors.dataset(self.actor, name)
-        received = receive(request, self.actor, "file")
-        given = _dataset_metadata(received.metadata)
-        seen = look(received.file.file, given["format"])  # type: ignore[arg-type]
+        stored, metadata, body, uri = _taken(self, request, "file", "dataset_version.register")
+        given = _dataset_metadata(metadata)
+        seen: Profile | Unprocessable
+        if isinstance(stored, Unprocessable) or not stored.digest:
+            seen = Profile(None, [])
+        else:
+            with blobs.opened(self.actor.workspace, stored.digest) as file:
+                seen = look(file, given["format"], given["dialect"])
         result = datasets.register_dataset_version(
-            command=self.command(body=received.body),
+            command=self.command(body=body),
             name=name,
-            stored=received.stored,
+            stored=stored,
             format=given["format"],
             profile=seen,
             sensitive=given["sensitive"],
             expected_digest=given["digest"],
+            dialect=given["dialect"],
+            uri=uri,
         )
         return Response(shapes.DatasetVersionOut(result.value).data, status=_status(result.created))
 
@@ -94,8 +133,8 @@ class DatasetVersions(View):
 
 
 def _dataset_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
-    given = {"format": "csv", "sensitive": {}, "digest": "", **metadata}
-    unknown = sorted(set(given) - {"format", "sensitive", "digest"})
+    given = {"format": "csv", "sensitive": {}, "digest": "", "dialect": {}, **metadata}
+    unknown = sorted(set(given) - {"format", "sensitive", "digest", "dialect"})
     if unknown:
         raise BadRequest("invalid", field=f"metadata.{unknown[0]}", reason=f"unknown field {unknown[0]}")
     if isinstance(given["sensitive"], list):
@@ -112,6 +151,12 @@ def _dataset_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
         raise BadRequest("invalid", field="metadata.sensitive", reason=reason)
     if not well_formed or not isinstance(given["digest"], str) or not isinstance(given["format"], str):
         raise BadRequest("invalid", field="metadata", reason='sensitive is {column: {"bins": [numbers]}}')
+    try:
+        given["dialect"] = checked_dialect(given["dialect"])
+    except Unprocessable as refusal:
+        raise BadRequest(
+            "invalid", field=refusal.field, reason=f"known: {refusal.message.params['known']}"
+        ) from refusal
     return given
 
 
@@ -144,10 +189,10 @@ class ModelDetail(View):
 
 
 class ModelVersions(View):
-    parser_classes = [MultiPartParser]
+    parser_classes = [MultiPartParser, StrictJSONParser]
 
     @extend_schema(
-        request={"multipart/form-data": shapes.ModelUpload},
+        request={"multipart/form-data": shapes.ModelUpload, "application/json": shapes.ByUri},
         responses={
             200: shapes.ModelVersionOut,
             201: shapes.ModelVersionOut,
@@ -156,15 +201,16 @@ class ModelVersions(View):
     )
     def post(self, request: Request, name: str) -> Response:
         selectors.model(self.actor, name)
-        received = receive(request, self.actor, "artifact")
-        metadata = dict(received.metadata)
+        stored, metadata, body, uri = _taken(self, request, "artifact", "model_version.register")
+        metadata = dict(metadata)
         digest = metadata.pop("digest", "")
         result = models.register_model_version(
-            command=self.command(body=received.body),
+            command=self.command(body=body),
             name=name,
-            stored=received.stored,
+            stored=stored,
             metadata=metadata,
             expected_digest=str(digest),
+            uri=uri,
         )
         return Response(shapes.ModelVersionOut(result.value).data, status=_status(result.created))
 

@@ -37,6 +37,7 @@ class DatasetVersion(Governed):
     kind = models.CharField(max_length=20)  # upload | uri
     uri = models.CharField(max_length=2000, blank=True)
     format = models.CharField(max_length=20)
+    dialect = models.JSONField(default=dict)  # of a CSV: {separator, decimal, encoding}, as declared
     digest = models.CharField(max_length=80)
     size = models.BigIntegerField()
     rows = models.BigIntegerField(null=True)

@@ -60,11 +60,13 @@ def register_dataset_version(
     *,
     command: Command,
     name: str,
-    stored: blobs.Stored,
+    stored: blobs.Stored | Unprocessable,
     format: str,
     profile: Profile | Unprocessable,
     sensitive: dict[str, Any],
     expected_digest: str = "",
+    dialect: dict[str, str] | None = None,
+    uri: str = "",
 ) -> Result[DatasetVersion]:
     """A version of the dataset `name` from bytes already in the blob store. Same content, same version.
 
@@ -74,6 +76,9 @@ def register_dataset_version(
     lock(dataset.workspace_id, dataset.ref)
     action = "evaluation_set.register" if dataset.hidden else "dataset_version.register"
     require(command, action, dataset.ref)
+    if isinstance(stored, Unprocessable):
+        stored.subject = dataset.ref
+        raise stored
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
             "upload_digest_mismatch",
@@ -98,7 +103,7 @@ def register_dataset_version(
             )
     existing = DatasetVersion.objects.filter(dataset=dataset, digest=stored.digest).first()
     if existing is not None:
-        if existing.sensitive != sensitive:
+        if existing.sensitive != sensitive or existing.dialect != (dialect or {}):
             raise Conflict("same_content_other_declaration", subject=dataset.ref, version=existing.label)
         return Result(existing, created=False)
     dataset = Dataset.objects.select_for_update().get(id=dataset.id)
@@ -109,8 +114,10 @@ def register_dataset_version(
         workspace_id=dataset.workspace_id,
         dataset=dataset,
         n=dataset.last_n,
-        kind="upload",
+        kind="uri" if uri else "upload",
+        uri=uri,
         format=format,
+        dialect=dialect or {},
         digest=stored.digest,
         size=stored.size,
         rows=profile.rows,
@@ -126,6 +133,7 @@ def register_dataset_version(
         subject=version.ref,
         after=digest_of({"content": version.digest, "columns": version.columns, "sensitive": sensitive}),
         evidence=[{"kind": "dataset", "digest": version.digest}],
-        detail={"rows": profile.rows, "size": stored.size, "format": format, "sensitive": sorted(sensitive)},
+        detail={"rows": profile.rows, "size": stored.size, "format": format, "sensitive": sorted(sensitive)}
+        | ({"uri": uri} if uri else {}),
     )
     return Result(version)

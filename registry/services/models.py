@@ -42,9 +42,10 @@ def register_model_version(
     *,
     command: Command,
     name: str,
-    stored: blobs.Stored,
+    stored: blobs.Stored | Unprocessable,
     metadata: Any,
     expected_digest: str = "",
+    uri: str = "",
 ) -> Result[ModelVersion]:
     """A version of the model `name` from an artefact already in the blob store. Same manifest, same version.
 
@@ -54,6 +55,9 @@ def register_model_version(
     model = selectors.model(command.actor, name)
     lock(model.workspace_id, model.ref)
     require(command, "model_version.register", model.ref)
+    if isinstance(stored, Unprocessable):
+        stored.subject = model.ref
+        raise stored
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
             "upload_digest_mismatch",
@@ -117,6 +121,7 @@ def register_model_version(
             "author": str(author),
             "use_case": declared["use_case"],
             "code_commit": declared["code_commit"],
+            **({"uri": uri} if uri else {}),
         },
     )
     return Result(version)

@@ -190,7 +190,7 @@ class TestModelFiles:
 
     def test_an_unknown_format_is_refused(self) -> None:
         with pytest.raises(CheckError, match="model_format_unsupported"):
-            load_model(io.BytesIO(b"x"), "onnx")
+            load_model(io.BytesIO(b"x"), "tensorflow")
 
 
 class TestLabels:

@@ -283,14 +283,14 @@ def test_every_kind_in_the_table_of_subjects_resolves(cast: Cast) -> None:
 
 def test_every_kind_of_subject_is_somebodys_or_the_workspaces() -> None:
     """A kind that came later and is in neither table would be the workspace's by accident."""
-    kinds = {"check_run", "role_binding"}  # these two ask their own subject
+    kinds = {"check_run", "explanation", "role_binding"}  # these ask their own subject
     for model in apps.get_models():
         ref = getattr(model, "ref", None)
         if isinstance(ref, property) and ref.fget is not None:
             (kind,) = re.findall(r'SubjectRef\(\s*"(\w+)"', inspect.getsource(ref.fget)) or [None]
             if kind:
                 kinds.add(kind)
-    known = set(scoping.SUBJECTS) | scoping.WORKSPACE_WIDE | {"check_run", "role_binding"}
+    known = set(scoping.SUBJECTS) | scoping.WORKSPACE_WIDE | {"check_run", "explanation", "role_binding"}
     assert kinds <= known, kinds - known
     assert not set(scoping.SUBJECTS) & scoping.WORKSPACE_WIDE
 

@@ -37,6 +37,7 @@ from governance.services.aliases import set_alias
 from governance.services.brownfield import Row, import_running
 from governance.services.deployments import record_deployment
 from governance.services.environments import add_environment
+from governance.services.explanations import request_explanation
 from governance.services.identity import Issued, issue_token
 from governance.services.people import create_person
 from governance.services.policies import apply_policy
@@ -55,7 +56,7 @@ pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.past_the_door
 ALL_SCOPES = frozenset(SCOPES)
 
 
-AUDIT = "audit.read"
+AUDIT, EXPLAIN = "audit.read", "explanation.request"
 NAMED = {"name": "another"}
 TEXT, REASON, HOLDS = {"text": "t"}, {"reason": "r"}, {"holds": True, "text": "t"}
 SOON = (datetime.now(UTC) + timedelta(days=9)).isoformat()
@@ -130,6 +131,13 @@ CALLS: dict[str, Call] = {
     "GET audit/vkey": Call(),
     "GET audit/proof/<uuid:event_id>": Call(does=AUDIT),
     "GET check-runs/<uuid:run_id>": Call(sees=READ),
+    "GET models/<str:name>/versions/<int:n>/explanations": Call(sees=READ),
+    "POST models/<str:name>/versions/<int:n>/explanations": Call(
+        sees=READ, does="explanation.request", body={"record": {"age": 1}}, remembered=True
+    ),
+    "GET explanations/<uuid:explanation_id>": Call(sees=EXPLAIN),
+    "GET explanations/<uuid:explanation_id>/plot": Call(sees=EXPLAIN),
+    "POST explanations/<uuid:explanation_id>/matches": Call(sees=EXPLAIN, body={"record": {"age": 1}}),
     "GET models/<str:name>/versions/<int:n>/evidence": Call(sees=READ),
     "POST models/<str:name>/versions/<int:n>/evidence": Call(
         sees=READ, does="evidence.attach", body="evidence", remembered=True
@@ -271,9 +279,13 @@ def ground(committed_cast: Cast) -> Ground:
         command=cast.command("clara"), name="hook", url="https://203.0.113.8/", secret=Secret()
     ).value
     study.sequence()
+    explanation = request_explanation(
+        command=cast.command("pipeline"), version_id=version.id, given={"age": 1}
+    ).value
     judged = watched(cast, version, promotion)
     return Ground(
         {
+            "explanation_id": str(explanation.id),
             **{f"{name}_id": str(row.id) for name, row in judged.items()},
             "promotion_id": str(promotion.id),
             "export_id": str(export.id),

@@ -31,7 +31,14 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     register.add_argument(
         "--bins", action="append", default=[], metavar="COLUMN=EDGE,…", help="groups of a number, e.g. age=50,65"
     )  # fmt: skip
-    register.add_argument("--format", choices=["csv", "parquet"], help="default: what the file name says")
+    register.add_argument(
+        "--format", choices=["csv", "parquet", "parquet-folder"], help="default: what the file name says"
+    )
+    register.add_argument("--separator", help="of a CSV; default: the mark the header has most of")
+    register.add_argument("--decimal", choices=[".", ","], help="of the numbers in a CSV; default .")
+    register.add_argument(
+        "--encoding", choices=["utf-8", "latin-1", "windows-1252"], help="of a CSV; default utf-8"
+    )
     register.set_defaults(command=register_dataset)
 
     model = commands.add_parser("model", help="register a model version").add_subparsers(
@@ -87,6 +94,12 @@ def sensitive_of(columns: str, bins: list[str]) -> dict[str, dict[str, Any]]:
     return declared
 
 
+def _dialect(options: argparse.Namespace) -> dict[str, str]:
+    separator = {"tab": "\t", "\\t": "\t"}.get(options.separator, options.separator)
+    given = {"separator": separator, "decimal": options.decimal, "encoding": options.encoding}
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def register_dataset(context: Context) -> int:
     options, console = context.options, context.console
     sensitive = sensitive_of(options.sensitive, options.bins)
@@ -95,7 +108,12 @@ def register_dataset(context: Context) -> int:
     if path.is_file():  # nothing is made for a file that is not there
         crivo.register_dataset(options.name, description=options.description)
     found = crivo.register_dataset_version(
-        options.name, path, sensitive=sensitive, format=options.format, progress=console.progress(path.name)
+        options.name,
+        path,
+        sensitive=sensitive,
+        format=options.format,
+        dialect=_dialect(options),
+        progress=console.progress(path.name),
     )
     console.document(found.raw)
     console.say(

@@ -1,0 +1,101 @@
+"""What the client can do about one record: ask why a version decided as it did."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from governance.client.errors import Reason
+from governance.client.lifecycle import segment
+from governance.client.shapes import items, member, optional, reason_of, reasons_of
+
+if TYPE_CHECKING:
+    from governance.client.transport import Answer
+
+PATIENCE = 25.0  # seconds the server is asked to hold a question back
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """`contributions` add up with `base_value` to `output`, the largest first; `error` says why there are none."""
+
+    id: str
+    state: str
+    version: str
+    prediction: Any
+    explains: str | None
+    base_value: float | None
+    output: float | None
+    output_space: str | None
+    contributions: tuple[tuple[str, float], ...]
+    weights: tuple[tuple[str, float], ...]
+    notes: tuple[Reason, ...]
+    error: Reason | None
+    record_digest: str
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("completed", "errored")
+
+    @classmethod
+    def read(cls, data: Any) -> Explanation:
+        contributions = [
+            (member(item, "feature", str), member(item, "phi", float))
+            for item in items(data, "contributions")
+        ]
+        second = optional(data, "lime", dict)
+        weights = [
+            (member(item, "feature", str), member(item, "weight", float))
+            for item in (items(second, "weights") if second is not None else [])
+        ]
+        error = optional(data, "error", dict)
+        return cls(
+            member(data, "id", str),
+            member(data, "state", str),
+            member(data, "version", str),
+            data.get("prediction"),
+            optional(data, "explains", str),
+            optional(data, "base_value", float),
+            optional(data, "output", float),
+            optional(data, "output_space", str),
+            tuple(contributions),
+            tuple(weights),
+            reasons_of(data, "notes"),
+            None if error is None else reason_of(error),
+            member(data, "record_digest", str),
+            data,
+        )
+
+
+class Explanations:
+    """Methods of `Crivo`, which supplies how it asks."""
+
+    if TYPE_CHECKING:
+
+        def _get(self, path: str, *, wait: float = 0, etag: str = "", **query: Any) -> Answer: ...
+        def _post(self, path: str, body: Any, *, key: str | None = None) -> Answer: ...
+
+    def explain(
+        self, name: str, n: int, record: dict[str, Any], *, lime: bool = False, key: str | None = None
+    ) -> Explanation:
+        """Ask. The record is kept encrypted until the answer is there, then erased."""
+        path = f"models/{segment(name)}/versions/{n}/explanations"
+        return Explanation.read(self._post(path, {"record": record, "lime": lime}, key=key).json())
+
+    def explanation(self, explanation_id: str, *, wait: float = 0) -> Explanation:
+        return Explanation.read(self._get(f"explanations/{segment(explanation_id)}", wait=wait).json())
+
+    def wait_for_explanation(self, explanation_id: str, *, seconds: float) -> Explanation:
+        """Until it is answered, or the time is over."""
+        deadline = time.monotonic() + seconds
+        found = self.explanation(explanation_id)
+        while not found.finished and (left := deadline - time.monotonic()) > 0:
+            found = self.explanation(explanation_id, wait=min(left, PATIENCE))
+        return found
+
+    def explains_record(self, explanation_id: str, record: dict[str, Any]) -> bool:
+        """Whether an explanation is about this record."""
+        path = f"explanations/{segment(explanation_id)}/matches"
+        return member(self._post(path, {"record": record}).json(), "matches", bool)
