@@ -187,9 +187,10 @@ class GlassOut(_OfVersion[BrokenGlass]):
 
 
 class AlarmOut(serializers.ModelSerializer[Alarm]):
-    model = serializers.CharField(source="glass.version.model.name")
-    n = serializers.IntegerField(source="glass.version.n")
-    environment = serializers.CharField(source="glass.environment.name")
+    model = serializers.CharField(source="glass.version.model.name", allow_null=True)
+    n = serializers.IntegerField(source="glass.version.n", allow_null=True)
+    environment = serializers.CharField(source="glass.environment.name", allow_null=True)
+    about = serializers.CharField(source="label", help_text="what it is about, in words")
 
     class Meta:
         model = Alarm
@@ -199,6 +200,8 @@ class AlarmOut(serializers.ModelSerializer[Alarm]):
             "n",
             "environment",
             "glass",
+            "about",
+            "about_event",
             "state",
             "raised_by",
             "signed_off_by",

@@ -341,6 +341,17 @@ class _Maker:
         )
 
     def alarm(self, row: Any) -> Item:
+        if row.glass is None:
+            return self._item(
+                "alarm",
+                row,
+                row.label,
+                gettext("Something was changed past the services of Crivo."),
+                "bad",
+                due=row.created_at,
+                due_word=gettext("noticed"),
+                said=self.said.get(row.id, []),
+            )
         return self._item(
             "alarm",
             row,

@@ -116,7 +116,10 @@ class BrokenGlass(Governed):
 class Alarm(Governed):
     """Stays open, whatever happens to what raised it, until somebody outside engineering signs it off."""
 
-    glass = models.OneToOneField(BrokenGlass, models.PROTECT, related_name="alarm")
+    # What raised it: broken glass, or an event of the notary (a change past the door, a row that differs).
+    glass = models.OneToOneField(BrokenGlass, models.PROTECT, null=True, related_name="alarm")
+    about_event = models.UUIDField(null=True, unique=True)
+    about = models.CharField(max_length=400, blank=True)  # the label of what the event is about
     raised_by = models.UUIDField()
     state = models.CharField(max_length=10, choices=AlarmState.choices, default=AlarmState.OPEN)
     signed_off_by = models.UUIDField(null=True)
@@ -125,6 +128,10 @@ class Alarm(Governed):
         db_table = "governance_alarm"
         constraints = [
             models.CheckConstraint(condition=Q(state__in=AlarmState.values), name="alarm_state"),
+            models.CheckConstraint(
+                condition=Q(glass=None, about_event__isnull=False) | Q(glass__isnull=False, about_event=None),
+                name="alarm_raised_by_one",
+            ),
             models.CheckConstraint(
                 condition=Q(signed_off_by=None) | ~Q(signed_off_by=F("raised_by")),
                 name="alarm_signed_off_by_other",
@@ -137,8 +144,9 @@ class Alarm(Governed):
 
     @property
     def label(self) -> str:
-        return f"broken glass: {self.glass.label}"
+        return self.about if self.glass is None else f"broken glass: {self.glass.label}"
 
     @property
     def ref(self) -> SubjectRef:
-        return SubjectRef("alarm", self.id, self.label, self.glass.version.manifest_digest)
+        digest = "" if self.glass is None else self.glass.version.manifest_digest
+        return SubjectRef("alarm", self.id, self.label, digest)

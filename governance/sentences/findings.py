@@ -61,6 +61,7 @@ SENTENCES = {
     "restriction_stands": _(
         "The version is suspended, withdrawn or retired in {environment}. Breaking the glass does not lift that."
     ),
+    "past_the_door": _("Something was changed past the services of Crivo: {about} ({verb})."),
     "own_alarm": _("Whoever broke the glass does not sign off the alarm."),
     "alarm_outside_engineering": _("An alarm is signed off by somebody who does not build models."),
     "alarm_transition": _("The alarm is {state} already."),

@@ -69,7 +69,7 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     _listing(glass, common, lambda context: context.server().broken_glass(state=context.options.state), False)
     _on(glass, common, "end", "shut the gate again", "reason", _call("end_glass", "reason"))
 
-    alarm = _group(commands, "alarm", "alarms of broken glass")
+    alarm = _group(commands, "alarm", "alarms: broken glass, and changes past the door")
     _listing(alarm, common, lambda context: context.server().alarms(state=context.options.state), False)
     _on(
         alarm,
