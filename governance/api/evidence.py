@@ -26,10 +26,14 @@ class EvidenceMetadata(serializers.Serializer[None]):
     title = serializers.CharField(max_length=200)
     issuer = serializers.CharField(max_length=200, help_text="who produced it")
     public_key = serializers.CharField(
-        max_length=4000, required=False, default="", help_text="PEM, Ed25519 or ECDSA P-256"
+        max_length=4000, required=False, default="", allow_blank=True, help_text="PEM, Ed25519 or ECDSA P-256"
     )
     signature = serializers.CharField(
-        max_length=1000, required=False, default="", help_text="base64, over the bytes of the file"
+        max_length=1000,
+        required=False,
+        default="",
+        allow_blank=True,
+        help_text="base64, over the bytes of the file",
     )
 
 

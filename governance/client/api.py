@@ -14,6 +14,7 @@ from uuid import uuid4
 from governance.client import shapes
 from governance.client.access import AccessCalls
 from governance.client.errors import Unreachable, Usage
+from governance.client.evidence import EvidenceCalls
 from governance.client.explanations import Explanations
 from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
@@ -36,7 +37,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations):
+class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, EvidenceCalls):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -139,9 +140,12 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations):
         answer = self._post("use-cases", given, key=key)
         return shapes.UseCase.read(answer.json(), answer.status == 201)
 
-    def register_dataset(self, name: str, *, description: str = "", key: str | None = None) -> bool:
-        """Whether it is new."""
-        return self._post("datasets", {"name": name, "description": description}, key=key).status == 201
+    def register_dataset(
+        self, name: str, *, description: str = "", hidden: bool = False, key: str | None = None
+    ) -> bool:
+        """Whether it is new. `hidden`: an evaluation set that only those who validate may see."""
+        body = {"name": name, "description": description, **({"hidden": True} if hidden else {})}
+        return self._post("datasets", body, key=key).status == 201
 
     def register_dataset_version(
         self,
@@ -151,6 +155,7 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations):
         sensitive: dict[str, dict[str, Any]] | None = None,
         format: str | None = None,
         dialect: dict[str, str] | None = None,
+        digest: str | None = None,
         progress: Progress = no_progress,
         key: str | None = None,
     ) -> shapes.DatasetVersion:
@@ -158,16 +163,17 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations):
 
         `sensitive` is {column: {"bins": [edges]}}; `format` is csv, parquet or parquet-folder (a zip), by default what
         the file name says; `dialect` of a CSV is {"separator": ";", "decimal": ",", "encoding": "latin-1"}.
+        Instead of a path, a URI (file, http, https, s3) with the `digest` of what is there: the server fetches it.
         """
-        path = Path(path)
+        suffix = Path(str(path)).suffix.lower()
         metadata = {
-            "format": format or DATA_SUFFIXES.get(path.suffix.lower(), "csv"),
+            "format": format or DATA_SUFFIXES.get(suffix, "csv"),
             "sensitive": sensitive or {},
-            "digest": digest_of_file(path),
             **({"dialect": dialect} if dialect else {}),
         }
-        upload = Upload.of("file", path, metadata, progress)
-        answer = self._upload(f"datasets/{_segment(name)}/versions", upload, key)
+        answer = self._content(
+            f"datasets/{_segment(name)}/versions", "file", path, digest, metadata, progress, key
+        )
         return shapes.DatasetVersion.read(answer.json(), answer.status == 201)
 
     def register_model(self, name: str, *, description: str = "", key: str | None = None) -> bool:
@@ -180,15 +186,39 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations):
         path: str | Path,
         metadata: dict[str, Any],
         *,
+        digest: str | None = None,
         progress: Progress = no_progress,
         key: str | None = None,
     ) -> shapes.ModelVersion:
-        """Upload a model file with what it declares (docs/metadata.md). Same file and metadata, same version."""
-        path = Path(path)
+        """Upload a model file with what it declares (docs/metadata.md). Same file and metadata, same version.
+
+        Instead of a path, a URI with the `digest` of what is there: the server fetches it.
+        """
         _encoded(metadata)
-        upload = Upload.of("artifact", path, {**metadata, "digest": digest_of_file(path)}, progress)
-        answer = self._upload(f"models/{_segment(name)}/versions", upload, key)
+        path_of = f"models/{_segment(name)}/versions"
+        answer = self._content(path_of, "artifact", path, digest, metadata, progress, key)
         return shapes.ModelVersion.read(answer.json(), answer.status == 201)
+
+    def _content(
+        self,
+        address: str,
+        part: str,
+        source: str | Path,
+        digest: str | None,
+        metadata: dict[str, Any],
+        progress: Progress,
+        key: str | None,
+    ) -> Answer:
+        if "://" in str(source):
+            if digest is None:
+                raise Usage("A URI needs the digest of what is there: sha256:….", code="digest_missing")
+            body = {"uri": str(source), "digest": digest, "metadata": metadata}
+            return self._post(address, body, key=key)
+        path = Path(source)
+        own = digest_of_file(path)
+        if digest not in (None, own):
+            raise Usage(f"{path} has the digest {own}, not {digest}.", code="digest_differs")
+        return self._upload(address, Upload.of(part, path, {**metadata, "digest": own}, progress), key)
 
     # Promotion
 

@@ -22,7 +22,11 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="register", required=True
     )
     register = dataset.add_parser("register", parents=[common], help="upload a file as a dataset version")
-    register.add_argument("file")
+    register.add_argument("file", help="a file, or a URI (file, http, https, s3) with --digest")
+    register.add_argument("--digest", help="of what is at the URI: sha256:…")
+    register.add_argument(
+        "--hidden", action="store_true", help="an evaluation set that only those who validate may see"
+    )
     register.add_argument("--name", required=True, help="of the dataset; made if it is not there")
     register.add_argument("--description", default="", help="of the dataset, when it is made")
     register.add_argument(
@@ -45,7 +49,8 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         metavar="register", required=True
     )
     register = model.add_parser("register", parents=[common], help="upload a model file as a version")
-    register.add_argument("file", nargs="?")
+    register.add_argument("file", nargs="?", help="a file, or a URI with --digest")
+    register.add_argument("--digest", help="of what is at the URI: sha256:…")
     register.add_argument("--name", help="of the model; made if it is not there")
     register.add_argument("--description", default="", help="of the model, when it is made")
     register.add_argument("--metadata", required=True, metavar="FILE", help="JSON: what the version declares")
@@ -103,17 +108,17 @@ def _dialect(options: argparse.Namespace) -> dict[str, str]:
 def register_dataset(context: Context) -> int:
     options, console = context.options, context.console
     sensitive = sensitive_of(options.sensitive, options.bins)
-    path = Path(options.file)
-    crivo = context.server()
-    if path.is_file():  # nothing is made for a file that is not there
-        crivo.register_dataset(options.name, description=options.description)
+    crivo, source = context.server(), options.file
+    if _there(source):  # nothing is made for a file that is not there
+        crivo.register_dataset(options.name, description=options.description, hidden=options.hidden)
     found = crivo.register_dataset_version(
         options.name,
-        path,
+        source,
+        digest=options.digest,
         sensitive=sensitive,
         format=options.format,
         dialect=_dialect(options),
-        progress=console.progress(path.name),
+        progress=console.progress(Path(source).name),
     )
     console.document(found.raw)
     console.say(
@@ -138,7 +143,7 @@ def register_model(context: Context) -> int:
             raise Usage(
                 "crivo model register FILE --name NAME --metadata FILE, or --from-mlflow models:/NAME/VERSION."
             )
-        return _register_model(context, Path(options.file), options.name, metadata)
+        return _register_model(context, options.file, options.name, metadata)
     if options.file is not None:
         raise Usage("With --from-mlflow the file comes from there.")
     version = mlflow.read(options.from_mlflow, mlflow.tracking_uri())
@@ -149,15 +154,21 @@ def register_model(context: Context) -> int:
         path = Path(folder) / Path(found.path).name
         with path.open("wb") as sink:
             version.artifacts.read(found.path, sink)
-        return _register_model(context, path, options.name or version.name, metadata)
+        return _register_model(context, str(path), options.name or version.name, metadata)
 
 
-def _register_model(context: Context, path: Path, name: str, metadata: dict[str, Any]) -> int:
+def _there(source: str) -> bool:
+    return "://" in source or Path(source).is_file()
+
+
+def _register_model(context: Context, source: str, name: str, metadata: dict[str, Any]) -> int:
     options, console = context.options, context.console
     crivo = context.server()
-    if path.is_file():
+    if _there(source):
         crivo.register_model(name, description=options.description)
-    found = crivo.register_model_version(name, path, metadata, progress=console.progress(path.name))
+    found = crivo.register_model_version(
+        name, source, metadata, digest=options.digest, progress=console.progress(Path(source).name)
+    )
     console.document(found.raw)
     console.say(
         f"model version {console.paint(plain(found.reference), 'bold')} {asked_before(found.created)}"

@@ -1,0 +1,95 @@
+"""Attested evidence, hidden evaluation sets and files by URI: SDK and command against the real service."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from hashlib import sha256
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
+from governance.client import Crivo
+from governance.client.errors import Usage
+from governance.models import ExternalEvidence
+from registry.models import Dataset, DatasetVersion, ModelVersion
+from tests import study
+from tests.cast import Cast
+from tests.client.conftest import Ran
+from tests.client.test_live import command, crivo_of  # noqa: F401
+
+Command = Callable[..., Ran]
+JUNIT = b'<testsuite><testcase name="a"/><testcase name="b"><failure/></testcase></testsuite>'
+
+
+@pytest.fixture
+def version(live_server: Any, committed_cast: Cast) -> ModelVersion:
+    return study.study(committed_cast)
+
+
+def test_a_report_and_a_signed_document(command: Command, version: ModelVersion, tmp_path: Path) -> None:  # noqa: F811
+    report = tmp_path / "report.xml"
+    report.write_bytes(JUNIT)
+    about = ("--check", "robustness.perturbation", "--title", "Vendor's tests", "--issuer", "Vendor Ltd")
+    ran = command("ana", "evidence", "attach", "progression@1", report, *about)
+    assert (ran.code, "attested for robustness.perturbation" in ran.out) == (0, True), ran.err
+    assert "was there already" in command("ana", "evidence", "attach", "progression@1", report, *about).out
+    key = Ed25519PrivateKey.generate()
+    document, pem, signature = (tmp_path / name for name in ("d.pdf", "key.pem", "d.sig"))
+    document.write_bytes(b"%PDF what the vendor says")
+    pem.write_bytes(key.public_key().public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo))
+    signature.write_bytes(key.sign(document.read_bytes()))
+    signed = ("--kind", "document", "--public-key", pem, "--signature", signature)
+    assert command("ana", "evidence", "attach", "progression@1", document, *about, *signed).code == 0
+    document.write_bytes(b"%PDF something else")
+    ran = command("ana", "evidence", "attach", "progression@1", document, *about, *signed)
+    assert ran.code == 1
+    assert ExternalEvidence.objects.count() == 2
+    rows = json.loads(command("ana", "evidence", "list", "progression@1", "--json").out)
+    assert {(row["kind"], row["attested"]) for row in rows} == {("junit", True), ("document", True)}
+    assert command("ana", "evidence", "attach", "progression@1", tmp_path / "none.xml", *about).code == 2
+
+
+def test_a_hidden_evaluation_set(command: Command, version: ModelVersion, tmp_path: Path) -> None:  # noqa: F811
+    data = tmp_path / "exam.csv"
+    data.write_bytes(study.CSV)
+    refused = command("ana", "dataset", "register", data, "--name", "exam", "--hidden")
+    # Ana validates other people's models, so she may; the pipeline, which only builds, may not.
+    assert refused.code == 0, refused.err
+    assert command("pipeline", "dataset", "register", data, "--name", "other", "--hidden").code == 1
+    assert Dataset.objects.get(name="exam").hidden
+    assert not Dataset.objects.filter(name="other").exists()
+
+
+def test_a_file_the_server_fetches(
+    command: Command,
+    version: ModelVersion,
+    tmp_path: Path,
+    settings: Any,  # noqa: F811
+) -> None:
+    settings.CRIVO_FILE_ROOTS = [str(tmp_path)]
+    data = tmp_path / "more.csv"
+    data.write_bytes(study.CSV + b"33,1,20.0,0\n")
+    digest = f"sha256:{sha256(data.read_bytes()).hexdigest()}"
+    uri = f"file://{data}"
+    assert command("ana", "dataset", "register", uri, "--name", "patients").code == 2
+    ran = command("ana", "dataset", "register", uri, "--name", "patients", "--digest", digest)
+    assert ran.code == 0, ran.err
+    assert DatasetVersion.objects.get(dataset__name="patients", n=2).digest == digest
+    wrong = f"sha256:{'0' * 64}"
+    assert command("ana", "dataset", "register", uri, "--name", "patients", "--digest", wrong).code == 1
+    assert DatasetVersion.objects.filter(dataset__name="patients").count() == 2
+
+
+def test_a_digest_that_is_not_the_files(
+    crivo_of: Callable[[str], Crivo],
+    version: ModelVersion,
+    tmp_path: Path,  # noqa: F811
+) -> None:
+    data = tmp_path / "more.csv"
+    data.write_bytes(study.CSV)
+    with pytest.raises(Usage, match="has the digest"):
+        crivo_of("ana").register_dataset_version("patients", data, digest=f"sha256:{'0' * 64}")
