@@ -68,7 +68,7 @@ def test_a_file_the_server_fetches(
     command: Command,
     version: ModelVersion,
     tmp_path: Path,
-    settings: Any,  # noqa: F811
+    settings: Any,
 ) -> None:
     settings.CRIVO_FILE_ROOTS = [str(tmp_path)]
     data = tmp_path / "more.csv"
@@ -87,7 +87,7 @@ def test_a_file_the_server_fetches(
 def test_a_digest_that_is_not_the_files(
     crivo_of: Callable[[str], Crivo],
     version: ModelVersion,
-    tmp_path: Path,  # noqa: F811
+    tmp_path: Path,
 ) -> None:
     data = tmp_path / "more.csv"
     data.write_bytes(study.CSV)
