@@ -65,7 +65,7 @@ def test_a_hidden_evaluation_set(command: Command, version: ModelVersion, tmp_pa
 
 
 def test_a_file_the_server_fetches(
-    command: Command,
+    command: Command,  # noqa: F811
     version: ModelVersion,
     tmp_path: Path,
     settings: Any,
@@ -85,7 +85,7 @@ def test_a_file_the_server_fetches(
 
 
 def test_a_digest_that_is_not_the_files(
-    crivo_of: Callable[[str], Crivo],
+    crivo_of: Callable[[str], Crivo],  # noqa: F811
     version: ModelVersion,
     tmp_path: Path,
 ) -> None:
