@@ -29,14 +29,29 @@ def fields_of(event: Event) -> body.EventFields:
         on_behalf_of=body.Actor("person", str(event.on_behalf_of)) if event.on_behalf_of else None,
         request_id=str(event.request_id),
         correlation_id=str(event.correlation_id),
-        reason=body.Reason(reason["code"], reason["params"]) if reason else None,
+        reason=None if reason is None else body.Reason(**_exactly(reason, "code", "params")),
         commitments=event.texts,
-        policy=body.Policy(policy["id"], policy["version"], policy["digest"]) if policy else None,
-        evidence=tuple(body.Evidence(item["kind"], item["digest"]) for item in event.evidence),
+        policy=None if policy is None else body.Policy(**_exactly(policy, "id", "version", "digest")),
+        evidence=tuple(body.Evidence(**_exactly(item, "kind", "digest")) for item in event.evidence),
         before=event.before or None,
         after=event.after or None,
         detail=detail,
     )
+
+
+def _exactly(value: Any, *names: str) -> dict[str, Any]:
+    """A member more would be shown to readers without being in the leaf; an empty object is not an absent one."""
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise ValueError(f"an object does not have exactly the members {', '.join(names)}")
+    return value
+
+
+def _salt(digits: str) -> bytes:
+    """One spelling only: what is stored otherwise was not written by `record`."""
+    salt = bytes.fromhex(digits)
+    if salt.hex() != digits:
+        raise ValueError("a salt is not written in lower case")
+    return salt
 
 
 def _as_written(value: Any) -> Any:
@@ -53,9 +68,9 @@ def _as_written(value: Any) -> Any:
 def body_of(event: Event, workspace_salt: str) -> body.Body:
     """Canonical head, rest and envelope. ValueError if the row is not one that `record` could have written."""
     salts = body.Salts(
-        subject=bytes.fromhex(event.subject_salt),
-        workspace=bytes.fromhex(workspace_salt),
-        head=bytes.fromhex(event.head_salt),
-        rest=bytes.fromhex(event.rest_salt),
+        subject=_salt(event.subject_salt),
+        workspace=_salt(workspace_salt),
+        head=_salt(event.head_salt),
+        rest=_salt(event.rest_salt),
     )
     return body.build(fields_of(event), salts)

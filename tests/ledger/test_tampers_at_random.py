@@ -1,0 +1,201 @@
+"""Thousands of random changes to exports that somebody else made: each one found, and where. Honest exports never alarm."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from audits.ledger.tiles import split_bundle, write_tiles
+from audits.verifier import UnreadableError, verify_export
+from tests.ledger.support import VKEY, Log, change_json, check, subject_scope, workspace_scope
+from tests.ledger.test_verifier import reseal
+
+ROUNDS = 600
+SIZE = 23
+LOG = Log.make(SIZE, subjects=5)
+FILTERS: list[dict[str, Any]] = [
+    {},
+    {"verb": ["promotion.granted"]},
+    {"outcome": ["refused"]},
+    {"actor": [{"kind": "person"}]},
+    {"subject": [{"id": "s1"}]},
+    {"sample": {"per_million": 400_000, "seed": "42"}},
+    {"from": "2026-03-01T12:05:00.000000Z", "to": "2026-03-01T12:15:00.000000Z"},
+]
+SCOPES: list[Callable[[], dict[str, Any]]] = [
+    lambda: {"kind": "log"},
+    lambda: workspace_scope(0),
+    lambda: subject_scope(1, 3),
+]
+
+
+def bundle_of(folder: Path) -> Path:
+    return folder / "tile" / "entries" / "000.p" / str(SIZE)
+
+
+class Forger:
+    """One random change of an export. `where`: what the report must name, where the change has a place."""
+
+    def __init__(self, folder: Path, seed: int) -> None:
+        self.folder, self.random = folder, random.Random(seed)  # noqa: S311
+        self.kept = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+        self.lines = self.kept[folder / "events.jsonl"].splitlines(keepends=True)
+
+    def undo(self) -> None:
+        for path in [path for path in self.folder.rglob("*") if path.is_file()]:
+            if path not in self.kept:
+                path.unlink()
+        for path, data in self.kept.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            if not path.exists() or path.read_bytes() != data:
+                path.write_bytes(data)
+
+    def a_byte(self) -> tuple[str, str] | None:
+        path = self.random.choice(sorted(self.kept))
+        data = self.kept[path]
+        at = self.random.randrange(len(data))
+        if path.name == "export.json" and at >= data.index(b'"stated"'):
+            return None  # said by the exporter, and marked as proved by nothing
+        changed = bytearray(data)
+        how = self.random.choice(["flip", "insert", "remove", "cut"])
+        if how == "flip":
+            changed[at] ^= 1 << self.random.randrange(8)
+        elif how == "insert":
+            changed.insert(at, self.random.randrange(256))
+        elif how == "remove":
+            del changed[at]
+        else:
+            del changed[at:]
+        if bytes(changed) == data or (path.name == "vkey" and bytes(changed) == data[:-1]):
+            return None  # the last newline of a key is optional
+        path.write_bytes(changed)
+        return f"{how} byte {at} of {path.name}", ""
+
+    def a_line(self) -> tuple[str, str] | None:
+        """Lines of events.jsonl dropped, doubled, swapped, or parts of them exchanged: all well-formed."""
+        lines = list(self.lines)
+        if len(lines) < 2:
+            return None
+        one, two = sorted(self.random.sample(range(len(lines)), 2))
+        how = self.random.choice(["drop", "double", "swap", "rest", "head"])
+        if how == "drop":
+            del lines[one]
+        elif how == "double":
+            lines.insert(two, lines[one])
+        elif how == "swap":
+            lines[one], lines[two] = lines[two], lines[one]
+        else:
+            mark = b',"rest":' if how == "rest" else b',"head_salt"'
+            if mark not in lines[one] or mark not in lines[two]:
+                return None
+            a, b = lines[one].index(mark), lines[two].index(mark)
+            if how == "rest":  # the rest of one with the head of the other
+                lines[one] = lines[one][:a] + lines[two][b:]
+            elif lines[one][:a] == lines[two][:b]:
+                return None
+            else:
+                lines[one] = lines[two][:b] + lines[one][a:]
+        (self.folder / "events.jsonl").write_bytes(b"".join(lines))
+        return f"{how} lines {one}, {two}", "entry "
+
+    def an_entry(self) -> tuple[str, str]:
+        """Another envelope in the log, with every tile made anew: without the key, and with it."""
+        entries = split_bundle(self.kept[bundle_of(self.folder)])
+        one, two = sorted(self.random.sample(range(SIZE), 2))
+        how = self.random.choice(["swap", "replace", "move", "repeat"])
+        if how == "swap":
+            entries[one], entries[two] = entries[two], entries[one]
+        elif how == "replace":
+            at = entries[one].index(b'"rest":"') + 8
+            digit = b"1" if entries[one][at : at + 1] == b"0" else b"0"
+            entries[one] = entries[one][:at] + digit + entries[one][at + 1 :]
+        elif how == "move":
+            entries.insert(two, entries.pop(one))
+        else:
+            entries[two] = entries[one]
+        if self.random.random() < 0.5:
+            reseal(self.folder, entries)
+            return f"{how} entries {one}, {two}, signed again", "of the earlier checkpoint"
+        write_tiles(self.folder, entries, SIZE)
+        return f"{how} entries {one}, {two}", "the entries hash to"
+
+    def a_rollback(self) -> tuple[str, str]:
+        """A genuine, but shorter log, signed: an old backup."""
+        reseal(self.folder, split_bundle(self.kept[bundle_of(self.folder)])[: self.random.randrange(1, SIZE)])
+        return "rolled back", "covers"
+
+    def a_promise(self) -> tuple[str, str] | None:
+        """export.json says that something else was exported than was."""
+        before = self.kept[self.folder / "export.json"]
+        wanted = self.random.choice(FILTERS)
+
+        def change(value: dict[str, Any]) -> None:
+            if value["scope"] == {"kind": "log"}:
+                value["completeness"] = "filtered" if wanted else "full"
+            value["filter"] = wanted
+
+        change_json(self.folder, change)
+        if (self.folder / "export.json").read_bytes() == before:
+            return None
+        return f"says the filter is {wanted}", "filter"
+
+    def any(self) -> tuple[str, str] | None:
+        moves = [
+            self.a_byte,
+            self.a_byte,
+            self.a_line,
+            self.a_line,
+            self.an_entry,
+            self.a_rollback,
+            self.a_promise,
+        ]
+        return self.random.choice(moves)()
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_every_change_is_found_and_named(tmp_path: Path, seed: int) -> None:
+    """With a checkpoint that somebody else kept, and the key from elsewhere."""
+    chance = random.Random(seed)  # noqa: S311
+    folder = LOG.export(tmp_path / "export", SCOPES[seed % 3](), FILTERS[chance.randrange(len(FILTERS))])
+    kept = LOG.checkpoint(SIZE)
+    assert check(folder, kept).verified
+    forger, done, missed = Forger(folder, seed), 0, []
+    while done < ROUNDS:
+        change = forger.any()
+        if change is None:
+            continue
+        what, where = change
+        try:
+            report = verify_export(folder, VKEY, kept)
+        except UnreadableError:
+            pass  # no verdict, and no success
+        else:
+            told = "\n".join(map(str, report.problems))
+            if report.verified:
+                missed.append(f"not found: {what}")
+            elif where not in told:
+                missed.append(f"not named: {what}: {told[:200]}")
+        forger.undo()
+        done += 1
+    assert missed == []
+    assert check(folder, kept).verified
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_honest_exports_never_alarm(tmp_path: Path, seed: int) -> None:
+    chance = random.Random(seed)  # noqa: S311
+    for number in range(25):
+        size = chance.randrange(1, 300)
+        log = Log.make(size, subjects=chance.randrange(4, 9))
+        sizes = [chance.randrange(1, size + 1) for _ in range(3)]
+        folder = log.export(
+            tmp_path / str(number), SCOPES[chance.randrange(2)](), chance.choice(FILTERS), size
+        )
+        for earlier in sizes:
+            report = check(folder, log.checkpoint(earlier))
+            # A scope that no entry has cannot be told from a salt that was changed.
+            assert [found for found in report.problems if found.code != "scope_unknown"] == []
