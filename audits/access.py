@@ -1,10 +1,9 @@
 """The access log: who read what, and which requests were refused for their form (AI Act Art. 19).
 
-Reads and answers like 400, 401 and 404 change nothing and leave no event: there are too many of them, and nobody's right
+Reads and answers like 400, 401 and 404 change nothing and leave no event: there are too many, and nobody's right
 follows from one. They are kept in a plain append-only table, outside every proof, for at least half a year. What is
-written is the pattern of the route, never an address, a query or a body. It must not make an answer wait for a disk, nor
-fail one: rows of the last fraction of a second may be lost with the machine.
-"""
+written is the pattern of the route, never an address, a query or a body. It must not make an answer wait for a disk,
+nor fail one: rows of the last fraction of a second may be lost with the machine."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from audits.actors import Actor
 log = logging.getLogger(__name__)
 SHORTEST_DAYS = 183
 # What a service answered to a command is an event, whichever of these it was.
-EVENTS = frozenset({403, 409, 422})
+EVENTS = frozenset({403, 409, 412, 422})
 
 _APPEND = """
 WITH fast AS (SELECT set_config('synchronous_commit', 'off', true))

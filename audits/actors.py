@@ -57,6 +57,10 @@ class Idempotency:
     body_digest: str
 
 
+class Check(Protocol):
+    def check(self, subject: SubjectRef) -> None: ...
+
+
 @dataclass(frozen=True)
 class Command:
     """The circumstances of one change: who, through which token, in answer to which request."""
@@ -66,6 +70,7 @@ class Command:
     request_id: UUID = field(default_factory=uuid7)
     correlation_id: UUID = field(default_factory=uuid7)
     idempotency: Idempotency | None = None
+    precondition: Check | None = None  # what must still be so when the change is recorded
 
 
 class Authoriser(Protocol):

@@ -5,8 +5,8 @@ and the policy (422), saves, and records one event per subject changed. The deco
 
 1. the transaction itself, `durable`: a service is never part of another one (composition uses private functions);
 2. the Idempotency-Key, written with the effect: a repeat gets the same answer, a different body 422, one in flight 409;
-3. a refusal (403, 409, 422) rolls everything back, then leaves its own event, before = after, in its own transaction;
-   if that cannot be written, the answer is 503 and still nothing changed;
+3. a refusal (403, 409, 412, 422) rolls everything back, then leaves its own event, before = after, in its own
+   transaction; if that cannot be written, the answer is 503 and still nothing changed;
 4. a deadlock or serialisation failure is tried again: nothing has been committed at that point.
 """
 
@@ -37,7 +37,6 @@ P = ParamSpec("P")
 ATTEMPTS = 4
 KEY_LIFETIME = timedelta(hours=24)
 RETRYABLE = {"40001", "40P01"}  # serialization_failure, deadlock_detected
-REFUSALS: dict[int, type[Refusal]] = {403: Forbidden, 409: Conflict, 422: Unprocessable}
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
-"""What a service may answer instead of doing: three refusals that are remembered, and a few that are not.
+"""What a service may answer instead of doing: refusals that are remembered, and a few that are not.
 
-403, 409 and 422 on a subject the actor may see leave a refusal event (audits.door); 400, 401, 404, 413, 415 and 429
-only reach the access log. Every one has a stable code for machines and a sentence for people (audits.messages).
+403, 409, 412 and 422 on a subject the actor may see leave a refusal event (audits.door); 400, 401, 404, 413, 415 and
+429 only reach the access log. Every one has a stable code for machines and a sentence for people (audits.messages).
 """
 
 from __future__ import annotations
@@ -69,6 +69,12 @@ class Forbidden(Refusal):
 
 class Conflict(Refusal):
     status = 409
+
+
+class PreconditionFailed(Refusal):
+    """The object is no longer as the caller's If-Match says."""
+
+    status = 412
 
 
 class Unprocessable(Refusal):

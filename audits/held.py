@@ -21,7 +21,8 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
-from audits.ledger.note import VerifierKey, key_id
+from audits.ledger.note import VerifierKey
+from audits.verifier import key_id
 
 
 class KeyProvider(Protocol):

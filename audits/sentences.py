@@ -11,6 +11,10 @@ SENTENCES: dict[str, str | Promise] = {
     "not_permitted": _(
         "You may not do this here: none of your roles (and, with a token, its scopes) permits {action}."
     ),
+    "precondition_failed": _(
+        "It has changed since you read it, so nothing was done. Read it again, and decide on what it says now."
+    ),
+    "if_match_invalid": _('If-Match takes the ETag of an earlier answer, in its quotation marks, or "*".'),
     "request_in_flight": _("The same request is being worked on right now. Ask again in a moment."),
     "idempotency_key_reused": _("This Idempotency-Key was already used with another body. Use a new key."),
     "idempotency_key_invalid": _("An Idempotency-Key has 1 to 200 printable characters."),

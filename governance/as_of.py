@@ -1,15 +1,14 @@
 """As of a moment: what was known about a subject then, which policy applied, who held which role, what the gate said.
 
-Everything is derived from events and from the times at which checkpoints were published; nothing is a copy kept for this
-question. A grant counts from the first published checkpoint that holds its event, a restriction from its event: the rules
-by which it was answered then. An event's time is taken inside its transaction, so the two agree but for the length of a
-commit (milliseconds).
-"""
+Everything is derived from events and from the times at which checkpoints were published; nothing is a copy kept for
+this question. A grant counts from the first published checkpoint that holds its event, a restriction from its event:
+the rules by which it was answered then. An event's time is taken inside its transaction, so the two agree but for the
+length of a commit (milliseconds)."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -28,7 +27,10 @@ from governance.standings import PLACEMENT_STATE_AFTER, VERSION_STATE_AFTER, sta
 from registry.models import ModelVersion
 
 MOST_EVENTS = 100  # shown; all are counted
-TABLES = {"placement": PLACEMENT_STATE_AFTER, "model_version": VERSION_STATE_AFTER}
+TABLES: dict[str, Mapping[str, str]] = {
+    "placement": PLACEMENT_STATE_AFTER,
+    "model_version": VERSION_STATE_AFTER,
+}
 _NAMED = re.compile(r"(?P<kind>[a-z_]{1,60}):(?P<id>[0-9a-fA-F-]{36})")
 _LABEL = re.compile(r"(?P<name>[a-z0-9][a-z0-9._-]*)@(?P<n>[1-9][0-9]{0,8})")
 
@@ -87,7 +89,7 @@ class State:
 
 
 def state_of(actor: Actor, subject: str, at: datetime) -> State:
-    """`subject` is `name@n` (a model version) or `kind:id`. 403 unless the actor may read the trail; 404 if there is none."""
+    """`subject` is `name@n` (a model version) or `kind:id`. 403 for whom the trail is not; 404 without one."""
     if not authoriser().may(actor, "audit.read"):
         raise Forbidden("not_permitted", action="audit.read")
     ref = _subject(actor, subject)

@@ -19,7 +19,24 @@ READ_ACTION = {
     "audits.Webhook": "webhook.manage",
 }
 NEVER_BY_SERVICE_TOKEN = frozenset(
-    {"promotion.decide", "policy.decide", "policy.acknowledge", "signoff.invite", "placement.grandfather"}
+    {
+        "promotion.decide",
+        "policy.decide",
+        "policy.acknowledge",
+        "signoff.invite",
+        "placement.grandfather",
+        "finding.open",
+        "finding.answer",
+        "waiver.request",
+        "condition.report",
+        "finding.verify",
+        "finding.close",
+        "waiver.approve",
+        "condition.verify",
+        "review.complete",
+        "placement.break_glass",
+        "alarm.sign_off",
+    }
 )
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(

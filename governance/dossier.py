@@ -12,9 +12,18 @@ from datetime import datetime
 from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.models import CheckRun
+from governance import exceptions
 from governance.models import Decision, Promotion
 from governance.policy.schema import duration
-from governance.policy.verdict import Evidence, RequirementVerdict, judge, passed
+from governance.policy.verdict import (
+    SATISFYING,
+    Evidence,
+    RequirementVerdict,
+    judge,
+    passed,
+    requirement_of,
+    waive,
+)
 from governance.states import DecisionVerdict
 from registry.models import DatasetVersion
 
@@ -26,6 +35,8 @@ class Dossier:
     lines: list[RequirementVerdict]
     runs: list[CheckRun]
     digest: str
+    blocked: tuple[Message, ...] = ()  # findings that shut the gate until they are closed
+    awaits_waiver: bool = False  # what is not met was waived, and the waivers are about to be effective
 
     @property
     def complete(self) -> bool:
@@ -53,7 +64,7 @@ class Dossier:
                 },
             )
             for line in self.lines
-            if line.verdict != "passed"
+            if line.verdict not in SATISFYING
         )
 
 
@@ -70,6 +81,11 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
     runs = [check.run for check in promotion.checks.select_related("run")]
     evidence = [Evidence(run.result, run.finished_at) for run in runs]
     lines = judge(policy, evidence, not_before=now - duration(policy["evidence_max_age"]))
+    findings = exceptions.findings_of(promotion.version)
+    approved = exceptions.approved_waivers(promotion.version, promotion.environment, now)
+    waivers = exceptions.effective(approved)
+    lines = waive(lines, exceptions.about(waivers))
+    unmet = [requirement_of(line) for line in lines if line.verdict not in SATISFYING]
     if not all(run.finished for run in runs):
         return Dossier(lines, runs, "")
     content = {
@@ -77,10 +93,16 @@ def assess(promotion: Promotion, now: datetime) -> Dossier:
         "datasets": {row.label: row.digest for row in datasets_of(promotion)},
         "checks": [[run.check_slug, run.check_version, run.result_digest] for run in runs],
         "policy": promotion.policy.digest,
-        "findings": [],
-        "waivers": [],
+        "findings": [[str(row.id), row.severity, row.state] for row in findings],
+        "waivers": sorted([str(row.id), *row.requirement] for row in waivers.values()),
     }
-    return Dossier(lines, runs, digest_of(content))
+    return Dossier(
+        lines,
+        runs,
+        digest_of(content),
+        blocked=exceptions.blocking(findings, policy),
+        awaits_waiver=bool(unmet) and set(unmet) <= {row.requirement for row in approved},
+    )
 
 
 def approvals_given(promotion: Promotion, digest: str) -> list[str]:

@@ -2,7 +2,8 @@
 
 *Now* is read from the rows. *Then* (`at`) is what was answered at that moment: a placement's or version's state is that
 of its last event by then, and a grant counts from the first published checkpoint that holds its event. An event's time
-is taken inside its transaction, so the two agree but for the length of a commit (milliseconds).
+is taken inside its transaction, so the two agree but for the length of a commit (milliseconds). What stands against a
+grant (findings, conditions, waivers, re-reviews) and what was let through by breaking the glass are read the same way.
 
 However many questions are asked together, they cost the same number of queries.
 """
@@ -10,13 +11,15 @@ However many questions are asked together, they cost the same number of queries.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
 from audits.checks.contract import Message
+from governance import glass
 from governance import standings as known
+from governance.hindrances import Hindrances, hindrances
 from governance.models import Environment, Grandfathered, Placement
 from governance.standings import Moment
 from governance.states import PlacementState
@@ -33,21 +36,34 @@ class Question:
 
 @dataclass(frozen=True)
 class Standing:
-    """One placement and what it says about the digest. `state` is the one it has or had at the time asked about."""
+    """One placement and what it says about the digest. `state` is the one it has or had at the time asked about.
+
+    `stands`: nobody ended or stopped it, and it is effective; whether anything stands against it is another question.
+    """
 
     placement: Placement
     allowed: bool
     reason: Message
     effective_at: datetime | None
     state: str = ""
+    hindrances: Hindrances = field(default_factory=Hindrances)
+
+    @property
+    def stands(self) -> bool:
+        return self.allowed or bool(self.hindrances.shut)
 
 
 @dataclass(frozen=True)
 class Answer:
+    """`break_glass`: refused, and let through until `until` by somebody who answers for it."""
+
     allowed: bool
     reasons: list[Message]
     standings: list[Standing] = field(default_factory=list)
     grandfathered: Grandfathered | None = None
+    warnings: list[Message] = field(default_factory=list)
+    break_glass: bool = False
+    until: datetime | None = None
 
 
 def ask(
@@ -74,8 +90,58 @@ def ask_all(workspace: UUID, questions: Sequence[Question], at: datetime | None 
         )
     }
     placed = _placed(moment, versions, environments)
-    tolerated = known.grandfathered(workspace, digests, moment)
-    return [_answer(question, versions, environments, placed, tolerated, moment) for question in questions]
+    # What ran before Crivo came is asked for only where no placement decides.
+    unplaced = {
+        question.digest for question in questions if not _standings(question, versions, environments, placed)
+    }
+    tolerated = known.grandfathered(workspace, unplaced, moment) if unplaced else []
+    answers = [_answer(question, versions, environments, placed, tolerated, moment) for question in questions]
+    refused = [
+        (n, _meant(question, versions), environments[question.environment])
+        for n, question in enumerate(questions)
+        if not answers[n].allowed and question.environment in environments
+    ]
+    wanted = [row for _, rows, _ in refused for row in rows]
+    broken = glass.broken(wanted, [environment for *_, environment in refused], moment)
+    states = known.version_states(wanted, moment) if broken else {}
+    for n, rows, environment in refused:
+        answers[n] = _through_broken_glass(answers[n], rows, environment, broken, states)
+    return answers
+
+
+def _meant(question: Question, versions: dict[str, list[ModelVersion]]) -> list[ModelVersion]:
+    rows = versions.get(question.digest, ())
+    return [row for row in rows if not question.model or row.model.name == question.model]
+
+
+def _through_broken_glass(
+    answer: Answer,
+    versions: Iterable[ModelVersion],
+    environment: Environment,
+    broken: glass.Broken,
+    states: dict[UUID, str],
+) -> Answer:
+    """What was refused, unless somebody broke the glass; never against a suspension, a retirement or a withdrawal."""
+    if any(states.get(row.id) == VersionState.SUSPENDED for row in versions):
+        return answer
+    for version in versions:
+        row = broken.get((version.id, environment.id))
+        if row is None or states[version.id] != VersionState.REGISTERED or stopped_there(answer, version):
+            continue
+        why = Message("glass_was_broken", {"version": version.label, "environment": environment.name})
+        return replace(
+            answer, allowed=True, reasons=[why, *answer.reasons], break_glass=True, until=row.expires_at
+        )
+    return answer
+
+
+def stopped_there(answer: Answer, version: ModelVersion) -> bool:
+    """Somebody stopped these bytes there on purpose, under whichever version; or withdrew this version there last."""
+    said = [row for row in answer.standings if row.placement.version_id == version.id]
+    last = max(said, key=lambda row: row.placement.id, default=None)
+    return any(_is_stopped(row) for row in answer.standings) or (
+        last is not None and last.state == PlacementState.WITHDRAWN
+    )
 
 
 Placed = dict[tuple[UUID, UUID], list[Standing]]
@@ -87,12 +153,22 @@ def _placed(
     wanted = [version for rows in versions.values() for version in rows]
     chains = known.chains([row.id for row in wanted], [row.id for row in environments.values()], moment)
     version_states = known.version_states(wanted, moment)
+    found = [_standing(row, chains, version_states) for row in chains.asked]
+    standings = [standing for standing in found if standing is not None]
+    against = hindrances([row.placement for row in standings if row.allowed], moment, chains.touched)
     placed: Placed = defaultdict(list)
-    for row in chains.asked:
-        standing = _standing(row, chains, version_states)
-        if standing is not None:
-            placed[row.version_id, row.environment_id].append(standing)
+    for standing in standings:
+        row = standing.placement
+        placed[row.version_id, row.environment_id].append(_hindered(standing, against.get(row.id)))
     return placed
+
+
+def _hindered(standing: Standing, against: Hindrances | None) -> Standing:
+    if against is None:
+        return standing
+    if against.shut:
+        return replace(standing, allowed=False, reason=against.shut[0], hindrances=against)
+    return replace(standing, hindrances=against)
 
 
 def of_version(version: ModelVersion, environment: Environment) -> Answer:
@@ -100,7 +176,13 @@ def of_version(version: ModelVersion, environment: Environment) -> Answer:
     moment = known.moment(None)
     placed = _placed(moment, {"": [version]}, {environment.name: environment})
     standings = placed.get((version.id, environment.id), [])
-    return _decide(sorted(standings, key=lambda row: row.placement.id, reverse=True), environment.name)
+    answer = _decide(sorted(standings, key=lambda row: row.placement.id, reverse=True), environment.name)
+    if answer.allowed:
+        return answer
+    broken = glass.broken([version], [environment], moment)
+    return _through_broken_glass(
+        answer, [version], environment, broken, known.version_states([version], moment)
+    )
 
 
 def of_placement(placement: Placement) -> Standing:
@@ -137,6 +219,19 @@ def _standing(placement: Placement, chains: known.Chains, version_states: dict[U
     return Standing(placement, True, Message("allowed", about), since, state)
 
 
+def _standings(
+    question: Question,
+    versions: dict[str, list[ModelVersion]],
+    environments: dict[str, Environment],
+    placed: Placed,
+) -> list[Standing]:
+    environment = environments.get(question.environment)
+    if environment is None:
+        return []
+    rows = _meant(question, versions)
+    return [standing for row in rows for standing in placed.get((row.id, environment.id), ())]
+
+
 def _answer(
     question: Question,
     versions: dict[str, list[ModelVersion]],
@@ -146,19 +241,19 @@ def _answer(
     moment: Moment,
 ) -> Answer:
     environment = environments.get(question.environment)
-    meant: Callable[[str], bool] = lambda name: not question.model or name == question.model  # noqa: E731
-    rows = [row for row in versions.get(question.digest, ()) if meant(row.model.name)]
+    rows = _meant(question, versions)
     excused = [
         row
         for row in tolerated
-        if row.entry.artifact_digest == question.digest and meant(row.entry.model.name)
+        if row.entry.artifact_digest == question.digest
+        and (not question.model or row.entry.model.name == question.model)
     ]
     if not rows and not excused:
         return Answer(False, [Message("unknown_digest", {"digest": question.digest})])
     if environment is None:
         return Answer(False, [Message("unknown_environment", {"name": question.environment})])
     standings = sorted(
-        (standing for row in rows for standing in placed.get((row.id, environment.id), ())),
+        _standings(question, versions, environments, placed),
         key=lambda standing: standing.placement.id,
         reverse=True,
     )
@@ -197,11 +292,14 @@ def _decide(standings: list[Standing], environment: str) -> Answer:
         return Answer(False, [Message("not_promoted", {"environment": environment})])
     allowed = [standing for standing in standings if standing.allowed]
     stopped = [row for row in standings if _is_stopped(row) and row.state != PlacementState.WITHDRAWN]
-    if allowed and stopped:
-        labels = sorted({row.placement.version.label for row in [*allowed, *stopped]})
+    against = [row for row in standings if row.hindrances.shut]
+    if allowed and (stopped or against):
+        labels = sorted({row.placement.version.label for row in [*allowed, *stopped, *against]})
         return Answer(False, [Message("ambiguous", {"versions": labels})], standings)
     if allowed:
-        return Answer(True, [], allowed)
+        warnings = [message for row in allowed for message in row.hindrances.warnings]
+        return Answer(True, [], allowed, warnings=warnings)
     # What is still to come or was stopped says more than what is over.
     telling = next((row for row in standings if row.reason.code not in OVER), standings[0])
-    return Answer(False, [telling.reason], standings)
+    further = [message for message in telling.hindrances.shut if message != telling.reason]
+    return Answer(False, [telling.reason, *further], standings)

@@ -35,4 +35,10 @@ NETS = [
     Net("governance_mail_preference", ("mail_preference:id",)),
     Net("governance_api_token", ("token:id",), ("last_used_at",)),
     Net("governance_role_binding", ("role_binding:id",)),
+    Net("governance_finding", ("finding:id",)),
+    Net("governance_waiver", ("waiver:id",)),
+    Net("governance_condition", ("condition:id",)),
+    Net("governance_placement_review", ("review:id",)),
+    Net("governance_broken_glass", ("broken_glass:id",)),
+    Net("governance_alarm", ("alarm:id",)),
 ]

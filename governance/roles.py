@@ -42,6 +42,14 @@ SCOPES: dict[str, frozenset[str]] = {
     "grandfather:write": frozenset({"placement.grandfather"}),
     "reconciliation:write": frozenset({"reconciliation.record"}),
     "privacy": frozenset({"person.erase", "hold.manage"}),
+    "finding:write": frozenset({"finding.open", "finding.answer", "finding.verify", "finding.close"}),
+    "waiver:request": frozenset({"waiver.request"}),
+    "waiver:decide": frozenset({"waiver.approve", "waiver.revoke"}),
+    "condition:report": frozenset({"condition.report"}),
+    "condition:verify": frozenset({"condition.verify"}),
+    "review:complete": frozenset({"review.complete"}),
+    "glass:break": frozenset({"placement.break_glass"}),
+    "alarm:sign-off": frozenset({"alarm.sign_off"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -57,25 +65,37 @@ class Role:
 
 _BUILD = SCOPES["registry:write"] | SCOPES["lineage:write"] | SCOPES["promotion:request"]
 _READ = frozenset({"registry.read", "gate.read", "policy.acknowledge"})
+_OWN = frozenset({"finding.answer", "waiver.request", "condition.report"})
+_EXAMINE = frozenset({"finding.open", "finding.answer", "finding.verify", "finding.close"})
+_EXCEPT = frozenset({"waiver.approve", "waiver.revoke", "review.complete"})
 
 ROLES: dict[str, Role] = {
     role.slug: role
     for role in (
         Role("pipeline", _("Pipeline"), _READ | _BUILD | {"deployment.record", "reconciliation.record"}),
-        Role("data_scientist", _("Data scientist"), _READ | _BUILD),
-        Role("validator", _("Validator"), _READ | {"promotion.decide", "placement.suspend"}, decides=True),
+        Role("data_scientist", _("Data scientist"), _READ | _BUILD | _OWN),
+        Role(
+            "validator",
+            _("Validator"),
+            _READ | _OWN | _EXAMINE | _EXCEPT | {"promotion.decide", "placement.suspend", "condition.verify"},
+            decides=True,
+        ),
         Role(
             "approver",
             _("Approver"),
             _READ
+            | _EXCEPT
             | SCOPES["lifecycle:write"]
-            | {"promotion.decide", "alias.set", "deployment.record", "policy.decide", "signoff.invite"},
+            | {"promotion.decide", "alias.set", "deployment.record", "policy.decide", "signoff.invite"}
+            | {"condition.verify", "finding.answer", "finding.close"},
             decides=True,
         ),
         Role(
             "risk_manager",
             _("Risk manager"),
             _READ
+            | _EXAMINE
+            | _EXCEPT
             | SCOPES["lifecycle:write"]
             | {
                 "policy.propose",
@@ -86,9 +106,10 @@ ROLES: dict[str, Role] = {
                 "placement.grandfather",
                 "reconciliation.record",
                 "hold.manage",
+                "alarm.sign_off",
             },
         ),
-        Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export"}),
+        Role("auditor", _("Auditor"), _READ | {"audit.read", "audit.export", "alarm.sign_off"}),
         Role(
             "deployer",
             _("Deployer"),
@@ -99,12 +120,17 @@ ROLES: dict[str, Role] = {
             _("Administrator"),
             _READ | {"role.bind", "token.issue", "webhook.manage", "environment.configure", "person.erase"},
         ),
+        Role("incident_manager", _("Incident manager"), _READ | {"placement.break_glass"}),
     )
 }
 
 # Slots of a policy's approvals that people outside fill through a link (governance.services.signoffs). No binding
 # gives these: they permit nothing else.
 EXTERNAL: dict[str, str | Promise] = {"customer": _("Customer"), "business_owner": _("Business owner")}
+
+
+# Who builds models: nobody of them signs off an alarm. A trigger in the database knows the same list.
+ENGINEERING = frozenset({"data_scientist", "pipeline"})
 
 
 def actions_of(roles: frozenset[str]) -> frozenset[str]:

@@ -13,16 +13,22 @@ from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
 from audits.sealing import texts_of
 from governance.models import (
+    Alarm,
     ApiToken,
+    BrokenGlass,
+    Condition,
     Deployment,
     Environment,
+    Finding,
     Placement,
+    PlacementReview,
     PolicyChange,
     PolicyVersion,
     Promotion,
     SignoffInvitation,
     UseCase,
     User,
+    Waiver,
 )
 from governance.states import PlacementState
 from registry.models import ModelVersion
@@ -122,3 +128,61 @@ def policy_change(actor: Actor, change_id: UUID) -> PolicyChange:
 
 def policy_version(actor: Actor, name: str, n: int) -> PolicyVersion:
     return found(policies(actor).filter(name=name, n=n), "policy version", f"{name}@{n}")
+
+
+def findings(actor: Actor) -> QuerySet[Finding]:
+    return authoriser().visible(actor, Finding.objects.select_related("version__model"))
+
+
+def finding(actor: Actor, finding_id: UUID) -> Finding:
+    return found(findings(actor).filter(id=finding_id), "finding", str(finding_id))
+
+
+def waivers(actor: Actor) -> QuerySet[Waiver]:
+    return authoriser().visible(actor, Waiver.objects.select_related("version__model", "environment"))
+
+
+def waiver(actor: Actor, waiver_id: UUID) -> Waiver:
+    return found(waivers(actor).filter(id=waiver_id), "waiver", str(waiver_id))
+
+
+def conditions(actor: Actor) -> QuerySet[Condition]:
+    return authoriser().visible(
+        actor,
+        Condition.objects.select_related("decision", "promotion__version__model", "promotion__environment"),
+    )
+
+
+def condition(actor: Actor, condition_id: UUID) -> Condition:
+    return found(conditions(actor).filter(id=condition_id), "condition", str(condition_id))
+
+
+def placement_reviews(actor: Actor) -> QuerySet[PlacementReview]:
+    return authoriser().visible(
+        actor,
+        PlacementReview.objects.select_related("placement__version__model", "placement__environment"),
+    )
+
+
+def placement_review(actor: Actor, review_id: UUID) -> PlacementReview:
+    return found(placement_reviews(actor).filter(id=review_id), "review", str(review_id))
+
+
+def broken_glasses(actor: Actor) -> QuerySet[BrokenGlass]:
+    return authoriser().visible(
+        actor, BrokenGlass.objects.select_related("version__model", "environment", "alarm")
+    )
+
+
+def broken_glass(actor: Actor, glass_id: UUID) -> BrokenGlass:
+    return found(broken_glasses(actor).filter(id=glass_id), "broken glass", str(glass_id))
+
+
+def alarms(actor: Actor) -> QuerySet[Alarm]:
+    return authoriser().visible(
+        actor, Alarm.objects.select_related("glass__version__model", "glass__environment")
+    )
+
+
+def alarm(actor: Actor, alarm_id: UUID) -> Alarm:
+    return found(alarms(actor).filter(id=alarm_id), "alarm", str(alarm_id))

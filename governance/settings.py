@@ -124,6 +124,7 @@ CELERY_BEAT_SCHEDULE = {
     "sweep-webhooks": {"task": "audits.tasks.sweep_webhooks", "schedule": 2.0, "options": {"expires": 10}},
     "sweep-notices": {"task": "governance.tasks.sweep_notices", "schedule": 30.0, "options": {"expires": 60}},
     "send-digests": {"task": "governance.tasks.send_digests", "schedule": 600.0},
+    "sweep-due-dates": {"task": "governance.tasks.sweep", "schedule": 15.0},
 }
 CELERY_BEAT_SCHEDULE_FILENAME = str(DATA / "celerybeat-schedule")
 CELERY_TIMEZONE = "UTC"

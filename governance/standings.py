@@ -12,10 +12,10 @@ from datetime import datetime
 from uuid import UUID
 
 from django.db import connection
-from django.utils import timezone
 
 from audits.ledger.inclusion import EFFECTIVE_AT, published_at
 from audits.models import Event
+from governance import clock
 from governance.models import Grandfathered, Placement, Suspension
 from governance.states import GrandfatheredState, PlacementState
 from registry.models import ModelVersion
@@ -46,7 +46,7 @@ class Moment:
 
 
 def moment(at: datetime | None) -> Moment:
-    return Moment(at or timezone.now(), at is not None)
+    return Moment(at or clock.now(), at is not None)
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,7 @@ class Chains:
     known: dict[UUID, Known]
     lifted: list[Suspension]
     effective: dict[UUID, datetime]  # by event
+    touched: frozenset[str]  # the kinds of TOUCHING there are any of: the others need not be asked for
 
     def state(self, placement: Placement) -> str | None:
         known = self.known.get(placement.id)
@@ -107,6 +108,7 @@ class Chains:
         return False
 
 
+TOUCHING = ("suspension", "finding", "condition", "review")
 CHAIN = f"""
 WITH RECURSIVE chain AS (
   SELECT p.id, p.successor_id, {EFFECTIVE_AT.format(event="p.superseding_event")} AS ended_at, true AS asked
@@ -118,12 +120,20 @@ WITH RECURSIVE chain AS (
     SELECT (e.detail->>'successor')::uuid FROM audits_event e
     WHERE e.subject_id = chain.id AND e.verb = 'placement.superseded'))
   WHERE %(past)s OR chain.ended_at IS NULL
-) SELECT id, bool_or(asked) FROM chain GROUP BY id
+) SELECT chain.id, bool_or(asked),
+  EXISTS (SELECT FROM governance_suspension s WHERE s.version_id = p.version_id AND s.lifted_event IS NOT NULL),
+  EXISTS (SELECT FROM governance_finding f WHERE f.version_id = p.version_id),
+  EXISTS (SELECT FROM governance_condition c WHERE c.promotion_id = p.promotion_id),
+  EXISTS (SELECT FROM governance_placement_review r WHERE r.placement_id = p.id)
+FROM chain JOIN governance_placement p ON p.id = chain.id GROUP BY chain.id, p.id
 """  # noqa: S608 - nothing of the caller is in the text
 
 
 def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment) -> Chains:
-    """Four queries; two more for the past. Now, a chain is followed no further than its first effective successor."""
+    """Three queries; one more where a suspension was lifted, two more for the past.
+
+    Now, a chain is followed no further than its first effective successor.
+    """
     with connection.cursor() as cursor:
         cursor.execute(
             CHAIN,
@@ -137,16 +147,17 @@ def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment)
     rows = {
         row.id: row
         for row in Placement.objects.filter(id__in=[row[0] for row in found]).select_related(
-            "version__model", "environment"
+            "version__model", "environment", "promotion__policy"
         )
     }
-    asked = [rows[placement] for placement, wanted in found if wanted]
+    asked = [rows[placement] for placement, wanted, *_ in found if wanted]
+    touched = frozenset(kind for row in found for kind, there in zip(TOUCHING, row[2:], strict=True) if there)
     lifted = Suspension.objects.filter(
         version_id__in={row.version_id for row in rows.values()}, lifted_event__isnull=False
     )
     if when.past:
         lifted = lifted.filter(lifted_event__in=Event.objects.filter(at__lte=when.at).values("id"))
-    reinstated = list(lifted)
+    reinstated = list(lifted) if "suspension" in touched else []
     known = _history(rows, when.at) if when.past else _present(rows)
     events = {row.granted_event for row in known.values()} | {row.ended_by for row in known.values()}
     events |= {row.lifted_event for row in reinstated}
@@ -156,7 +167,7 @@ def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment)
         for event, since in published_at(event for event in events if event is not None).items()
         if not when.past or since <= when.at
     }
-    return Chains(asked, rows, known, reinstated, effective)
+    return Chains(asked, rows, known, reinstated, effective, touched)
 
 
 def _present(rows: Mapping[UUID, Placement]) -> dict[UUID, Known]:

@@ -125,3 +125,93 @@ class DeploymentMode(models.TextChoices):
     SHADOW = "shadow", _("shadow")
     AB = "ab", _("A/B test")
     BLUE_GREEN = "blue_green", _("blue-green")
+
+
+class Severity(models.TextChoices):
+    """In rising order: a policy's `block_at` shuts the gate from there on."""
+
+    LOW = "low", _("low")
+    MEDIUM = "medium", _("medium")
+    HIGH = "high", _("high")
+    CRITICAL = "critical", _("critical")
+
+
+def at_least(severity: str, threshold: str) -> bool:
+    return Severity.values.index(severity) >= Severity.values.index(threshold)
+
+
+class FindingState(models.TextChoices):
+    OPEN = "open", _("open")
+    ANSWERED = "answered", _("answered")
+    VERIFIED = "verified", _("verified")
+    CLOSED = "closed", _("closed")
+
+
+FINDING: Table[FindingState] = {
+    FindingState.OPEN: frozenset({FindingState.ANSWERED}),
+    # back to OPEN: the answer does not hold
+    FindingState.ANSWERED: frozenset({FindingState.VERIFIED, FindingState.OPEN}),
+    FindingState.VERIFIED: frozenset({FindingState.CLOSED, FindingState.OPEN}),
+    FindingState.CLOSED: frozenset(),
+}
+
+
+class WaiverState(models.TextChoices):
+    REQUESTED = "requested", _("requested")
+    APPROVED = "approved", _("approved")
+    REFUSED = "refused", _("refused")
+    REVOKED = "revoked", _("revoked")
+
+
+WAIVER: Table[WaiverState] = {
+    WaiverState.REQUESTED: frozenset({WaiverState.APPROVED, WaiverState.REFUSED, WaiverState.REVOKED}),
+    WaiverState.APPROVED: frozenset({WaiverState.REVOKED}),
+    WaiverState.REFUSED: frozenset(),
+    WaiverState.REVOKED: frozenset(),
+}
+
+
+class ConditionState(models.TextChoices):
+    OPEN = "open", _("open")
+    REPORTED = "reported", _("reported as fulfilled")
+    FULFILLED = "fulfilled", _("fulfilled")
+
+
+CONDITION: Table[ConditionState] = {
+    ConditionState.OPEN: frozenset({ConditionState.REPORTED}),
+    ConditionState.REPORTED: frozenset({ConditionState.FULFILLED, ConditionState.OPEN}),
+    ConditionState.FULFILLED: frozenset(),
+}
+
+
+class ReviewState(models.TextChoices):
+    OPEN = "open", _("open")
+    COMPLETED = "completed", _("completed")
+
+
+REVIEW: Table[ReviewState] = {
+    ReviewState.OPEN: frozenset({ReviewState.COMPLETED}),
+    ReviewState.COMPLETED: frozenset(),
+}
+
+
+class GlassState(models.TextChoices):
+    BROKEN = "broken", _("broken")
+    ENDED = "ended", _("ended early")
+
+
+GLASS: Table[GlassState] = {
+    GlassState.BROKEN: frozenset({GlassState.ENDED}),
+    GlassState.ENDED: frozenset(),
+}
+
+
+class AlarmState(models.TextChoices):
+    OPEN = "open", _("open")
+    SIGNED_OFF = "signed_off", _("signed off")
+
+
+ALARM: Table[AlarmState] = {
+    AlarmState.OPEN: frozenset({AlarmState.SIGNED_OFF}),
+    AlarmState.SIGNED_OFF: frozenset(),
+}

@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from governance.services import notices, settling
+from governance.services import notices, settling, sweeps
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -33,3 +33,8 @@ def sweep_notices() -> None:
 @shared_task
 def send_digests() -> None:
     notices.send_digests()
+
+
+@shared_task
+def sweep() -> None:
+    sweeps.sweep()

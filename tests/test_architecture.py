@@ -19,7 +19,18 @@ from audits.checks.catalogue import CATALOGUE
 from audits.checks.messages import TEMPLATES
 from audits.states import CHECK_RUN
 from governance.roles import ACTIONS, ROLES
-from governance.states import GRANDFATHERED, PLACEMENT, POLICY_CHANGE, PROMOTION
+from governance.states import (
+    ALARM,
+    CONDITION,
+    FINDING,
+    GLASS,
+    GRANDFATHERED,
+    PLACEMENT,
+    POLICY_CHANGE,
+    PROMOTION,
+    REVIEW,
+    WAIVER,
+)
 from registry.states import VERSION
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -174,7 +185,23 @@ def test_every_code_has_a_sentence() -> None:
     assert all(messages.known(code) for code in TEMPLATES)
 
 
-@pytest.mark.parametrize("table", [CHECK_RUN, VERSION, PROMOTION, PLACEMENT, GRANDFATHERED, POLICY_CHANGE])
+@pytest.mark.parametrize(
+    "table",
+    [
+        CHECK_RUN,
+        VERSION,
+        PROMOTION,
+        PLACEMENT,
+        GRANDFATHERED,
+        POLICY_CHANGE,
+        FINDING,
+        WAIVER,
+        CONDITION,
+        REVIEW,
+        GLASS,
+        ALARM,
+    ],
+)
 def test_state_tables_are_complete_and_reachable(table: dict[str, frozenset[str]]) -> None:
     states = set(type(next(iter(table))))  # type: ignore[call-overload]
     assert set(table) == states

@@ -17,7 +17,7 @@ from tests.cast import Cast
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.slow]
 
 # 422 is a refusal of the service: what is well formed may still be against a policy, the data or the life cycle.
-WELL_FORMED = ["2xx", "304", "401", "403", "404", "409", "422", "429"]
+WELL_FORMED = ["2xx", "304", "401", "403", "404", "409", "412", "422", "429"]
 config = SchemathesisConfig.from_dict(
     {"checks": {"positive_data_acceptance": {"expected-statuses": WELL_FORMED}}}
 )
@@ -30,6 +30,12 @@ token: dict[str, str] = {}
 def map_query(context: Any, query: dict[str, Any] | None) -> dict[str, Any] | None:
     """A cursor is a value of ours that no schema describes; strange ones are in tests/governance/test_bad_input.py."""
     return {name: value for name, value in query.items() if name != "cursor"} if query else query
+
+
+@schema.hook
+def filter_query(context: Any, query: dict[str, Any] | None) -> bool:
+    """As in a body: no schema says that a text has no NUL."""
+    return all("\x00" not in text for text in _texts(query or {}))
 
 
 def _texts(value: Any) -> Iterator[str]:

@@ -19,10 +19,11 @@ from rest_framework.response import Response
 from rest_framework.serializers import BaseSerializer
 from rest_framework.views import APIView
 
-from audits.actors import Actor, Command, Idempotency
+from audits.actors import Actor, Command, Idempotency, SubjectRef
 from audits.canonical import digest_of, storable
 from audits.errors import BadRequest, NotFound
 from audits.ids import uuid7
+from audits.preconditions import read_if_match, tag_of
 
 T = TypeVar("T")
 MAX_WAIT = 30.0
@@ -96,8 +97,11 @@ class View(APIView):
             raise TypeError("the authentication class did not supply an Actor")
         return actor
 
-    def command(self, *, body: Any = None) -> Command:
-        """The command of this request; `body` is what the idempotency key is bound to, default the parsed JSON."""
+    def command(self, *, body: Any = None, updates: str = "") -> Command:
+        """The command of this request; `body` is what the idempotency key is bound to, default the parsed JSON.
+
+        `updates`: the kind of the one subject it changes; If-Match is then held against that.
+        """
         request = self.request
         key = request.headers.get("Idempotency-Key", "")
         idempotency = None
@@ -110,6 +114,7 @@ class View(APIView):
             request_id=getattr(request, "crivo_request_id", None) or uuid7(),
             correlation_id=_uuid_header(request),
             idempotency=idempotency,
+            precondition=read_if_match(request.headers.get("If-Match", ""), updates) if updates else None,
         )
 
 
@@ -149,6 +154,19 @@ def wait_seconds(request: Request) -> float:
 
 def etag_of(digest: str) -> str:
     return f'"{sha256(digest.encode()).hexdigest()[:32]}"'
+
+
+def given_by(shape: type[BaseSerializer[Any]], request: Request) -> dict[str, Any]:
+    """The body of the request in the given shape, or 400."""
+    given = shape(data=request.data)
+    given.is_valid(raise_exception=True)
+    return dict(given.validated_data)
+
+
+def tagged(subject: SubjectRef, render: Callable[[], Any], status: int = 200) -> Response:
+    """What `render` shows of the subject, with the ETag an update may send back as If-Match."""
+    tag = tag_of(subject)
+    return Response(render(), status=status, headers={"ETag": tag} if tag else None)
 
 
 def paged(view: View, queryset: QuerySet[Any], shape: type[BaseSerializer[Any]]) -> Response:

@@ -96,4 +96,17 @@ class Schema(AutoSchema):
                     description="a repeat with the same key and body gets the same answer and does nothing again",
                 )
             )
+        if self.method in ("PUT", "PATCH", "DELETE"):
+            parameters.append(
+                OpenApiParameter(
+                    "If-Match",
+                    {
+                        "type": "string",
+                        "maxLength": 4000,
+                        "pattern": r'^(\*|(W/)?"[!#-~]*"(, ?(W/)?"[!#-~]*")*)$',
+                    },
+                    OpenApiParameter.HEADER,
+                    description="the ETag of what was read: if it has changed meanwhile, 412 and nothing is done",
+                )
+            )
         return parameters

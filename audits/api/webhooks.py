@@ -13,7 +13,7 @@ from rest_framework.response import Response
 
 from audits import messages, verbs
 from audits.actors import authoriser
-from audits.api.base import Page, View, paged
+from audits.api.base import Page, View, given_by, paged, tagged
 from audits.api.schema import problems
 from audits.checks.contract import Message
 from audits.errors import BadRequest, Forbidden, Unprocessable
@@ -134,12 +134,6 @@ class VerbsOut(serializers.Serializer[None]):
     verbs = serializers.ListField(child=serializers.CharField())
 
 
-def _given(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    given = shape(data=request.data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
-
-
 def _may(view: View) -> None:
     if not authoriser().may(view.actor, "webhook.manage"):
         raise Forbidden("not_permitted", action="webhook.manage")
@@ -153,7 +147,7 @@ class Webhooks(View):
     )
     def post(self, request: Request) -> Response:
         secret = webhooks.Secret()
-        given = _given(NewWebhook, request)
+        given = given_by(NewWebhook, request)
         row = webhooks.create_webhook(command=self.command(), secret=secret, **given).value
         response = Response(WebhookSecretOut(row, context={"secret": secret.text}).data, status=201)
         response["Location"] = f"/api/v1/webhooks/{row.id}"
@@ -168,18 +162,20 @@ class Webhooks(View):
 class WebhookDetail(View):
     @extend_schema(responses={200: WebhookOut, **problems(404)})
     def get(self, request: Request, webhook_id: UUID) -> Response:
-        return Response(WebhookOut(webhooks.webhook(self.actor, webhook_id)).data)
+        row = webhooks.webhook(self.actor, webhook_id)
+        return tagged(row.ref, lambda: WebhookOut(webhooks.webhook(self.actor, webhook_id)).data)
 
-    @extend_schema(request=WebhookChange, responses={200: WebhookOut, **problems(403, 404, 409, 422)})
+    @extend_schema(request=WebhookChange, responses={200: WebhookOut, **problems(403, 404, 409, 412, 422)})
     def patch(self, request: Request, webhook_id: UUID) -> Response:
         webhooks.webhook(self.actor, webhook_id)
-        changes = _given(WebhookChange, request)
-        row = webhooks.change_webhook(command=self.command(), webhook_id=webhook_id, changes=changes).value
-        return Response(WebhookOut(row).data)
+        changes = given_by(WebhookChange, request)
+        command = self.command(updates="webhook")
+        row = webhooks.change_webhook(command=command, webhook_id=webhook_id, changes=changes).value
+        return tagged(row.ref, lambda: WebhookOut(row).data)
 
-    @extend_schema(request=None, responses={204: None, **problems(403, 404, 409)})
+    @extend_schema(request=None, responses={204: None, **problems(403, 404, 409, 412)})
     def delete(self, request: Request, webhook_id: UUID) -> Response:
-        webhooks.delete_webhook(command=self.command(body={}), webhook_id=webhook_id)
+        webhooks.delete_webhook(command=self.command(body={}, updates="webhook"), webhook_id=webhook_id)
         return Response(status=204)
 
 
@@ -192,7 +188,7 @@ class WebhookSecret(View):
     def post(self, request: Request, webhook_id: UUID) -> Response:
         webhooks.webhook(self.actor, webhook_id)
         secret = webhooks.Secret()
-        given = _given(Rotation, request)
+        given = given_by(Rotation, request)
         row = webhooks.rotate_secret(
             command=self.command(), webhook_id=webhook_id, secret=secret, **given
         ).value
@@ -216,7 +212,7 @@ class WebhookRedeliveries(View):
     def post(self, request: Request, webhook_id: UUID) -> Response:
         """Send again: one `delivery`, or everything from `from_index` to `to_index` of the log, both inclusive."""
         webhooks.webhook(self.actor, webhook_id)
-        given = _given(NewRedelivery, request)
+        given = given_by(NewRedelivery, request)
         row = webhooks.redeliver(
             command=self.command(),
             webhook_id=webhook_id,

@@ -12,7 +12,8 @@ from django.db import connection
 # an incident (audits.services.reopening) was effective from then on, and is so again once the new log holds it, too.
 EFFECTIVE_AT = (
     "(SELECT least((SELECT c.published_at FROM audits_checkpoint c WHERE c.size > l0.index ORDER BY c.size LIMIT 1), "
-    "(SELECT CASE WHEN EXISTS (SELECT 1 FROM audits_checkpoint c WHERE c.size > l0.index) THEN min(e0.published_at) END "
+    "(SELECT CASE WHEN EXISTS (SELECT 1 FROM audits_checkpoint c WHERE c.size > l0.index) "
+    "THEN min(e0.published_at) END "
     "FROM audits_earlier_leaf e0 WHERE e0.event_id = l0.event_id)) "
     "FROM audits_leaf l0 WHERE l0.event_id = {event})"
 )

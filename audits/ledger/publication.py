@@ -107,6 +107,13 @@ class Publication:
     def _known(self) -> list[VerifierKey]:
         return list(dict.fromkeys([*self.others, self.vkey]))
 
+    def publish_validity(self, vkeys: list[dict[str, Any]]) -> None:
+        """`vkeys.json`: every vkey of the log with when it signs; written when it changed."""
+        data = json.dumps(vkeys, indent=1).encode() + b"\n"
+        path = self.folder / "vkeys.json"
+        if not path.exists() or path.read_bytes() != data:
+            self._replace(path, data)
+
     def newest_vkey(self) -> VerifierKey:
         """The newest key that the newest checkpoint verifies with."""
         current = self.last()

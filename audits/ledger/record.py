@@ -47,10 +47,10 @@ class _Head(NamedTuple):
 def _locked_head(cursor: Any, workspace: UUID, subject: SubjectRef, reading: bool = False) -> _Head:
     select = (
         "SELECT h.seq, h.digest, h.salt, clock_timestamp(), h.workspace_id, w.salt, h.state, "
-        f"{'crivo_state(h.kind, h.subject_id)' if reading else 'NULL'} FROM audits_subject_head h "
+        "CASE WHEN %s THEN crivo_state(h.kind, h.subject_id) END FROM audits_subject_head h "
         "JOIN audits_workspace w ON w.id = h.workspace_id WHERE h.kind = %s AND h.subject_id = %s FOR UPDATE OF h"
     )
-    cursor.execute(select, [subject.kind, subject.id])
+    cursor.execute(select, [reading, subject.kind, subject.id])
     row = cursor.fetchone()
     if row is None:
         cursor.execute(
@@ -58,7 +58,7 @@ def _locked_head(cursor: Any, workspace: UUID, subject: SubjectRef, reading: boo
             "VALUES (%s, %s, %s, 0, '', %s, '') ON CONFLICT DO NOTHING",
             [subject.kind, subject.id, workspace, secrets.token_hex(16)],
         )
-        cursor.execute(select, [subject.kind, subject.id])
+        cursor.execute(select, [reading, subject.kind, subject.id])
         row = cursor.fetchone()
     head = _Head(*row)
     if head.workspace != workspace:
@@ -97,6 +97,8 @@ def record(
     written = {name: (text, new_salt()) for name, text in (texts or {}).items() if text}
     with connection.cursor() as cursor:
         head = _locked_head(cursor, command.actor.workspace, subject, reading=True)
+        if command.precondition is not None and outcome == "done":
+            command.precondition.check(subject)
         if head.row is not None:
             # A refusal changes nothing: it must not vouch for a row that somebody changed past the door meanwhile.
             before, after = head.state, head.state or head.row if outcome == "refused" else head.row

@@ -14,10 +14,10 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
@@ -46,6 +46,7 @@ class CheckpointKeys:
     signer: NoteSigner
     cosigners: tuple[NoteSigner, ...]
     vkeys: tuple[VerifierKey, ...]
+    starts: tuple[int, ...]  # when each signs alone, the oldest first
 
 
 def attestation_keys(now: float | None = None) -> AttestationKeys:
@@ -77,7 +78,22 @@ def checkpoint_keys(now: float | None = None) -> CheckpointKeys:
     position = max(at for at, (since, _) in enumerate(line) if since <= moment)
     keys = [key for _, key in line]
     vkeys = tuple(key.vkey for key in reversed(keys))
-    return CheckpointKeys(keys[position], tuple(keys[position + 1 :]), vkeys)
+    return CheckpointKeys(keys[position], tuple(keys[position + 1 :]), vkeys, tuple(at for at, _ in line))
+
+
+def vkey_validity(keys: CheckpointKeys, compromised: Collection[str] = ()) -> list[dict[str, Any]]:
+    """The vkeys of this log, the newest first, with when each signs alone (Unix seconds; null: open)."""
+    starts = list(keys.starts)
+    ends: list[int | None] = [*starts[1:], None]
+    return [
+        {
+            "vkey": str(vkey),
+            "from": start or None,
+            "until": end,
+            **({"compromised": True} if str(vkey) in compromised else {}),
+        }
+        for vkey, start, end in zip(keys.vkeys, reversed(starts), reversed(ends), strict=True)
+    ]
 
 
 def _successors(purpose: Purpose) -> list[tuple[int, str]]:

@@ -1,4 +1,7 @@
-"""What an earlier log said, after an incident made a new one begin (audits.services.reopening). Appended by the owner only."""
+"""What an earlier log said, after an incident made a new one begin (audits.services.reopening).
+
+Appended by the owner only.
+"""
 
 from __future__ import annotations
 

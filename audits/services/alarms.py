@@ -72,9 +72,10 @@ def _together(row: OutOfBandChange) -> tuple[str, ...]:
 
 def _workspace(row: OutOfBandChange) -> UUID | None:
     """Whose row it was: as the row says, else as its subject's head does."""
-    known = Workspace.objects.filter(id=row.workspace_id).values_list("id", flat=True).first()
-    if known is not None or row.subject_id is None:
-        return known
+    if row.workspace_id is not None and Workspace.objects.filter(id=row.workspace_id).exists():
+        return row.workspace_id
+    if row.subject_id is None:
+        return None
     heads = SubjectHead.objects.filter(kind=row.subject_kind, subject_id=row.subject_id)
     return heads.values_list("workspace_id", flat=True).first()
 
@@ -87,7 +88,7 @@ def tell_of_change(*, command: Command, changes: Sequence[OutOfBandChange]) -> R
     lock(command.actor.workspace, first.ref)
     found = OutOfBandChange.objects.filter(id__in=ids).exclude(alarm_event=None).first()
     if found is not None:
-        return Result(Event.objects.get(id=found.alarm_event), created=False)
+        return Result(Event.objects.get(id=found.alarm_event or found.id), created=False)
     event = record(
         command,
         verb="out_of_band.detected",

@@ -1,7 +1,7 @@
 """Every governed row against the `after` of its last event: what the net cannot see (triggers switched off) shows here.
 
-The net itself is looked at, too: a trigger that is missing or off is an alarm of its own. Memory stays flat; the database
-computes the digests. Runs in the worker, from time to time, and by `manage.py compare_rows`.
+The net itself is looked at, too: a trigger that is missing or off is an alarm of its own. Memory stays flat; the
+database computes the digests. Runs in the worker, from time to time, and by `manage.py compare_rows`.
 """
 
 from __future__ import annotations

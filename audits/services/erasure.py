@@ -1,9 +1,8 @@
 """Erasing what a person wrote and how they are called (LGPD Art. 18, GDPR Art. 17), and the holds that forbid it.
 
-Erased are the key under which their texts are sealed, the projection they can be searched by, and, through the directory
-(governance), name and address of their account. Nothing of the log is touched: leaves hold random ids and salted
-commitments, which say nothing without text and salt. So every proof, and every verification, holds as before.
-"""
+Erased are the key under which their texts are sealed, the projection they can be searched by, and, through the
+directory (governance), name and address of their account. Nothing of the log is touched: leaves hold random ids and
+salted commitments, which say nothing without text and salt. So every proof, and every verification, holds as before."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
 """Going on after an incident: a new log whose first leaf carries what the earlier one had published.
 
-When the notary finds that the database is not what was published (a backup was restored, rows were removed or changed),
-it signs nothing more under that origin: whatever it signed would be a second history. Somebody looks, opens an incident,
-and begins a new log (`manage.py reopen_log`):
+When the notary finds that the database is not what was published (a backup was restored, rows were removed or
+changed), it signs nothing more under that origin: whatever it signed would be a second history. Somebody looks, opens
+an incident, and begins a new log (`manage.py reopen_log`):
 
 1. An event `log.reopened` says which checkpoint the earlier log had published last, what the database holds of it, and
    why; the words are a text of the event.
@@ -56,7 +56,10 @@ def log_ref(origin: str) -> SubjectRef:
 
 
 def reopen(command: Command, incident: str) -> Reopened:
-    """Begin the log CRIVO_ORIGIN. ValueError, with a sentence, where that cannot be done now; doing it again is harmless."""
+    """Begin the log CRIVO_ORIGIN. ValueError, with a sentence, where that cannot be done now.
+
+    Doing it again is harmless.
+    """
     state = LogState.objects.filter(id=1).first()
     if state is None:
         raise ValueError("There is no log yet: the notary begins it.")

@@ -21,13 +21,13 @@ from audits.errors import BadRequest
 from governance import as_of
 
 
-class StateSubjectOut(serializers.Serializer[None]):
+class StateSubjectOut(serializers.Serializer[Any]):
     kind = serializers.CharField()
     id = serializers.UUIDField()
-    label = serializers.CharField()
+    label = serializers.CharField()  # type: ignore[assignment] # the wire's name for it
 
 
-class StateEventOut(serializers.Serializer[None]):
+class StateEventOut(serializers.Serializer[Any]):
     id = serializers.UUIDField()
     at = serializers.DateTimeField()
     n = serializers.IntegerField(help_text="number among the events of the subject")
@@ -38,7 +38,7 @@ class StateEventOut(serializers.Serializer[None]):
     after = serializers.CharField(help_text="digest of the subject's row after it")
 
 
-class StatePolicyOut(serializers.Serializer[None]):
+class StatePolicyOut(serializers.Serializer[Any]):
     environment = serializers.CharField()
     policy = serializers.CharField(allow_null=True, help_text="name@n; null: none applied")
     digest = serializers.CharField(allow_null=True)
@@ -46,7 +46,7 @@ class StatePolicyOut(serializers.Serializer[None]):
     reason = ReasonOut(allow_null=True)
 
 
-class StateRoleOut(serializers.Serializer[None]):
+class StateRoleOut(serializers.Serializer[Any]):
     role = serializers.CharField()
     principal_kind = serializers.ChoiceField(choices=["person", "token"])
     principal = serializers.UUIDField()
@@ -54,13 +54,13 @@ class StateRoleOut(serializers.Serializer[None]):
     since = serializers.DateTimeField()
 
 
-class StateGateOut(serializers.Serializer[None]):
+class StateGateOut(serializers.Serializer[Any]):
     environment = serializers.CharField()
     allowed = serializers.BooleanField()
     reasons = ReasonOut(many=True)
 
 
-class StateOut(serializers.Serializer[None]):
+class StateOut(serializers.Serializer[Any]):
     subject = StateSubjectOut()
     at = serializers.DateTimeField()
     log_size = serializers.IntegerField(help_text="entries in the newest checkpoint published by then")

@@ -20,11 +20,11 @@ from rest_framework.response import Response
 
 from audits import messages
 from audits.actors import authoriser
-from audits.api.base import View, etag_of, paged
+from audits.api.base import View, etag_of, given_by, paged
 from audits.api.schema import ReasonOut, problems
 from audits.api.views import Plain
 from audits.checks.contract import Message
-from audits.errors import BadRequest, Forbidden, NotFound
+from audits.errors import BadRequest, Forbidden, NotFound, Unprocessable
 from governance import gate
 from governance.api.serializers import GateOut
 from governance.api.shapes import gate_answer
@@ -134,8 +134,8 @@ class FindingOut(serializers.Serializer[None]):
         choices=["approved", "grandfathered", *sorted(reconciliations.DIFFERENCES)]
     )
     environment = serializers.CharField()
-    model = serializers.CharField()
-    version = serializers.CharField()
+    model = serializers.CharField(allow_blank=True, help_text="empty: not said, and not known")
+    version = serializers.CharField(allow_blank=True)
     digest = serializers.CharField()
     since = serializers.DateTimeField(allow_null=True)
     reason = ReasonOut(allow_null=True)
@@ -162,12 +162,6 @@ def _reason(stored: dict[str, Any] | None) -> dict[str, Any] | None:
     return messages.as_json(Message(stored["code"], stored["params"])) if stored else None
 
 
-def _given(shape: type[serializers.Serializer[Any]], request: Request) -> dict[str, Any]:
-    given = shape(data=request.data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
-
-
 # The gate
 
 
@@ -178,7 +172,7 @@ def may_ask(view: View) -> None:
 
 def _past(at: datetime | None) -> datetime | None:
     if at is not None and at > timezone.now():
-        raise BadRequest("at_in_future", field="at", at=at.isoformat())
+        raise Unprocessable("at_in_future", field="at", at=at.isoformat())
     return at
 
 
@@ -189,7 +183,7 @@ def _at(text: str | None) -> datetime | None:
         at = parse_datetime(text)
     except ValueError:
         at = None
-    if at is None or at.tzinfo is None or not 1970 <= at.year <= 9998:
+    if at is None or at.tzinfo is None or not 2 <= at.year <= 9998:
         raise BadRequest("at_malformed", field="at")
     return _past(at)
 
@@ -248,7 +242,7 @@ class GateQuestions(View):
     )
     def post(self, request: Request) -> Response:
         may_ask(self)
-        given = _given(QuestionsIn, request)
+        given = given_by(QuestionsIn, request)
         at = _past(given.get("at"))
         questions = [gate.Question(**question) for question in given["questions"]]
         answers = gate.ask_all(self.actor.workspace, questions, at)
@@ -313,7 +307,7 @@ class Imports(View):
         description="Let running models go on as grandfathered, until a deadline. The same list again changes nothing.",
     )
     def post(self, request: Request) -> Response:
-        given = _given(NewImport, request)
+        given = given_by(NewImport, request)
         result = brownfield.import_running(
             command=self.command(),
             rows=[Row(**row) for row in given["rows"]],
@@ -336,7 +330,7 @@ class GrandfatheredList(View):
 class GrandfatheredEnding(View):
     @extend_schema(request=Ending, responses={200: GrandfatheredOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, entry_id: UUID) -> Response:
-        given = _given(Ending, request)
+        given = given_by(Ending, request)
         if not authoriser().visible(self.actor, Grandfathered.objects.filter(id=entry_id)).exists():
             raise NotFound("not_found", kind="grandfathered", name=str(entry_id))
         row = brownfield.end_grandfathering(command=self.command(), entry_id=entry_id, **given).value
@@ -350,7 +344,7 @@ class Reconciliations(View):
         description="Compare what runs where with what is approved. Kept as evidence, whatever comes out.",
     )
     def post(self, request: Request) -> Response:
-        given = _given(NewReconciliation, request)
+        given = given_by(NewReconciliation, request)
         row = reconciliations.reconcile(
             command=self.command(),
             running=[Row(**item) for item in given["running"]],

@@ -13,21 +13,21 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from audits import messages
-from audits.api.base import View, paged
+from audits.api.base import View, given_by, paged
 from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
-from audits.errors import BadRequest, NotFound
+from audits.errors import BadRequest
 from audits.models import Event
 from audits.sealing import text_of
 from governance import deployments, gate, selectors
 from governance.api import comparison
-from governance.models import Alias, Deployment, Environment, Placement, Retirement
-from governance.services import aliases, environments, retirements, rollbacks, suspensions
+from governance.models import Deployment, Placement, Retirement
 from governance.services import deployments as recording
+from governance.services import retirements, rollbacks, suspensions
 from governance.services.standing import version_for
 from governance.states import DeploymentMode, PlacementState
 from registry.models import ModelVersion
-from registry.selectors import found, model, model_version
+from registry.selectors import found, model_version
 from registry.states import VersionState
 
 # Shapes
@@ -57,23 +57,6 @@ class NewRetirement(serializers.Serializer[None]):
         allow_blank=True,
         help_text="name@n of what to use instead",
     )
-
-
-class NewAlias(serializers.Serializer[None]):
-    n = serializers.IntegerField(min_value=1, max_value=2**31 - 1)
-
-
-class NewEnvironment(serializers.Serializer[None]):
-    name = serializers.CharField(max_length=200)
-    exclusive = serializers.BooleanField(default=False, help_text="at most one live version of a model")
-    position = serializers.IntegerField(
-        required=False, min_value=0, max_value=1000, help_text="0 is the first; default last"
-    )
-
-
-class EnvironmentChange(serializers.Serializer[None]):
-    exclusive = serializers.BooleanField(required=False)
-    position = serializers.IntegerField(required=False, min_value=0, max_value=1000)
 
 
 class NewDeployment(serializers.Serializer[None]):
@@ -118,21 +101,6 @@ class RetirementOut(serializers.Serializer[None]):
     reason = serializers.CharField(allow_blank=True)
     successor = serializers.CharField(allow_null=True)
     retired_at = serializers.DateTimeField()
-
-
-class AliasOut(serializers.Serializer[None]):
-    alias = serializers.CharField()
-    model = serializers.CharField()
-    n = serializers.IntegerField()
-    state = serializers.ChoiceField(choices=VersionState.choices)
-    manifest_digest = serializers.CharField()
-    artifact_digest = serializers.CharField()
-
-
-class EnvironmentOut(serializers.ModelSerializer[Environment]):
-    class Meta:
-        model = Environment
-        fields = ["name", "position", "exclusive"]
 
 
 class DeploymentOut(serializers.Serializer[None]):
@@ -194,20 +162,6 @@ def _retirement(row: Retirement) -> dict[str, Any]:
     }
 
 
-def _alias(row: Alias) -> dict[str, Any]:
-    version = row.version
-    if version is None:
-        raise NotFound("not_found", kind="alias", name=row.ref.label)
-    return {
-        "alias": row.name,
-        "model": row.model.name,
-        "n": version.n,
-        "state": version.state,
-        "manifest_digest": version.manifest_digest,
-        "artifact_digest": version.artifact_digest,
-    }
-
-
 def _deployment(row: Deployment) -> dict[str, Any]:
     now = deployments.standing_of(row.version, row.environment, row.mode) if row.until is None else None
     return {
@@ -230,17 +184,6 @@ def _deployment(row: Deployment) -> dict[str, Any]:
 class _DeploymentShape(DeploymentOut):
     def to_representation(self, instance: Any) -> dict[str, Any]:
         return super().to_representation(_deployment(instance))  # type: ignore[arg-type]
-
-
-class _AliasShape(AliasOut):
-    def to_representation(self, instance: Any) -> dict[str, Any]:
-        return super().to_representation(_alias(instance))  # type: ignore[arg-type]
-
-
-def _given(shape: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    given = shape(data=request.data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
 
 
 def _answer(shape: type[Serializer[Any]], data: dict[str, Any], status: int = 200) -> Response:
@@ -267,7 +210,7 @@ class PlacementSuspension(View):
     def post(self, request: Request, placement_id: UUID) -> Response:
         """Stop it there. Binds at once."""
         suspensions.suspend_placement(
-            command=self.command(), placement_id=placement_id, **_given(Reasoned, request)
+            command=self.command(), placement_id=placement_id, **given_by(Reasoned, request)
         )
         return _answer(PlacementOut, _again(self, placement_id))
 
@@ -277,7 +220,7 @@ class PlacementReinstatement(View):
     def post(self, request: Request, placement_id: UUID) -> Response:
         """Let it go on: by somebody else than who suspended it; counts once in a signed checkpoint."""
         suspensions.reinstate_placement(
-            command=self.command(), placement_id=placement_id, **_given(Reasoned, request)
+            command=self.command(), placement_id=placement_id, **given_by(Reasoned, request)
         )
         return _answer(PlacementOut, _again(self, placement_id))
 
@@ -287,7 +230,7 @@ class PlacementWithdrawal(View):
     def post(self, request: Request, placement_id: UUID) -> Response:
         """Take it out of the environment for good. Binds at once."""
         suspensions.withdraw_placement(
-            command=self.command(), placement_id=placement_id, **_given(Reasoned, request)
+            command=self.command(), placement_id=placement_id, **given_by(Reasoned, request)
         )
         return _answer(PlacementOut, _again(self, placement_id))
 
@@ -298,7 +241,7 @@ class VersionSuspension(View):
         """Stop a version everywhere. Binds at once."""
         version = model_version(self.actor, name, n)
         suspensions.suspend_version(
-            command=self.command(), version_id=version.id, **_given(Reasoned, request)
+            command=self.command(), version_id=version.id, **given_by(Reasoned, request)
         )
         return _answer(StandingOut, _standing(model_version(self.actor, name, n)))
 
@@ -309,7 +252,7 @@ class VersionReinstatement(View):
         """Let it go on: by somebody else than who suspended it; counts once in a signed checkpoint."""
         version = model_version(self.actor, name, n)
         suspensions.reinstate_version(
-            command=self.command(), version_id=version.id, **_given(Reasoned, request)
+            command=self.command(), version_id=version.id, **given_by(Reasoned, request)
         )
         return _answer(StandingOut, _standing(model_version(self.actor, name, n)))
 
@@ -318,7 +261,7 @@ class Rollbacks(View):
     @extend_schema(request=NewRollback, responses={201: PlacementOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, name: str) -> Response:
         """Back to the version that was live before. Until the answer's `allowed` is true, nothing is allowed there."""
-        result = rollbacks.roll_back(command=self.command(), model=name, **_given(NewRollback, request))
+        result = rollbacks.roll_back(command=self.command(), model=name, **given_by(NewRollback, request))
         return _answer(PlacementOut, _again(self, result.value.id), 201)
 
 
@@ -328,7 +271,7 @@ class VersionRetirement(View):
         """The end of a version: its placements are withdrawn, its requests end, its aliases are taken away."""
         version = model_version(self.actor, name, n)
         result = retirements.retire_version(
-            command=self.command(), version_id=version.id, **_given(NewRetirement, request)
+            command=self.command(), version_id=version.id, **given_by(NewRetirement, request)
         )
         return _answer(RetirementOut, _retirement(_retired(result.value.version_id)), 201)
 
@@ -342,73 +285,6 @@ def _retired(version_id: UUID) -> Retirement:
     return found(rows.filter(version_id=version_id), "retirement", str(version_id))
 
 
-# Aliases
-
-
-class Aliases(View):
-    @extend_schema(responses={200: AliasOut(many=True), **problems(404)})
-    def get(self, request: Request, name: str) -> Response:
-        rows = Alias.objects.filter(model=model(self.actor, name), version__isnull=False)
-        return paged(self, rows.select_related("model", "version"), _AliasShape)
-
-
-class AliasDetail(View):
-    @extend_schema(responses={200: AliasOut, **problems(404)})
-    def get(self, request: Request, name: str, alias: str) -> Response:
-        """The version a name stands for, now."""
-        return _answer(AliasOut, _alias(_alias_row(self, name, alias)))
-
-    @extend_schema(request=NewAlias, responses={200: AliasOut, 201: AliasOut, **problems(403, 404, 409, 422)})
-    def put(self, request: Request, name: str, alias: str) -> Response:
-        """Set it, or move it to another version."""
-        model(self.actor, name)
-        result = aliases.set_alias(
-            command=self.command(), model=name, alias=alias, **_given(NewAlias, request)
-        )
-        return _answer(AliasOut, _alias(_alias_row(self, name, alias)), 201 if result.created else 200)
-
-    @extend_schema(responses={204: None, **problems(403, 404)})
-    def delete(self, request: Request, name: str, alias: str) -> Response:
-        aliases.remove_alias(command=self.command(), model=name, alias=alias)
-        return Response(status=204)
-
-
-def _alias_row(view: View, name: str, alias: str) -> Alias:
-    rows = Alias.objects.filter(model=model(view.actor, name), name=alias, version__isnull=False)
-    return found(rows.select_related("model", "version"), "alias", f"{name}@{alias}"[:300])
-
-
-# Environments
-
-
-class Environments(View):
-    @extend_schema(responses={200: EnvironmentOut(many=True), **problems(403)})
-    def get(self, request: Request) -> Response:
-        """Every step of the way, in order. There are few: one page holds them all."""
-        rows = list(selectors.environments(self.actor).order_by("position"))
-        data = EnvironmentOut(rows, many=True).data
-        return Response({"next": None, "previous": None, "results": data})
-
-    @extend_schema(
-        request=NewEnvironment,
-        responses={200: EnvironmentOut, 201: EnvironmentOut, **problems(403, 409, 422)},
-    )
-    def post(self, request: Request) -> Response:
-        result = environments.add_environment(command=self.command(), **_given(NewEnvironment, request))
-        return Response(EnvironmentOut(result.value).data, status=201 if result.created else 200)
-
-
-class EnvironmentDetail(View):
-    @extend_schema(request=EnvironmentChange, responses={200: EnvironmentOut, **problems(403, 404, 409, 422)})
-    def patch(self, request: Request, name: str) -> Response:
-        """Its place, or whether it is exclusive: before anything was asked for there."""
-        found(selectors.environments(self.actor).filter(name=name), "environment", name)
-        result = environments.change_environment(
-            command=self.command(), name=name, **_given(EnvironmentChange, request)
-        )
-        return Response(EnvironmentOut(result.value).data)
-
-
 # Deployments
 
 
@@ -420,7 +296,7 @@ class VersionDeployments(View):
     def post(self, request: Request, name: str, n: int) -> Response:
         """Say what runs where. It is recorded also if it may not, and flagged: `allowed`, `not_allowed`, `basis`."""
         result = recording.record_deployment(
-            command=self.command(), model=name, n=n, **_given(NewDeployment, request)
+            command=self.command(), model=name, n=n, **given_by(NewDeployment, request)
         )
         return _answer(DeploymentOut, _deployment(_deployed(result.value.id)), 201 if result.created else 200)
 
@@ -457,7 +333,7 @@ class DeploymentEnding(View):
     @extend_schema(request=DeploymentEnd, responses={200: DeploymentOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, deployment_id: UUID) -> Response:
         result = recording.end_deployment(
-            command=self.command(), deployment_id=deployment_id, **_given(DeploymentEnd, request)
+            command=self.command(), deployment_id=deployment_id, **given_by(DeploymentEnd, request)
         )
         return _answer(DeploymentOut, _deployment(_deployed(result.value.id)))
 
@@ -469,8 +345,6 @@ def _deployed(deployment_id: UUID) -> Deployment:
 VERSION = "models/<str:name>/versions/<int:n>"
 urlpatterns = [
     *comparison.urlpatterns,
-    path("environments", Environments.as_view()),
-    path("environments/<str:name>", EnvironmentDetail.as_view()),
     path(f"{VERSION}/placements", VersionPlacements.as_view()),
     path(f"{VERSION}/suspension", VersionSuspension.as_view()),
     path(f"{VERSION}/reinstatement", VersionReinstatement.as_view()),
@@ -480,8 +354,6 @@ urlpatterns = [
     path("placements/<uuid:placement_id>/reinstatement", PlacementReinstatement.as_view()),
     path("placements/<uuid:placement_id>/withdrawal", PlacementWithdrawal.as_view()),
     path("models/<str:name>/rollbacks", Rollbacks.as_view()),
-    path("models/<str:name>/aliases", Aliases.as_view()),
-    path("models/<str:name>/aliases/<str:alias>", AliasDetail.as_view()),
     path("deployments", Deployments.as_view()),
     path("deployments/<uuid:deployment_id>/end", DeploymentEnding.as_view()),
 ]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.conf import settings
 from django.urls import path
 from drf_spectacular.utils import extend_schema
@@ -9,7 +12,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits.api.base import View
+from audits.api.base import View, tagged
 from audits.api.schema import problems
 from audits.errors import Forbidden
 from governance.models import MailMode, MailPreference
@@ -33,17 +36,20 @@ class MailPreferenceDetail(View):
         person = self.actor.person
         if person is None or self.actor.kind != "person":
             raise Forbidden("mail_preference_of_a_person")
-        return Response(MailPreferenceShape(preference_of(self.actor.workspace, person)).data)
+        shown: Callable[[], Any] = lambda: MailPreferenceShape(preference_of(workspace, person)).data  # noqa: E731
+        workspace = self.actor.workspace
+        return tagged(preference_of(workspace, person).ref, shown)
 
     @extend_schema(
-        request=MailPreferenceShape, responses={200: MailPreferenceShape, **problems(403, 409, 422)}
+        request=MailPreferenceShape, responses={200: MailPreferenceShape, **problems(403, 409, 412, 422)}
     )
     def put(self, request: Request) -> Response:
         """When a promotion awaits the caller's approval: a mail immediately, a daily digest, or none."""
         given = MailPreferenceShape(data=request.data)
         given.is_valid(raise_exception=True)
-        row = set_mail_preference(command=self.command(), **given.validated_data).value
-        return Response(MailPreferenceShape(row).data)
+        command = self.command(updates="mail_preference")
+        row = set_mail_preference(command=command, **given.validated_data).value
+        return tagged(row.ref, lambda: MailPreferenceShape(row).data)
 
 
 urlpatterns = [path("me/mail", MailPreferenceDetail.as_view())]

@@ -14,7 +14,7 @@ from rest_framework.response import Response
 
 from audits import messages
 from audits.actors import authoriser
-from audits.api.base import View, paged
+from audits.api.base import View, given_by, paged
 from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
 from audits.errors import BadRequest, Forbidden, Unprocessable
@@ -22,7 +22,6 @@ from audits.ledger.inclusion import published_at
 from governance import selectors
 from governance.acknowledgements import missing
 from governance.api.serializers import ApprovalOut, PolicyOut, RequirementOut
-from governance.api.views import _given
 from governance.dry_run import rehearse
 from governance.in_force import versions_in_force
 from governance.models import PolicyChange, PolicyChangeDecision, PolicyVersion
@@ -226,7 +225,7 @@ class Policies(View):
         description="Propose a policy: it is applied once somebody else approves it. 200: it was proposed already.",
     )
     def post(self, request: Request) -> Response:
-        result = policy_changes.propose_policy(command=self.command(), **_given(NewPolicyChange, request))
+        result = policy_changes.propose_policy(command=self.command(), **given_by(NewPolicyChange, request))
         row = selectors.policy_changes(self.actor).get(id=result.value.id)
         response = Response(PolicyChangeOut(row).data, status=201 if result.created else 200)
         response["Location"] = f"/api/v1/policies/changes/{row.id}"
@@ -270,7 +269,7 @@ class PolicyDecisions(View):
     )
     def post(self, request: Request, change_id: UUID) -> Response:
         selectors.policy_change(self.actor, change_id)
-        given = _given(NewPolicyDecision, request)
+        given = given_by(NewPolicyDecision, request)
         policy_changes.decide_policy_change(command=self.command(), change_id=change_id, **given)
         return Response(PolicyChangeOut(selectors.policy_change(self.actor, change_id)).data)
 
@@ -279,7 +278,7 @@ class PolicyWithdrawals(View):
     @extend_schema(request=PolicyReason, responses={200: PolicyChangeOut, **problems(403, 404, 409, 422)})
     def post(self, request: Request, change_id: UUID) -> Response:
         selectors.policy_change(self.actor, change_id)
-        given = _given(PolicyReason, request)
+        given = given_by(PolicyReason, request)
         policy_changes.withdraw_policy_change(command=self.command(), change_id=change_id, **given)
         return Response(PolicyChangeOut(selectors.policy_change(self.actor, change_id)).data)
 
@@ -355,7 +354,7 @@ class DryRun(View):
     )
     def post(self, request: Request) -> Response:
         _readable(self)
-        given = _given(NewRehearsal, request)
+        given = given_by(NewRehearsal, request)
         named = "policy" in given, "version" in given
         if ("text" in given) == any(named) or any(named) != all(named):
             raise Unprocessable("policy_source_missing", field="text")
@@ -390,7 +389,7 @@ class PolicyPlan(View):
     )
     def post(self, request: Request) -> Response:
         _readable(self)
-        files = _given(NewPlan, request)["files"]
+        files = given_by(NewPlan, request)["files"]
         if len(files) > MAX_FILES:
             raise BadRequest("too_many_files", field="files", limit=MAX_FILES)
         found = plan(self.actor, files)

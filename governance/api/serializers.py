@@ -46,12 +46,18 @@ class NewPromotion(serializers.Serializer[None]):
     reason = serializers.CharField(max_length=4000)
 
 
+class NewCondition(serializers.Serializer[None]):
+    text = serializers.CharField(max_length=4000)
+    due = serializers.DateTimeField(help_text="missed, the gate shuts")
+
+
 class NewDecision(serializers.Serializer[None]):
     verdict = serializers.ChoiceField(choices=DecisionVerdict.choices)
     reason = serializers.CharField(max_length=4000)
     dossier_digest = serializers.CharField(
         max_length=80, help_text="of the dossier you read: 409 if it has changed"
     )
+    conditions = NewCondition(many=True, required=False, help_text="what an approval depends on, by when")
 
 
 class Withdrawal(serializers.Serializer[None]):
@@ -69,7 +75,7 @@ class RequirementOut(serializers.Serializer[None]):
     interval = serializers.ListField(child=serializers.FloatField(), allow_null=True)
     n = serializers.IntegerField(allow_null=True)
     verdict = serializers.ChoiceField(
-        choices=["passed", "failed", "inconclusive", "errored", "stale", "pending"]
+        choices=["passed", "failed", "inconclusive", "errored", "stale", "pending", "waived"]
     )
     reason = ReasonOut()
 
@@ -148,6 +154,13 @@ class GateOut(serializers.Serializer[Any]):
     grandfathered = GateGrandfathered(
         allow_null=True, help_text="tolerated because it ran before, not approved; null otherwise"
     )
+    warnings = ReasonOut(
+        many=True, help_text="allowed, and something is overdue that the policy only warns of"
+    )
+    break_glass = serializers.BooleanField(
+        help_text="refused, and let through by somebody who answers for it"
+    )
+    until = serializers.DateTimeField(allow_null=True, help_text="when the broken glass shuts again")
 
 
 class MeOut(serializers.Serializer[None]):

@@ -65,9 +65,9 @@ def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
 def gate_answer(
     digest: str, environment: str, answer: gate.Answer, at: datetime | None = None
 ) -> dict[str, Any]:
-    proof: UUID | None = (
-        answer.standings[0].placement.promotion_id if answer.allowed and answer.standings else None
-    )
+    # Nobody attests what was let through by breaking the glass.
+    proved = answer.allowed and not answer.break_glass and bool(answer.standings)
+    proof: UUID | None = answer.standings[0].placement.promotion_id if proved else None
     base = f"/api/v1/promotions/{proof}"
     return {
         "allowed": answer.allowed,
@@ -88,6 +88,9 @@ def gate_answer(
         "receipt": f"{base}/receipt" if proof else None,
         "at": at,
         "grandfathered": _grandfathered(answer),
+        "warnings": [messages.as_json(warning) for warning in answer.warnings],
+        "break_glass": answer.break_glass,
+        "until": answer.until,
     }
 
 

@@ -12,11 +12,10 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits.api.base import View
+from audits.api.base import View, given_by
 from audits.api.schema import problems
 from audits.sealing import texts_of
 from governance import selectors
-from governance.api.views import _given
 from governance.models import SignoffInvitation
 from governance.roles import EXTERNAL
 from governance.services import signoffs
@@ -64,7 +63,7 @@ class Signoffs(View):
     )
     def post(self, request: Request, promotion_id: UUID) -> Response:
         selectors.promotion(self.actor, promotion_id)
-        given = _given(NewSignoff, request)
+        given = given_by(NewSignoff, request)
         hours, link = timedelta(hours=given.pop("hours")), signoffs.Link()
         result = signoffs.invite_signoff(
             command=self.command(), promotion_id=promotion_id, lifetime=hours, link=link, **given

@@ -10,10 +10,9 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.serializers import Serializer
 
 from audits.actors import authoriser
-from audits.api.base import View, etag_of, paged, wait_for, wait_seconds
+from audits.api.base import View, etag_of, given_by, paged, wait_for, wait_seconds
 from audits.api.schema import WAIT, problems
 from audits.errors import BadRequest, NotFound
 from audits.ledger.receipts import receipt_for
@@ -26,12 +25,6 @@ from governance.models import Promotion
 from governance.services import policies, promotions
 from governance.states import PromotionState
 from registry.selectors import model_version
-
-
-def _given(shape: type[Serializer[Any]], request: Request) -> dict[str, Any]:
-    given = shape(data=request.data)
-    given.is_valid(raise_exception=True)
-    return dict(given.validated_data)
 
 
 class Me(View):
@@ -55,7 +48,7 @@ class UseCases(View):
         responses={200: shapes.UseCaseOut, 201: shapes.UseCaseOut, **problems(403, 409, 422)},
     )
     def post(self, request: Request) -> Response:
-        result = policies.register_use_case(command=self.command(), **_given(shapes.NewUseCase, request))
+        result = policies.register_use_case(command=self.command(), **given_by(shapes.NewUseCase, request))
         return Response(shapes.UseCaseOut(result.value).data, status=201 if result.created else 200)
 
     @extend_schema(responses={200: shapes.UseCaseOut(many=True), **problems(403)})
@@ -75,7 +68,7 @@ class VersionPromotions(View):
     )
     def post(self, request: Request, name: str, n: int) -> Response:
         version = model_version(self.actor, name, n)
-        given = _given(shapes.NewPromotion, request)
+        given = given_by(shapes.NewPromotion, request)
         result = promotions.request_promotion(command=self.command(), version_id=version.id, **given)
         row = selectors.promotion(self.actor, result.value.id)
         response = Response(promotion(row), status=201)
@@ -163,7 +156,7 @@ class Decisions(View):
     )
     def post(self, request: Request, promotion_id: UUID) -> Response:
         selectors.promotion(self.actor, promotion_id)
-        given = _given(shapes.NewDecision, request)
+        given = given_by(shapes.NewDecision, request)
         decision = promotions.decide(command=self.command(), promotion_id=promotion_id, **given).value
         data = {
             "id": decision.id,
@@ -180,7 +173,7 @@ class Withdrawals(View):
     )
     def post(self, request: Request, promotion_id: UUID) -> Response:
         selectors.promotion(self.actor, promotion_id)
-        given = _given(shapes.Withdrawal, request)
+        given = given_by(shapes.Withdrawal, request)
         promotions.withdraw_promotion(command=self.command(), promotion_id=promotion_id, **given)
         return Response(promotion(selectors.promotion(self.actor, promotion_id)))
 

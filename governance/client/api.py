@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, BinaryIO, Self, TypeVar
@@ -18,6 +18,8 @@ from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
 from governance.client.policies import Policies
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
+from governance.client.watching import Watching
+from governance.client.webhooks import Webhooks
 
 T = TypeVar("T")
 FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
@@ -31,7 +33,7 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle):
+class Crivo(Policies, Lifecycle, Watching, Webhooks):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -72,10 +74,12 @@ class Crivo(Policies, Lifecycle):
         headers = {"Content-Type": "application/json", "Idempotency-Key": key or str(uuid4())}
         return self.transport.send(Call("POST", f"/api/v1/{path}", headers, _encoded(body)))
 
-    def _send(self, method: str, path: str, body: Any = None) -> Answer:
+    def _send(self, method: str, path: str, body: Any = None, *, if_match: str = "") -> Answer:
         """PUT, PATCH and DELETE, which may be repeated without a key: they say how it shall be."""
         content = b"" if body is None else _encoded(body)
         headers = {"Content-Type": "application/json"} if body is not None else {}
+        if if_match:
+            headers["If-Match"] = if_match
         return self.transport.send(Call(method, f"/api/v1/{path}", headers, content))
 
     def _upload(self, path: str, upload: Upload, key: str | None) -> Answer:
@@ -201,12 +205,24 @@ class Crivo(Policies, Lifecycle):
         return _waited(look, until, seconds)
 
     def decide(
-        self, promotion_id: str, verdict: str, *, reason: str, dossier_digest: str, key: str | None = None
+        self,
+        promotion_id: str,
+        verdict: str,
+        *,
+        reason: str,
+        dossier_digest: str,
+        conditions: Sequence[dict[str, str]] = (),
+        key: str | None = None,
     ) -> shapes.Decision:
-        """approve, reject or request_changes, on the dossier with this digest: 409 if it is another one by now."""
+        """approve, reject or request_changes, on the dossier with this digest: 409 if it is another one by now.
+
+        `conditions` of an approval are {text, due}: missed, the gate shuts.
+        """
         if verdict not in VERDICTS:
             raise Usage(f"A decision is one of: {', '.join(VERDICTS)}.", code="verdict_unknown")
-        body = {"verdict": verdict, "reason": reason, "dossier_digest": dossier_digest}
+        body: dict[str, Any] = {"verdict": verdict, "reason": reason, "dossier_digest": dossier_digest}
+        if conditions:
+            body["conditions"] = list(conditions)
         path = f"promotions/{_segment(promotion_id)}/decisions"
         return shapes.Decision.read(self._post(path, body, key=key).json())
 
@@ -300,8 +316,7 @@ class Crivo(Policies, Lifecycle):
 
     def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
         """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""
-        asked = {"subject": subject, **({"at": at} if at is not None else {})}
-        found: dict[str, Any] = self._get("audit/state", **asked).json()
+        found: dict[str, Any] = self._get("audit/state", subject=subject, at=at).json()
         return found
 
     def start_export(self, filter: dict[str, Any] | None = None, *, key: str | None = None) -> shapes.Export:

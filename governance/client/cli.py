@@ -17,6 +17,8 @@ from governance.client.commands import (
     policies,
     promoting,
     registering,
+    watching,
+    webhooks,
 )
 from governance.client.commands.common import Context
 from governance.client.console import Console, plain
@@ -47,7 +49,17 @@ def parser() -> argparse.ArgumentParser:
     )
     root.add_argument("--json", action="store_true", help="the answer as JSON, for machines")
     commands = root.add_subparsers(dest="name_of_command", metavar="COMMAND", required=True)
-    for module in (registering, promoting, gating, lifecycle, brownfield, auditing, policies):
+    for module in (
+        registering,
+        promoting,
+        gating,
+        lifecycle,
+        brownfield,
+        auditing,
+        policies,
+        watching,
+        webhooks,
+    ):
         module.declare(commands, common)
     return root
 

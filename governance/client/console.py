@@ -25,7 +25,12 @@ STATES = {
     "withdrawn": ("withdrawn", "red"),
     "expired": ("expired", "red"),
 }
-MARKS = {"passed": ("within", "green"), "failed": ("MISSED", "red"), "pending": ("pending", "yellow")}
+MARKS = {
+    "passed": ("within", "green"),
+    "failed": ("MISSED", "red"),
+    "pending": ("pending", "yellow"),
+    "waived": ("waived", "yellow"),
+}
 
 
 def plain(text: object) -> str:
@@ -176,7 +181,9 @@ class Console:
     def gate(self, answer: GateAnswer) -> None:
         word = self.paint("yes", "green", "bold") if answer.allowed else self.paint("no", "red", "bold")
         self.say(f"{word}: {plain(answer.digest)} in {plain(answer.environment)}")
-        for placement in answer.placements if answer.allowed else ():
+        if answer.allowed and answer.break_glass:
+            self.say(self.paint(f"  broken glass, until {plain(answer.until)}", "red", "bold"))
+        for placement in answer.placements if answer.allowed and not answer.break_glass else ():
             self.say(
                 f"  {plain(placement.get('model', ''))}@{plain(placement.get('n', ''))} "
                 f"effective since {plain(placement.get('effective_at', ''))}, "

@@ -215,6 +215,11 @@ class Requirement:
     def passed(self) -> bool:
         return self.verdict == "passed"
 
+    @property
+    def satisfied(self) -> bool:
+        """Nothing stands in the way: within policy, or waived, which is not the same."""
+        return self.verdict in ("passed", "waived")
+
     @classmethod
     def read(cls, data: Any) -> Requirement:
         interval = optional(data, "interval", list)
@@ -282,7 +287,7 @@ class Promotion:
 
     @property
     def failed(self) -> tuple[Requirement, ...]:
-        return tuple(line for line in self.requirements if not line.passed)
+        return tuple(line for line in self.requirements if not line.satisfied)
 
     @classmethod
     def read(cls, data: Any) -> Promotion:
@@ -333,6 +338,15 @@ class GateAnswer:
     attestation: str | None
     receipt: str | None
     raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def break_glass(self) -> bool:
+        """Refused, and let through until `until` by somebody who answers for it."""
+        return self.raw.get("break_glass") is True
+
+    @property
+    def until(self) -> str | None:
+        return optional(self.raw, "until", str)
 
     @classmethod
     def read(cls, data: Any) -> GateAnswer:

@@ -124,7 +124,7 @@ def _live(version: ModelVersion, environment: Environment) -> ModelVersion | Non
         .select_related("version__model", "version__evaluation__dataset", "environment", "successor")
         .order_by("-id")
     )
-    return next((row.version for row in rows if gate.of_placement(row).allowed), None)
+    return next((row.version for row in rows if gate.of_placement(row).stands), None)
 
 
 @dataclass(frozen=True)

@@ -115,7 +115,11 @@ class Review:
 
     @property
     def unmet(self) -> int:
-        return len(self.lines) - self.met
+        return len(self.lines) - self.met - self.waived
+
+    @property
+    def waived(self) -> int:
+        return sum(line.verdict == "waived" for line in self.lines)
 
     @property
     def checks_in_order(self) -> list[CheckView]:

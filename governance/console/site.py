@@ -20,8 +20,10 @@ class ConsoleSite(UnfoldAdminSite):
     def extra_urls(self) -> list[URLPattern]:
         from governance.console import (  # models are not ready when the site is made
             as_of,
+            findings,
             policies,
             preferences,
+            standing,
             views,
             webhooks,
         )
@@ -38,6 +40,14 @@ class ConsoleSite(UnfoldAdminSite):
             path("webhooks/<uuid:webhook_id>", self.admin_view(webhooks.act), name="webhook"),
             *policies.urls(self.admin_view),
             *as_of.urls(self.admin_view),
+            *standing.urls(self.admin_view),
+            path("findings", self.admin_view(findings.overview), name="findings"),
+            path("findings/<str:kind>/<uuid:row_id>/<str:slug>", self.admin_view(findings.act), name="watch"),
+            path(
+                "promotions/<uuid:promotion_id>/findings",
+                self.admin_view(findings.open_finding),
+                name="open_finding",
+            ),
         ]
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
@@ -57,6 +67,7 @@ class ConsoleSite(UnfoldAdminSite):
                 (_("Roles"), "badge", "roles"),
                 (_("Preferences"), "settings", "preferences"),
                 (_("Policies"), "policy", "policies"),
+                (_("Findings"), "report", "findings"),
             )
         ]
         tables = [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, date, datetime, time
 from uuid import UUID
 
 from django import forms
@@ -14,18 +15,21 @@ from django.utils.translation import gettext_lazy as _
 
 from audits.actors import Idempotency
 from audits.canonical import digest_of
-from audits.errors import Problem
+from audits.errors import BadRequest, Problem
 from audits.ids import uuid7
 from governance.console.comparison import comparison_view
+from governance.console.findings import box
 from governance.console.inbox import inbox as find_inbox
 from governance.console.people import SESSION_KEY, Visitor, command_of, page
 from governance.console.permissions import permissions
 from governance.console.review import Review
 from governance.console.review import review as find_review
+from governance.console.standing import place
 from governance.console.trail import Search
 from governance.console.trail import trail as find_trail
 from governance.console.wording import sentence
 from governance.services import promotions
+from governance.services.conditions import ConditionTerms
 from governance.states import DecisionVerdict
 
 VERDICT_LABELS = {
@@ -45,6 +49,12 @@ class DecisionForm(forms.Form):
         label=_("Reason"),
         max_length=promotions.REASON_LIMIT,
         widget=forms.Textarea(attrs={"rows": 5, "maxlength": promotions.REASON_LIMIT}),
+    )
+    condition = forms.CharField(
+        label=_("Condition of an approval"), max_length=promotions.REASON_LIMIT, required=False
+    )
+    condition_due = forms.DateField(
+        label=_("Due"), required=False, widget=forms.DateInput(attrs={"type": "date"})
     )
     dossier_digest = forms.CharField(max_length=80, widget=forms.HiddenInput)
     key = forms.UUIDField(widget=forms.HiddenInput)
@@ -72,13 +82,18 @@ def decide(request: HttpRequest, visitor: Visitor, promotion_id: UUID) -> HttpRe
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     # NUL, which no database stores, is not something a person types.
-    fields = ("verdict", "reason", "dossier_digest")
+    fields = ("verdict", "reason", "dossier_digest", "condition", "condition_due")
     given = {name: request.POST.get(name, "").replace("\x00", "") for name in fields}
     key = _uuid(request.POST.get("key"))
     idempotency = Idempotency("POST", request.path, str(key), digest_of(given)) if key else None
     try:
         promotions.decide(
-            command=command_of(request, visitor, idempotency), promotion_id=promotion_id, **given
+            command=command_of(request, visitor, idempotency),
+            promotion_id=promotion_id,
+            verdict=given["verdict"],
+            reason=given["reason"],
+            dossier_digest=given["dossier_digest"],
+            conditions=_conditions(given["condition"], given["condition_due"]),
         )
     except Problem as problem:
         found = find_review(visitor, promotion_id)
@@ -86,6 +101,17 @@ def decide(request: HttpRequest, visitor: Visitor, promotion_id: UUID) -> HttpRe
     label = VERDICT_LABELS[DecisionVerdict(given["verdict"])]
     notices.success(request, gettext("Your decision is recorded: {verdict}.").format(verdict=label))
     return redirect("admin:promotion", promotion_id)
+
+
+def _conditions(text: str, due: str) -> list[ConditionTerms]:
+    """The condition of the form, due at the end of its day in UTC; none if both fields are empty."""
+    if not text.strip() and not due:
+        return []
+    try:
+        day = date.fromisoformat(due)
+    except ValueError as error:
+        raise BadRequest("invalid", field="condition_due", reason=due[:50]) from error
+    return [{"text": text, "due": datetime.combine(day, time(23, 59, 59), UTC)}]
 
 
 def _dossier(
@@ -98,13 +124,17 @@ def _dossier(
 ) -> HttpResponse:
     form = None
     if review.may_decide:
-        kept = {name: (given or {}).get(name, "") for name in ("verdict", "reason")}
+        kept = {
+            name: (given or {}).get(name, "") for name in ("verdict", "reason", "condition", "condition_due")
+        }
         form = DecisionForm(initial={**kept, "dossier_digest": review.digest, "key": uuid7()})
     context = {
         "visitor": visitor,
         "here": "inbox",
         "review": review,
         "comparison": comparison_view(review.promotion),
+        "box": box(visitor, review.promotion),
+        "place": place(visitor, review.promotion),
         "form": form,
         "refusal": sentence(refusal.message) if refusal else "",
     }

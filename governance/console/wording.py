@@ -81,6 +81,7 @@ VERDICTS: Words = {
     "errored": _("could not be measured"),
     "stale": _("evidence too old"),
     "pending": _("being checked"),
+    "waived": _("waived"),
 }
 
 DECIDED: Words = {

@@ -17,7 +17,7 @@ def watch(apps, schema_editor):
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("governance", "0008_notices"),
+        ("governance", "0009_findings"),
         ("registry", "0002_grants"),
         ("audits", "0005_net"),
     ]

@@ -1,3 +1,4 @@
+from governance.models.findings import Finding, Waiver
 from governance.models.gate import Grandfathered, Import, Reconciliation, RevocationList
 from governance.models.identity import ApiToken, RoleBinding, User
 from governance.models.lifecycle import Alias, Deployment, Retirement, Suspension
@@ -18,21 +19,27 @@ from governance.models.promotions import (
     PromotionCheck,
 )
 from governance.models.signoffs import SignoffInvitation
+from governance.models.vigilance import Alarm, BrokenGlass, Condition, PlacementReview
 
 __all__ = [
+    "Alarm",
     "Alias",
     "ApiToken",
     "Attestation",
+    "BrokenGlass",
+    "Condition",
     "Decision",
     "Deployment",
     "Environment",
     "Exclusion",
+    "Finding",
     "Grandfathered",
     "Import",
     "MailMode",
     "MailPreference",
     "Notice",
     "Placement",
+    "PlacementReview",
     "PolicyAcknowledgement",
     "PolicyChange",
     "PolicyChangeDecision",
@@ -48,4 +55,5 @@ __all__ = [
     "Suspension",
     "UseCase",
     "User",
+    "Waiver",
 ]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-from datetime import timedelta
 from typing import Any
 
 import yaml
@@ -14,11 +12,17 @@ from audits.checks.catalogue import CATALOGUE
 from audits.errors import Unprocessable
 from audits.models.workspace import NAME
 from governance.models.policies import RiskTier
+from governance.policy import terms
+from governance.policy.durations import DURATION, duration
 from governance.roles import EXTERNAL, ROLES
+from governance.states import Severity
+
+__all__ = ["SCHEMA", "duration", "parse", "tiers_of"]
 
 MAX_BYTES = 64 * 1024
-DURATION = r"^[1-9][0-9]{0,4}[dh]$"
 DECIDING = [slug for slug, role in ROLES.items() if role.decides] + list(EXTERNAL)
+WAIVING = [slug for slug, role in ROLES.items() if "waiver.approve" in role.actions]
+REVIEWING = [slug for slug, role in ROLES.items() if "review.complete" in role.actions]
 TIERS = list(RiskTier.values)
 
 SCHEMA: dict[str, Any] = {
@@ -106,6 +110,35 @@ SCHEMA: dict[str, Any] = {
             "minItems": 1,
             "uniqueItems": True,
         },
+        "findings": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"block_at": {"enum": list(Severity.values)}},
+        },
+        "waivers": {
+            "type": "object",
+            "additionalProperties": False,
+            "required": ["role", "max_days"],
+            "properties": {
+                "role": {"enum": WAIVING},
+                "max_days": {"type": "integer", "minimum": 1, "maximum": 366},
+            },
+        },
+        "review": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {
+                "role": {"enum": REVIEWING},
+                "overdue": {"enum": ["block", "warn"]},
+                "notice": {"type": "string", "pattern": DURATION},
+            },
+        },
+        "expires_after": {"type": "string", "pattern": DURATION},
+        "break_glass": {
+            "type": "object",
+            "additionalProperties": False,
+            "properties": {"max_hours": {"type": "integer", "minimum": 1, "maximum": 168}},
+        },
     },
 }
 
@@ -150,6 +183,7 @@ def parse(text: str) -> dict[str, Any]:
     body.setdefault("evidence_max_age", "30d")
     body.setdefault("artifact_formats", ["skops"])
     body.setdefault("confinement_level", 1)
+    terms.fill(body)
     digest_of(body)  # what canonical JSON cannot say (NaN, infinity) is not a policy
     return dict(body)
 
@@ -173,13 +207,6 @@ def _check_entry(position: int, entry: dict[str, Any]) -> None:
                 check=entry["check"],
                 known=list(definition.metrics),
             )
-
-
-def duration(text: str) -> timedelta:
-    match = re.fullmatch(r"(\d+)([dh])", text)
-    if match is None:
-        raise ValueError(f"not a duration: {text!r}")
-    return timedelta(**{{"d": "days", "h": "hours"}[match[2]]: int(match[1])})
 
 
 def tiers_of(body: dict[str, Any]) -> list[str]:

@@ -1,4 +1,4 @@
-"""From results to verdicts: pure. Absent, stale, errored and undefined are never *passed*.
+"""From results to verdicts: pure. Absent, stale, errored and undefined are never *passed*, nor is what was waived.
 
 A requirement holds for every attribute it is about. With `bound: conservative` the worse end of the confidence interval
 must meet the limit; where only the point value does, the sample cannot decide: inconclusive.
@@ -7,13 +7,13 @@ must meet the limit; where only the point value does, the sample cannot decide: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any, Literal
 
 from audits.checks.contract import Message
 
-Verdict = Literal["passed", "failed", "inconclusive", "errored", "stale", "pending"]
+Verdict = Literal["passed", "failed", "inconclusive", "errored", "stale", "pending", "waived"]
 
 
 @dataclass(frozen=True)
@@ -61,8 +61,44 @@ def judge(
     return lines
 
 
+SATISFYING = frozenset({"passed", "waived"})
+
+
 def passed(lines: Sequence[RequirementVerdict]) -> bool:
-    return all(line.verdict == "passed" for line in lines)
+    """Whether nothing stands in the way: a waived line does not, and is still not a passed one."""
+    return all(line.verdict in SATISFYING for line in lines)
+
+
+Requirement = tuple[str, str, str]  # check, metric, attribute ("" where the requirement has none)
+
+
+def requirement_of(line: RequirementVerdict) -> Requirement:
+    return line.check, line.metric, line.attribute or ""
+
+
+def waive(
+    lines: Sequence[RequirementVerdict], waivers: Mapping[Requirement, Mapping[str, Any]]
+) -> list[RequirementVerdict]:
+    """What is not met and waived becomes *waived*, with what was found as its cause. Passed stays passed, and what is
+    still being measured stays pending. `waivers` gives the parameters of the message for each requirement waived.
+    """
+    return [
+        replace(
+            line,
+            verdict="waived",
+            reason=Message(
+                "waived",
+                {
+                    **waivers[requirement_of(line)],
+                    "found": line.verdict,
+                    "cause": {"code": line.reason.code, "params": line.reason.params},
+                },
+            ),
+        )
+        if line.verdict not in ("passed", "pending") and requirement_of(line) in waivers
+        else line
+        for line in lines
+    ]
 
 
 def _blanket(found: Evidence, not_before: datetime) -> tuple[Verdict, Message] | None:

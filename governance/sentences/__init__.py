@@ -2,9 +2,9 @@
 
 from django.utils.functional import Promise
 
-from governance.sentences import core, gate, lifecycle, notices, policies
+from governance.sentences import core, findings, gate, lifecycle, notices, policies
 
-TOPICS = (core, gate, lifecycle, notices, policies)
+TOPICS = (core, gate, lifecycle, notices, policies, findings)
 
 SENTENCES: dict[str, str | Promise] = {}
 VERBS: dict[str, str | Promise] = {}

@@ -6,10 +6,12 @@ Issued by the notary, once the granting event is in a published checkpoint: befo
 from __future__ import annotations
 
 import json
+import logging
 from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from django.db import DatabaseError
 from django.utils import timezone
 
 from audits.actors import Command, system_actor
@@ -22,13 +24,16 @@ from audits.ledger.receipts import receipt_for
 from audits.ledger.record import lock, record
 from audits.models import Event, Leaf, LogState
 from governance.dossier import datasets_of
+from governance.hindrances import hindrances
 from governance.models import Attestation, Decision, Placement, Promotion
 from governance.policy.schema import duration
 from governance.services import revocations
+from governance.standings import moment
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 # A name, not an address: nothing has to be fetched to understand it, and nobody can take the host over.
 PREDICATE = "urn:crivo:attestation:promotion:v1"
+log = logging.getLogger(__name__)
 
 
 class Signer(Protocol):
@@ -39,16 +44,24 @@ class Signer(Protocol):
 
 
 def issue_pending(signer: Signer, limit: int = 100) -> list[UUID]:
-    """Attest every effective promotion that is not attested yet, at most `limit`; the ids of those promotions."""
+    """Attest every effective promotion that is not attested yet, at most `limit`; the ids of those promotions.
+
+    One that cannot be attested is logged, tried again by the next pass, and stops no other.
+    """
     waiting = Placement.objects.filter(promotion__attestation=None).order_by("id")
     rows = list(waiting.values_list("promotion_id", "granted_event", "workspace_id")[: 10 * limit])
     effective = published_at(event for _, event, _ in rows)
     issued: list[UUID] = []
     for promotion, event, workspace in rows:
         if event in effective and len(issued) < limit:
-            issue_attestation(
-                command=Command(system_actor("notary", workspace)), promotion_id=promotion, signer=signer
-            )
+            command = Command(system_actor("notary", workspace))
+            try:
+                issue_attestation(command=command, promotion_id=promotion, signer=signer)
+            except DatabaseError:
+                raise  # no word about this promotion: nothing can be written
+            except Exception:
+                log.exception("promotion %s is not attested", promotion)
+                continue
             issued.append(promotion)
     return issued
 
@@ -110,7 +123,7 @@ def _predicate(promotion: Promotion) -> dict[str, Any]:
         "grantedAt": timestamp(granted.at),
         "effectiveAt": timestamp(effective),
         "issuedAt": timestamp(timezone.now()),
-        "validUntil": _valid_until(policy.body, granted.at),
+        "validUntil": _valid_until(promotion.placement, granted.at),
         "revocations": revocations.address(),
         "policy": {
             "uri": f"urn:crivo:policy:{policy.name}:{policy.n}",
@@ -150,8 +163,13 @@ def _predicate(promotion: Promotion) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _valid_until(policy: dict[str, Any], granted: datetime) -> str | None:
-    return timestamp(granted + duration(policy["valid_for"])) if "valid_for" in policy else None
+def _valid_until(placement: Placement, granted: datetime) -> str | None:
+    """The policy's validity, or when the gate shuts by itself if nobody does anything, whichever comes first."""
+    valid_for = placement.promotion.policy.body.get("valid_for")
+    ends = [granted + duration(valid_for)] if valid_for else []
+    lapses = hindrances([placement], moment(None))[placement.id].lapses_at
+    ends += [lapses] if lapses is not None else []
+    return timestamp(min(ends)) if ends else None
 
 
 def _digest(text: str) -> dict[str, str]:

@@ -25,15 +25,20 @@ def key_ref(command: Command, purpose: str) -> SubjectRef:
 
 
 @service("key.rotated")
-def rotate_key(*, command: Command, purpose: Purpose, overlap: timedelta) -> Result[Event]:
+def rotate_key(
+    *, command: Command, purpose: Purpose, overlap: timedelta, compromised: str = ""
+) -> Result[Event]:
     """Make the successor of a key; it signs alone after `overlap` (5 minutes to 90 days). The event says which follows.
 
-    409 while an earlier rotation is not over, or where the key is not a file of ours.
+    `compromised` (what happened) makes it sign alone at once, and takes the old one out of the JWKS: whoever holds it
+    could date a signature back. 409 while an earlier rotation is not over, or where the key is not a file of ours.
     """
     subject = key_ref(command, purpose)
     lock(command.actor.workspace, subject)
     require(command, "key.rotate", subject)
-    if not SHORTEST <= overlap <= LONGEST:
+    if compromised:
+        overlap = timedelta(0)
+    elif not SHORTEST <= overlap <= LONGEST:
         raise Unprocessable("key_overlap", subject=subject, field="overlap", minutes=5, days=LONGEST.days)
     since = int((timezone.now() + overlap).timestamp())
     try:
@@ -42,17 +47,24 @@ def rotate_key(*, command: Command, purpose: Purpose, overlap: timedelta) -> Res
         code = "key_rotation_pending" if error.code == "pending" else "key_from_environment"
         raise Conflict(code, subject=subject, purpose=purpose) from error
     try:
-        return Result(_announced(command, subject, made))
+        return Result(_announced(command, subject, made, compromised))
     except BaseException:
         made.discard()  # a key that nobody announced must not begin to sign
         raise
 
 
-def _announced(command: Command, subject: SubjectRef, made: NewKey) -> Event:
+def compromised_keys() -> set[str]:
+    """Public names (thumbprints, vkeys) of keys that somebody else may hold."""
+    told = Event.objects.filter(verb="key.rotated", outcome="done", detail__compromised=True)
+    return {event.detail["old"] for event in told}
+
+
+def _announced(command: Command, subject: SubjectRef, made: NewKey, compromised: str) -> Event:
     return record(
         command,
         verb="key.rotated",
         subject=subject,
+        texts={"reason": compromised},
         before=made.old if made.purpose == "attestation" else "",
         after=made.new if made.purpose == "attestation" else "",
         detail={
@@ -60,5 +72,6 @@ def _announced(command: Command, subject: SubjectRef, made: NewKey) -> Event:
             "old": made.old,
             "new": made.new,
             "alone_from": timestamp(datetime.fromtimestamp(made.since, UTC)),
+            **({"compromised": True} if compromised else {}),
         },
     )

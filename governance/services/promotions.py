@@ -6,6 +6,8 @@ The model's head is locked first in every service here, so that two promotions o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from uuid import UUID
 
 from django.utils import timezone
@@ -17,13 +19,14 @@ from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
-from governance import selectors
+from governance import clock, selectors
 from governance.authority import roles_of_person
 from governance.dossier import Dossier, approvals_given, assess
 from governance.in_force import policy_for
 from governance.models import Decision, Environment, Exclusion, Placement, Promotion, UseCase
-from governance.policy import quorum
+from governance.policy import quorum, terms
 from governance.services.acknowledging import require_acknowledged
+from governance.services.conditions import ConditionTerms, checked_conditions, set_conditions
 from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
 from governance.services.reopening import hold_against_policy_in_force, outdated
@@ -138,9 +141,18 @@ def settle_promotion(*, command: Command, promotion_id: UUID) -> Result[Promotio
 
 @service("promotion.decided")
 def decide(
-    *, command: Command, promotion_id: UUID, verdict: str, reason: str, dossier_digest: str
+    *,
+    command: Command,
+    promotion_id: UUID,
+    verdict: str,
+    reason: str,
+    dossier_digest: str,
+    conditions: Sequence[ConditionTerms] = (),
 ) -> Result[Decision]:
-    """One person's word on the dossier they saw. 403 for whoever had a hand in it, 409 if it is another one by now."""
+    """One person's word on the dossier they saw. 403 for whoever had a hand in it, 409 if it is another one by now.
+
+    An approval may depend on `conditions`, each with a due date: missed, the gate shuts.
+    """
     found = selectors.promotion(command.actor, promotion_id)
     promotion = _locked(command, found.id)
     require(command, "promotion.decide", promotion.ref)
@@ -166,8 +178,11 @@ def decide(
         raise Conflict("promotion_not_awaiting", subject=promotion.ref, state=promotion.state)
     if (newer := outdated(promotion)) is not None:
         raise Conflict("policy_changed", subject=promotion.ref, policy=newer)
+    now = clock.now()
+    not_expired(promotion, now)
     require_acknowledged(promotion, person)
-    dossier = assess(promotion, timezone.now())
+    checked_conditions(conditions, verdict, promotion.ref, now)
+    dossier = assess(promotion, now)
     if dossier_digest != dossier.digest:
         raise Conflict(
             "dossier_changed", subject=promotion.ref, seen=dossier_digest[:80], current=dossier.digest
@@ -182,7 +197,20 @@ def decide(
     if role is None:
         roles = list(quorum.needed(promotion.policy.body))
         raise Forbidden("role_without_slot", subject=promotion.ref, roles=roles)
-    return Result(_decided(command, promotion, dossier, person, role, verdict, reason))
+    not_blocked(promotion, dossier, verdict)
+    return Result(_decided(command, promotion, dossier, person, role, verdict, reason, conditions))
+
+
+def not_expired(promotion: Promotion, now: datetime) -> None:
+    """409 for a decision on a request that has waited too long, even if no sweep has ended it yet."""
+    if _expired(promotion, now):
+        raise Conflict("promotion_expired", subject=promotion.ref)
+
+
+def not_blocked(promotion: Promotion, dossier: Dossier, verdict: str) -> None:
+    """422 for an approval while a finding shuts the gate."""
+    if verdict == DecisionVerdict.APPROVE and dossier.blocked:
+        raise Unprocessable("findings_block", subject=promotion.ref, reasons=dossier.blocked)
 
 
 def _decided(
@@ -193,6 +221,7 @@ def _decided(
     role: str,
     verdict: str,
     reason: str,
+    conditions: Sequence[ConditionTerms] = (),
 ) -> Decision:
     """Write the decision down and do what follows from it."""
     event = record(
@@ -200,7 +229,7 @@ def _decided(
         verb="promotion.decided",
         subject=promotion.ref,
         policy=promotion.policy.pinned,
-        texts={"reason": reason},
+        texts={"reason": reason, **{f"condition_{n}": row["text"] for n, row in enumerate(conditions, 1)}},
         evidence=[{"kind": "dossier", "digest": dossier.digest}],
         before=_state_digest(promotion),
         after=_state_digest(promotion),
@@ -215,6 +244,7 @@ def _decided(
         dossier_digest=dossier.digest,
         event_id=event.id,
     )
+    set_conditions(command, promotion, decision, conditions)
     if verdict == DecisionVerdict.APPROVE:
         _settle(command, promotion)
     else:
@@ -259,22 +289,29 @@ def _locked(command: Command, promotion_id: UUID) -> Promotion:
 def _settle(command: Command, promotion: Promotion) -> Promotion:
     if promotion.state not in OPEN_PROMOTION:
         return promotion
+    now = clock.now()
+    if _expired(promotion, now):
+        return _expire(command, promotion)
     # In the transaction that would grant: what is granted is granted under the policy that is in force then.
     uncovered = hold_against_policy_in_force(command, promotion)
-    dossier = assess(promotion, timezone.now())
+    dossier = assess(promotion, now)
     if uncovered is not None:
         _refuse(command, promotion, uncovered, dossier)
         return promotion
     if not dossier.complete:
         return promotion
+    if not dossier.passed and dossier.awaits_waiver:
+        return promotion  # refusing is for good: the waivers are approved and effective within a second
+    seen, before = promotion.dossier_digest, _state_digest(promotion)
     promotion.dossier_digest = dossier.digest
     promotion.requirements = [line.to_json() for line in dossier.lines]
     if not dossier.passed:
         _refuse(command, promotion, Message("requirements_not_met", {"count": len(dossier.reasons)}), dossier)
-    elif quorum.met(promotion.policy.body, approvals_given(promotion, dossier.digest)):
+    elif not dossier.blocked and quorum.met(
+        promotion.policy.body, approvals_given(promotion, dossier.digest)
+    ):
         _grant(command, promotion, dossier)
     elif promotion.state == PromotionState.CHECKING:
-        before = _state_digest(promotion)
         _move(promotion, PromotionState.AWAITING_APPROVAL)
         record(
             command,
@@ -285,6 +322,56 @@ def _settle(command: Command, promotion: Promotion) -> Promotion:
             before=before,
             after=_state_digest(promotion),
         )
+    elif seen != dossier.digest:
+        promotion.save(update_fields=["dossier_digest", "requirements"])
+        record(
+            command,
+            verb="promotion.reassessed",
+            subject=promotion.ref,
+            policy=promotion.policy.pinned,
+            evidence=_evidence(dossier),
+            before=before,
+            after=_state_digest(promotion),
+        )
+    return promotion
+
+
+def settle_open(command: Command, version: ModelVersion) -> None:
+    """Judge every open request of the version again, in the transaction of what changed its dossier.
+
+    The caller holds the model's head.
+    """
+    rows = Promotion.objects.filter(version=version, state__in=OPEN_PROMOTION).order_by("id")
+    for promotion_id in list(rows.values_list("id", flat=True)):
+        _settle(command, _locked(command, promotion_id))
+
+
+@service("promotion.expired")
+def expire_promotion(*, command: Command, promotion_id: UUID) -> Result[Promotion]:
+    """End a request that has waited longer than its policy allows; called by the sweep. Others stay as they are."""
+    promotion = _locked(command, promotion_id)
+    if promotion.state in OPEN_PROMOTION and _expired(promotion, clock.now()):
+        _expire(command, promotion)
+    return Result(promotion, created=False)
+
+
+def _expired(promotion: Promotion, now: datetime) -> bool:
+    return now >= promotion.created_at + terms.expires_after(promotion.policy.body)
+
+
+def _expire(command: Command, promotion: Promotion) -> Promotion:
+    before = _state_digest(promotion)
+    promotion.outcome = {"code": "promotion_expired", "params": {}}
+    _move(promotion, PromotionState.EXPIRED)
+    record(
+        command,
+        verb="promotion.expired",
+        subject=promotion.ref,
+        reason=Message("promotion_expired"),
+        policy=promotion.policy.pinned,
+        before=before,
+        after=_state_digest(promotion),
+    )
     return promotion
 
 

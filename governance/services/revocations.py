@@ -1,5 +1,7 @@
 """The signed list of attestations that no longer hold: for whoever verifies one when Crivo cannot be asked.
 
+What shuts the gate by the clock alone ends the attestation itself (`validUntil`), and is listed with the next issue.
+
 One list for the installation, issued by the notary: at every change, and a day after the last one at the latest. It
 names promotions by id and attestations by digest, nothing else, because everybody may read it.
 """
@@ -22,7 +24,7 @@ from audits.ledger.canonical import canonical, digest
 from audits.ledger.record import lock, record
 from audits.ledger.signing import AttestationKey
 from audits.models import Event, Workspace
-from governance import standings
+from governance import hindrances, standings
 from governance.models import Attestation, Placement, RevocationList, Suspension
 from governance.states import PlacementState
 from registry.states import VersionState
@@ -30,6 +32,7 @@ from registry.states import VersionState
 TYPE = "urn:crivo:attestation:revocations:v1"
 PAYLOAD_TYPE = "application/vnd.crivo.revocations+json"
 LIFETIME = timedelta(days=2)  # nextUpdate
+BLOCKED = "blocked"  # by a finding, a condition, a waiver that ran out or an overdue re-review: everybody reads this
 DAILY = timedelta(days=1)  # …and reissued that early, so that a list is never about to end
 
 
@@ -39,12 +42,14 @@ def address() -> str:
 
 def revoked() -> dict[str, dict[str, str]]:
     """Promotion id → {attestation, status} for every attestation whose placement the gate no longer lets pass."""
+    moment = standings.moment(None)
     rows = list(
         Placement.objects.filter(
             ~Q(state=PlacementState.LIVE)
             | ~Q(version__state=VersionState.REGISTERED)
             | Q(version__in=Suspension.objects.values("version"))
             | Q(id__in=Event.objects.filter(verb="placement.restored", outcome="done").values("subject_id"))
+            | Q(id__in=hindrances.suspects(moment).values("id"))
         )
         .filter(promotion__attestation__isnull=False)
         .values_list("id", "version_id", "environment_id")
@@ -52,13 +57,13 @@ def revoked() -> dict[str, dict[str, str]]:
     if not rows:
         return {}
     chains = standings.chains(
-        [version for _, version, _ in rows], [environment for *_, environment in rows], standings.moment(None)
+        [version for _, version, _ in rows], [environment for *_, environment in rows], moment
     )
-    statuses = {
-        placement.promotion_id: status
-        for placement_id, *_ in rows
-        if (placement := chains.rows.get(placement_id)) is not None and (status := _status(placement, chains))
-    }
+    listed = [chains.rows[placement_id] for placement_id, *_ in rows if placement_id in chains.rows]
+    statuses = {placement.id: _status(placement, chains) for placement in listed}
+    against = hindrances.hindrances((row for row in listed if not statuses[row.id]), moment)
+    statuses |= {placement_id: BLOCKED for placement_id, found in against.items() if found.shut}
+    statuses = {row.promotion_id: statuses[row.id] for row in listed if statuses[row.id]}
     envelopes = Attestation.objects.filter(promotion__in=statuses).values_list("promotion_id", "envelope")
     return {
         str(promotion): {"attestation": digest(json.loads(envelope)), "status": statuses[promotion]}

@@ -2,7 +2,8 @@
 again. Between the two, until the grant is in a published checkpoint, nothing is allowed there.
 
 The older version is not measured again: what it was granted on still stands in its promotion. It has to be registered,
-and to have been live in that environment: what was superseded before it ever counted is no way back.
+and to have been live in that environment: what was superseded before it ever counted is no way back. Nor is what the
+gate would refuse for a finding, a condition, a waiver or a re-review.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from audits.ids import uuid7
 from audits.ledger.inclusion import published_at
 from audits.ledger.record import lock, record
 from audits.models import Event
+from governance.hindrances import hindrances
 from governance.models import Environment, Placement, Suspension
 from governance.services.standing import (
     environment_named,
@@ -29,6 +31,7 @@ from governance.services.standing import (
     require_reason,
     withdraw,
 )
+from governance.standings import moment
 from governance.states import PlacementState
 from registry.models import Model
 from registry.states import VersionState
@@ -38,9 +41,16 @@ STANDING = (PlacementState.LIVE, PlacementState.SUSPENDED)
 
 @service("placement.restored")
 def roll_back(
-    *, command: Command, model: str, environment: str, reason: str, to: int | None = None
+    *,
+    command: Command,
+    model: str,
+    environment: str,
+    reason: str,
+    to: int | None = None,
+    away_from: UUID | None = None,
 ) -> Result[Placement]:
     """The placement that is granted again. `to` is the number of a version; by default the last one that was live.
+    `away_from`: the placement that is meant to end; 409 if it is not the one that stands there any more.
 
     409 if somebody else changed what is live between our reading it and our turn: two people who press the button at
     once mean one step back, not two.
@@ -56,10 +66,11 @@ def roll_back(
     placements = list(
         placements_for_update().filter(model=row, environment=place, exclusive=True).order_by("id")
     )
-    if _signature(row, place) != seen:
-        raise Conflict("changed_meanwhile", subject=row.ref, environment=place.name)
     granted = granted_at(placements)
     current = _current(placements, granted)
+    stale = away_from is not None and (current is None or current.id != away_from)
+    if stale or _signature(row, place) != seen:
+        raise Conflict("changed_meanwhile", subject=row.ref, environment=place.name)
     if current is not None and _is_waiting_restoration(current):
         raise Conflict("rollback_not_effective_yet", subject=row.ref, version=current.version.label)
     target = _target(row, place, placements, current, granted, to)
@@ -123,7 +134,10 @@ def _target(
     if to is None:
         fit = [row for row in older if not _unfit(row)]
         if not fit:
-            raise Conflict("nothing_to_roll_back_to", subject=model.ref, environment=environment.name)
+            against = next((found for row in older if (found := _against(row))), ())
+            raise Conflict(
+                "nothing_to_roll_back_to", subject=model.ref, reasons=against, environment=environment.name
+            )
         return fit[0]
     named = [row for row in older if row.version.n == to]
     label = f"{model.name}@{to}"
@@ -131,7 +145,13 @@ def _target(
         raise Conflict("never_live_there", subject=model.ref, version=label, environment=environment.name)
     fit = [row for row in named if not _unfit(row)]
     if not fit:
-        raise Conflict(_unfit(named[0]), subject=model.ref, version=label, environment=environment.name)
+        raise Conflict(
+            _unfit(named[0]),
+            subject=model.ref,
+            reasons=_against(named[0]),
+            version=label,
+            environment=environment.name,
+        )
     return fit[0]
 
 
@@ -151,4 +171,9 @@ def _unfit(placement: Placement) -> str:
     ended = effective.get(placement.superseding_event) if placement.superseding_event else None
     if since is None or (ended is not None and ended <= since):
         return "never_live_there"
-    return ""
+    # The gate would be shut for it as soon as it is back: then nothing at all would be allowed there.
+    return "hindered_there" if _against(placement) else ""
+
+
+def _against(placement: Placement) -> tuple[Message, ...]:
+    return hindrances([placement], moment(None))[placement.id].shut

@@ -16,12 +16,12 @@ from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import SearchText
-from governance import selectors, signoff_links
+from governance import clock, selectors, signoff_links
 from governance.dossier import assess
 from governance.models import Decision, Exclusion, Promotion, SignoffInvitation, User
 from governance.policy import quorum
 from governance.roles import EXTERNAL
-from governance.services.promotions import REASON_LIMIT, _decided, _locked
+from governance.services.promotions import REASON_LIMIT, _decided, _locked, not_blocked, not_expired
 from governance.services.reopening import outdated
 from governance.states import OPEN_PROMOTION, DecisionVerdict, PromotionState
 
@@ -205,7 +205,8 @@ def decide_by_link(
         raise Conflict("promotion_not_awaiting", subject=promotion.ref, state=promotion.state)
     if (newer := outdated(promotion)) is not None:
         raise Conflict("policy_changed", subject=promotion.ref, policy=newer)
-    dossier = assess(promotion, timezone.now())
+    not_expired(promotion, clock.now())
+    dossier = assess(promotion, clock.now())
     if dossier_digest != dossier.digest:
         raise Conflict(
             "dossier_changed", subject=promotion.ref, seen=dossier_digest[:80], current=dossier.digest
@@ -221,6 +222,7 @@ def decide_by_link(
         promotion=promotion, person_id=invitation.actor_id, dossier_digest=dossier.digest
     ).exists():
         raise Conflict("already_decided", subject=promotion.ref)
+    not_blocked(promotion, dossier, verdict)
     invitation.used_at = timezone.now()
     invitation.save(update_fields=["used_at"])
     return Result(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,10 @@ ROWS = "age,sex,bmi,progression\n" + "".join(f"{40 + n},{1 + n % 2},{20 + n},{n 
 
 
 @pytest.fixture
-def crivo_of(live_server: Any, committed_cast: Cast) -> Callable[[str], Crivo]:
-    return lambda name: Crivo(live_server.url, committed_cast.token(name), tries=1)
+def crivo_of(live_server: Any, committed_cast: Cast) -> Iterator[Callable[[str], Crivo]]:
+    """Closed afterwards: a server thread with an open connection keeps its one to the database."""
+    with ExitStack() as opened:
+        yield lambda name: opened.enter_context(Crivo(live_server.url, committed_cast.token(name), tries=1))
 
 
 @pytest.fixture(autouse=True)

@@ -184,3 +184,22 @@ def test_the_command_does_it_all_and_the_gate_opens(cast: Cast, notary: Notary, 
         ".lock", "checkpoint", "checkpoints", "vkey", "jwks.json",
     }  # fmt: skip
     assert verified().verified
+
+
+def test_one_that_cannot_be_attested_stops_no_other(
+    cast: Cast, notary: Notary, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = study.ask(cast, study.study(cast), "development")
+    second = study.ask(cast, study.model_version(cast, b"another"), "development")
+    notary.run_pass()
+
+    def broken(promotion: Promotion) -> dict[str, Any]:
+        if promotion.id == first.id:
+            raise KeyError("purpose")
+        return statement(promotion)
+
+    monkeypatch.setattr("governance.services.attestations.statement", broken)
+    assert issue_pending(attestation_key()) == [second.id]
+    assert str(first.id) in caplog.text
+    monkeypatch.undo()
+    assert issue_pending(attestation_key()) == [first.id]

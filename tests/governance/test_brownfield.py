@@ -269,8 +269,9 @@ def test_what_runs_against_what_is_approved(cast: Cast, rita: Caller, notary: No
     assert Caller(cast, "davi").get(f"reconciliations/{body['id']}").status_code == 404
     event = Event.objects.get(verb="reconciliation.recorded")
     assert event.evidence == [{"kind": "reconciliation", "digest": body["digest"]}]
+    bia = Caller(cast, "bia")
     with unchanged(refusals=1):
-        problem(Caller(cast, "bia").post("reconciliations", {"running": []}), 403, "not_permitted")
+        problem(bia.post("reconciliations", {"running": []}), 403, "not_permitted")
     with unchanged(refusals=1):
         problem(caller.post("reconciliations", {"running": []}), 422, "reconciliation_empty")
     with unchanged(refusals=1):

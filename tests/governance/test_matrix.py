@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -23,9 +23,22 @@ from audits.actors import Command, system_actor
 from audits.ids import uuid7
 from audits.models import AuditExport, CheckRun, Event
 from governance.authority import NEVER_BY_SERVICE_TOKEN
-from governance.models import Promotion, User
+from governance.models import (
+    Alarm,
+    BrokenGlass,
+    Condition,
+    Decision,
+    Environment,
+    Finding,
+    Placement,
+    PlacementReview,
+    Promotion,
+    User,
+    Waiver,
+)
 from governance.roles import ROLES, SCOPES, actions_of, covered_by
 from governance.services.identity import Issued, bind_role, issue_token
+from registry.models import ModelVersion
 from tests import study
 from tests.cast import Cast
 from tests.snapshot import assert_unchanged, digests, unchanged
@@ -48,6 +61,15 @@ class Call:
 
 READ, AUDIT = "registry.read", "audit.read"
 NAMED = {"name": "another"}
+TEXT, REASON, HOLDS = {"text": "t"}, {"reason": "r"}, {"holds": True, "text": "t"}
+LATER = (datetime.now(UTC) + timedelta(days=9)).isoformat()
+
+
+def acts(action: str, body: Any) -> Call:
+    """On something that was opened: who may read sees it, and a 403 is remembered on it."""
+    return Call(sees=READ, does=action, body=body, remembered=True)
+
+
 CALLS: dict[str, Call] = {
     "GET me": Call(),
     "GET use-cases": Call(sees=READ, listed=True),
@@ -108,6 +130,49 @@ CALLS: dict[str, Call] = {
     "GET audit/vkey": Call(),
     "GET audit/proof/<uuid:event_id>": Call(does=AUDIT),
     "GET check-runs/<uuid:run_id>": Call(sees=READ),
+    "POST models/<str:name>/versions/<int:n>/findings": Call(
+        sees=READ,
+        does="finding.open",
+        body={"severity": "low", "owner": "ana", "due": LATER, "text": "t"},
+        remembered=True,
+    ),
+    "GET findings": Call(sees=READ, listed=True),
+    "GET findings/<uuid:finding_id>": Call(sees=READ),
+    "POST findings/<uuid:finding_id>/answer": acts("finding.answer", TEXT),
+    "POST findings/<uuid:finding_id>/verification": acts("finding.verify", HOLDS),
+    "POST findings/<uuid:finding_id>/closing": acts("finding.close", HOLDS),
+    "POST models/<str:name>/versions/<int:n>/waivers": Call(
+        sees=READ,
+        does="waiver.request",
+        body={
+            "environment": "production",
+            "check": "c",
+            "reason": "r",
+            "compensating_control": "c",
+            "expires_at": LATER,
+        },
+        remembered=True,
+    ),
+    "GET waivers": Call(sees=READ, listed=True),
+    "GET waivers/<uuid:waiver_id>": Call(sees=READ),
+    "POST waivers/<uuid:waiver_id>/approval": acts("waiver.approve", REASON),
+    "POST waivers/<uuid:waiver_id>/refusal": acts("waiver.approve", REASON),
+    "POST waivers/<uuid:waiver_id>/revocation": acts("waiver.revoke", REASON),
+    "GET promotions/<uuid:promotion_id>/conditions": Call(sees=READ),
+    "POST conditions/<uuid:condition_id>/report": acts("condition.report", TEXT),
+    "POST conditions/<uuid:condition_id>/verification": acts("condition.verify", HOLDS),
+    "GET reviews": Call(sees=READ, listed=True),
+    "POST reviews/<uuid:review_id>/completion": acts("review.complete", REASON),
+    "GET break-glass": Call(sees=READ, listed=True),
+    "POST models/<str:name>/versions/<int:n>/break-glass": Call(
+        sees=READ,
+        does="placement.break_glass",
+        body={"environment": "production", "reason": "r", "hours": 1},
+        remembered=True,
+    ),
+    "POST break-glass/<uuid:glass_id>/end": acts("placement.break_glass", REASON),
+    "GET alarms": Call(sees=READ, listed=True),
+    "POST alarms/<uuid:alarm_id>/sign-off": acts("alarm.sign_off", REASON),
 }
 
 
@@ -120,6 +185,8 @@ def _leaves(entry: URLResolver) -> Iterator[URLPattern]:
 
 
 # About the person who asks, or a list of names that is the same for everybody: no role is needed.
+# Deliberately public: a signed list that says nothing but which attestations no longer hold.
+PUBLIC = {"GET attestations/revoked"}
 THEIR_OWN = {"GET me/mail", "PUT me/mail", "GET webhooks/verbs"}
 
 
@@ -160,14 +227,50 @@ def ground(committed_cast: Cast) -> Ground:
     export = AuditExport.objects.create(
         id=uuid7(), workspace=committed_cast.workspace, requested_by=uuid4(), query={}
     )
+    judged = watched(committed_cast, version, promotion)
     return Ground(
         {
+            **{f"{name}_id": str(row.id) for name, row in judged.items()},
             "promotion_id": str(promotion.id),
             "export_id": str(export.id),
             "event_id": str(Event.objects.latest("at").id),
             "run_id": str(CheckRun.objects.latest("id").id),
         }
     )
+
+
+def watched(cast: Cast, version: ModelVersion, promotion: Promotion) -> dict[str, Any]:
+    """One of each: a finding, a waiver, a condition, a re-review, a broken glass and its alarm."""
+    about = {"workspace": cast.workspace, "version": version}
+    production = Environment.objects.get(workspace=cast.workspace, name="production")
+    due = datetime.now(UTC) + timedelta(days=9)
+    bruno, ana = cast.people["bruno"].id, cast.people["ana"].id
+    decision = Decision.objects.create(
+        workspace=cast.workspace,
+        promotion=promotion,
+        person_id=bruno,
+        role="validator",
+        verdict="approve",
+        dossier_digest="sha256:an earlier one",
+        event_id=uuid7(),
+    )
+    glass = BrokenGlass.objects.create(
+        **about, environment=production, broken_by=bruno, expires_at=due, granted_event=uuid7()
+    )
+    return {
+        "finding": Finding.objects.create(**about, severity="low", owner_id=ana, due=due, opened_by=bruno),
+        "waiver": Waiver.objects.create(
+            **about, environment=production, check_slug="c", expires_at=due, requested_by=ana
+        ),
+        "condition": Condition.objects.create(
+            workspace=cast.workspace, promotion=promotion, decision=decision, n=1, due=due, set_by=bruno
+        ),
+        "review": PlacementReview.objects.create(
+            workspace=cast.workspace, placement=Placement.objects.earliest("id"), due=due
+        ),
+        "glass": glass,
+        "alarm": Alarm.objects.create(workspace=cast.workspace, glass=glass, raised_by=bruno),
+    }
 
 
 @dataclass(frozen=True)
@@ -265,7 +368,7 @@ def test_addresses_without_a_row_answer_nobody(committed_cast: Cast, ground: Gro
     stranger = principal(committed_cast, "stranger", list(ROLES), elsewhere=True)
     before = {table: digest for table, digest in digests().items() if table not in ("events", "refusals")}
     seen = 0
-    for route in sorted(set(routes()) - set(CALLS) - THEIR_OWN):
+    for route in sorted(set(routes()) - set(CALLS) - THEIR_OWN - PUBLIC):
         method, address = ground.address(route)
 
         def ask(headers: dict[str, str], method: str = method, address: str = address) -> Any:

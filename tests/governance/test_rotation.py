@@ -202,3 +202,76 @@ def test_a_key_from_the_environment_is_not_replaced_here(cast: Cast, monkeypatch
     monkeypatch.setenv("CRIVO_KEY_ATTESTATION", text)
     with unchanged(refusals=1), pytest.raises(CommandError, match="environment"):
         call_command("rotate_key", "attestation", overlap="1d")
+
+
+def test_a_compromised_attestation_key_is_followed_at_once_and_no_longer_published(cast: Cast) -> None:
+    """The documented procedure: rotate with --compromised; what the old key signed is refused offline from then on."""
+    version = study.study(cast)
+    study.ask(cast, version, "development")
+    call_command("notary", once=True)
+    call_command("notary", once=True)
+    old = rotation.attestation_keys().current
+    line = json.loads(Attestation.objects.get().envelope)
+    call_command("rotate_key", "attestation", compromised="INC-9: a copy of the key was found")
+    call_command("notary", once=True)
+    new = rotation.attestation_keys().current
+    assert new.id != old.id
+    event = Event.objects.get(verb="key.rotated")
+    assert (event.before, event.after, event.detail["compromised"]) == (old.id, new.id, True)
+    document = json.loads((published() / "jwks.json").read_text())
+    assert [key["kid"] for key in document["keys"]] == [new.id]
+    known = offline.read_keys(published() / "jwks.json")
+    revoked = json.loads(RevocationList.objects.latest("n").envelope)
+    assert not offline.check(version.artifact_digest, "development", [line, revoked], known).allowed
+    # The gate itself answers as before, and what is granted from now on is attested by the new key.
+    study.ask(cast, version, "test")
+    call_command("notary", once=True)
+    call_command("notary", once=True)
+    assert set(Attestation.objects.exclude(key_id=old.id).values_list("key_id", flat=True)) == {new.id}
+
+
+def test_a_compromised_checkpoint_key_signs_no_more_and_is_named(cast: Cast) -> None:
+    study.study(cast)
+    call_command("notary", once=True)
+    old = rotation.checkpoint_keys().signer.vkey
+    kept = (published() / "checkpoint").read_bytes()
+    call_command("rotate_key", "checkpoint", compromised="INC-10: the host was broken into")
+    call_command("notary", once=True)
+    new = rotation.checkpoint_keys().signer.vkey
+    assert checkpoint_signed_by(old, new) == [False, True]
+    validity = json.loads((published() / "vkeys.json").read_text())
+    assert [(row["vkey"], row.get("compromised", False)) for row in validity] == [
+        (str(new), False),
+        (str(old), True),
+    ]
+    assert validity[1]["until"] == validity[0]["from"]
+    assert validity[0]["until"] is None
+    # An auditor who trusts the new key alone still sees that the log only grew from what they kept.
+    from audits.ledger.verification import verify_ledger
+
+    report = verify_ledger(new, (published() / "checkpoint").read_bytes(), kept, others=[old])
+    assert report.verified, report.findings
+
+
+def test_the_sealing_key_is_replaced(cast: Cast, tmp_path: Path) -> None:
+    from audits import keys as held_here
+    from audits.sealing import text_of
+
+    version = study.study(cast)
+    study.ask(cast, version, "development", name="ana")
+    event = Event.objects.get(verb="promotion.requested")
+    old = tmp_path / "sealing.old"
+    path = Path(settings.CRIVO_KEYS) / "sealing.key"
+    old.write_text(held_here.sealing_key().hex())
+    path.unlink(missing_ok=True)
+    held_here.make_secret("sealing")
+    held_here.sealing_key.cache_clear()
+    try:
+        with pytest.raises(ValueError, match="does not open"):
+            text_of(event.id, "reason")
+        call_command("rewrap_keys", str(old))
+        assert text_of(event.id, "reason") == "ready for the next step"
+        with pytest.raises(CommandError, match="Nothing was changed"):
+            call_command("rewrap_keys", str(old))
+    finally:
+        held_here.sealing_key.cache_clear()

@@ -17,9 +17,9 @@ from audits.services.reopening import reopen
 
 class Command(BaseCommand):
     help = (
-        "Go on after an incident in which the database and the published checkpoints no longer agree: begin the log named "
-        "by CRIVO_ORIGIN, whose first entry carries the last checkpoint of the earlier one. Stop the notary first; the "
-        "new log needs a checkpoint key of its own (move the old one away, `manage.py make_keys`)."
+        "Go on after an incident in which the database and the published checkpoints no longer agree: begin the log "
+        "named by CRIVO_ORIGIN, whose first entry carries the last checkpoint of the earlier one. Stop the notary "
+        "first; the new log needs a checkpoint key of its own (move the old one away, `manage.py make_keys`)."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -7,6 +7,7 @@ import sys
 from typing import Any
 
 from governance.client.commands.common import OK, PENDING, REFUSED, Context, version_of
+from governance.client.commands.watching import conditions_of
 from governance.client.console import STATES, plain
 from governance.client.errors import Refused, Usage
 from governance.client.shapes import Promotion
@@ -41,6 +42,14 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         decide.add_argument("--reason", required=True)
         decide.add_argument("--dossier", metavar="DIGEST", help="decide only if the dossier is this one")
         decide.add_argument("--yes", action="store_true", help="do not ask again on a terminal")
+        if verdict == "approve":
+            decide.add_argument(
+                "--condition",
+                action="append",
+                default=[],
+                metavar="DATE: TEXT",
+                help="missed, the gate shuts",
+            )
         decide.set_defaults(command=decide_command, verdict=verdict)
 
     for name, text in (
@@ -136,6 +145,7 @@ def status_command(context: Context) -> int:
 
 def decide_command(context: Context) -> int:
     options, console, crivo = context.options, context.console, context.server()
+    conditions = conditions_of(getattr(options, "condition", []))
     promotion = crivo.promotion(options.promotion_id)
     console.promotion(promotion)
     if promotion.state == "checking":
@@ -154,7 +164,9 @@ def decide_command(context: Context) -> int:
         if sys.stdin.readline().strip().lower() not in ("y", "yes"):
             console.say("Nothing was decided.")
             return REFUSED
-    decision = crivo.decide(promotion.id, options.verdict, reason=options.reason, dossier_digest=pinned)
+    decision = crivo.decide(
+        promotion.id, options.verdict, reason=options.reason, dossier_digest=pinned, conditions=conditions
+    )
     console.document(decision.raw)
     console.say(
         f"\nRecorded: {plain(decision.verdict.replace('_', ' '))} as {plain(decision.role)}, "

@@ -18,8 +18,8 @@ from governance.models import User
 
 class Command(BaseCommand):
     help = (
-        "Erase what a person wrote, their name and their address; the log stays as it is and verifies as before. A legal "
-        "hold forbids it: --hold places one, --lift lifts those that stand. Nothing brings back what was erased."
+        "Erase what a person wrote, their name and their address; the log stays as it is and verifies as before. A "
+        "legal hold forbids it: --hold places one, --lift lifts those that stand. Nothing brings back what was erased."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:

@@ -15,11 +15,12 @@ from audits.actors import Command as Circumstances
 from audits.actors import system_actor
 from audits.ledger.notary import ForkError, Notary, NotTheNotaryError, pause
 from audits.ledger.publication import Publication
-from audits.ledger.rotation import attestation_keys, checkpoint_keys
+from audits.ledger.rotation import attestation_keys, checkpoint_keys, vkey_validity
 from audits.ledger.signing import jwks
 from audits.models import Workspace
 from audits.services.alarms import tell_of_changes, tell_of_migrations
 from governance.services.attestations import issue_pending
+from governance.services.keys import compromised_keys
 from governance.services.revocations import issue_if_needed
 
 POLL = 1.0  # seconds: the fallback when a notification is lost
@@ -109,9 +110,11 @@ class Command(BaseCommand):
         result = notary.run_pass()
         if result.sequenced:
             log.info("%d events sequenced, checkpoint over %d", result.sequenced, result.published)
-        self._publish_keys(notary.publication, jwks(
-            attesters.current, notary.publication.published_jwks(), attesters.announced
-        ))  # fmt: skip
+        bad = compromised_keys()
+        document = jwks(attesters.current, notary.publication.published_jwks(), attesters.announced)
+        document["keys"] = [key for key in document["keys"] if key["kid"] not in bad]
+        self._publish_keys(notary.publication, document)
+        notary.publication.publish_validity(vkey_validity(keys, bad))
         issued = bool(issue_pending(attesters.current))
         # At the first pass in any case: the notary before may have ended between a change and its list.
         listed = issue_if_needed(attesters.current, changed=issued or result.sequenced > 0 or not self.looked)

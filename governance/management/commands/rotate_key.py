@@ -28,6 +28,12 @@ class Command(BaseCommand):
         parser.add_argument(
             "--overlap", default="7d", metavar="7d|12h", help="until the new key signs alone (default 7d)"
         )
+        parser.add_argument(
+            "--compromised",
+            default="",
+            metavar="WHAT HAPPENED",
+            help="the new key signs alone at once, and the old one is published no longer",
+        )
         parser.add_argument("--workspace", default=DEFAULT_WORKSPACE)
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -43,6 +49,7 @@ class Command(BaseCommand):
                 command=Circumstances(system_actor("shell", workspace.id)),
                 purpose=options["purpose"],
                 overlap=overlap,
+                compromised=options["compromised"],
             ).value
         except Problem as problem:
             raise CommandError(messages.render(problem.message)) from problem
