@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from uuid import UUID
 
-from django.db.models import Max, QuerySet
+from django.db.models import Max, Q, QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
@@ -87,6 +87,13 @@ def names_of(ids: Iterable[UUID]) -> dict[UUID, str]:
     if left := wanted - set(names):
         names |= _guests(left)
     return names
+
+
+def ids_called(part: str) -> list[UUID]:
+    """People and service tokens whose name has that part; a person's in any of the ways it is written."""
+    names = Q(username__icontains=part) | Q(first_name__icontains=part) | Q(last_name__icontains=part)
+    people = User.objects.filter(names).values_list("id", flat=True)
+    return [*people, *ApiToken.objects.filter(name__icontains=part).values_list("id", flat=True)]
 
 
 def _guests(ids: set[UUID]) -> dict[UUID, str]:

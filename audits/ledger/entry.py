@@ -13,7 +13,7 @@ _SAFE_INTEGER = 2**53 - 1
 def fields_of(event: Event) -> body.EventFields:
     reason, policy, detail = event.reason, event.policy, event.detail
     if not event._state.adding:  # read back
-        reason, detail = _as_written(reason), _as_written(detail)
+        reason, detail = as_written(reason), as_written(detail)
     return body.EventFields(
         event_id=event.id,
         workspace=str(event.workspace_id),
@@ -54,12 +54,12 @@ def _salt(digits: str) -> bytes:
     return salt
 
 
-def _as_written(value: Any) -> Any:
+def as_written(value: Any) -> Any:
     """jsonb keeps no exponents: 1e22 comes back as an integer. `record` refuses integers that large: it was none."""
     if isinstance(value, dict):
-        return {name: _as_written(item) for name, item in value.items()}
+        return {name: as_written(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_as_written(item) for item in value]
+        return [as_written(item) for item in value]
     if isinstance(value, int) and abs(value) > _SAFE_INTEGER:
         return float(value)
     return value

@@ -59,7 +59,7 @@ class Attacker:
     """Changes one thing per call; `undo` brings back what was there. Deterministic for a seed."""
 
     def __init__(self, seed: int) -> None:
-        self.random = random.Random(seed)  # noqa: S311 - has to be reproducible
+        self.random = random.Random(seed)
         self.touched: set[str] = set()
         self.run("SET synchronous_commit = off")  # only this session's, and only for speed
         self.rows = {table: self._read(table) for table in TABLES}

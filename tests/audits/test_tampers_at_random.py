@@ -26,7 +26,7 @@ POLICY = {"id": "credit", "version": 3, "digest": "sha256:" + "ab" * 32}
 
 def busy_log(notary: Notary, seed: int) -> None:
     """Some subjects in two workspaces, with everything an event can hold, over several checkpoints."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     subjects = [SubjectRef("dataset", uuid7(), f"s{n}", "sha256:" + "0" * 64) for n in range(4)]
     elsewhere = workspace("elsewhere").id
     for _ in range(5):

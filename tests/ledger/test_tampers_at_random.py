@@ -41,7 +41,7 @@ class Forger:
     """One random change of an export. `where`: what the report must name, where the change has a place."""
 
     def __init__(self, folder: Path, seed: int) -> None:
-        self.folder, self.random = folder, random.Random(seed)  # noqa: S311
+        self.folder, self.random = folder, random.Random(seed)
         self.kept = {path: path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
         self.lines = self.kept[folder / "events.jsonl"].splitlines(keepends=True)
 
@@ -159,7 +159,7 @@ class Forger:
 @pytest.mark.parametrize("seed", range(5))
 def test_every_change_is_found_and_named(tmp_path: Path, seed: int) -> None:
     """With a checkpoint that somebody else kept, and the key from elsewhere."""
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     folder = LOG.export(tmp_path / "export", SCOPES[seed % 3](), FILTERS[chance.randrange(len(FILTERS))])
     kept = LOG.checkpoint(SIZE)
     assert check(folder, kept).verified
@@ -187,7 +187,7 @@ def test_every_change_is_found_and_named(tmp_path: Path, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_honest_exports_never_alarm(tmp_path: Path, seed: int) -> None:
-    chance = random.Random(seed)  # noqa: S311
+    chance = random.Random(seed)
     for number in range(25):
         size = chance.randrange(1, 300)
         log = Log.make(size, subjects=chance.randrange(4, 9))
