@@ -30,6 +30,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -691,7 +692,9 @@ def parse_head(data: bytes) -> Head:
 
 
 class Line(NamedTuple):
-    """One line of events.jsonl. `head_text` and `rest_text` are the committed bytes."""
+    """One line of events.jsonl. `head_text` and `rest_text` are the committed bytes; `rest` is None also where nobody
+    needs the object.
+    """
 
     entry: int
     head: Head
@@ -1124,15 +1127,17 @@ class _Chains:
 class _Lines:
     """The lines of events.jsonl in order of index, one ahead. A bad line is a problem and is skipped."""
 
-    def __init__(self, handle: BinaryIO, report: Report) -> None:
+    def __init__(self, handle: BinaryIO, report: Report, stop: int | None = None) -> None:
+        """Reads from where `handle` is; `stop` is the byte where somebody else goes on."""
         self.report = report
-        self._lines = self._read(handle)
+        self._lines = self._read(handle, None if stop is None else stop - handle.tell())
         self.next: Line | None = next(self._lines, None)
 
-    def _read(self, handle: BinaryIO) -> Iterator[Line]:
+    def _read(self, handle: BinaryIO, length: int | None) -> Iterator[Line]:
         number, last = 0, -1
-        while data := handle.readline(MAX_LINE + 1):
+        while (length is None or length > 0) and (data := handle.readline(MAX_LINE + 1)):
             number += 1
+            length = None if length is None else length - len(data)
             if len(data) > MAX_LINE:
                 self.report.problem(
                     "line_too_long", f"events.jsonl line {number} is longer than {MAX_LINE:,} bytes"
@@ -1172,7 +1177,7 @@ class _Walk:
     def __init__(self, folder: _Folder, checkpoint: Checkpoint, manifest: Manifest, report: Report) -> None:
         self.folder, self.size, self.report = folder, checkpoint.size, report
         self.scope, self.filter, self.manifest = manifest.scope, manifest.filter, manifest
-        self.chains = _Chains(report)
+        self.chains: _Chains | _Runs = _Chains(report)
         self.seen_scope: set[str] = set()
         self.pseudonyms: dict[tuple[bytes, str, str], str] = {}
         # levels[l] holds the hashes of tile level l not yet folded into a full tile: at most 256 each.
@@ -1246,10 +1251,14 @@ class _Walk:
         while len(row) > 1:
             row = _pairs(row)
         self.levels[level] = []
+        self._raise(row[0], index, level)
+
+    def _raise(self, root: bytes, index: int, level: int = 0) -> None:
+        """`root` is that of the full tile `index` of `level`."""
         if level + 1 == len(self.levels):
             self.levels.append([])
         above = self.levels[level + 1]
-        above.append(row[0])
+        above.append(root)
         if len(above) == TILE_WIDTH:
             self._compare(level + 1, index // TILE_WIDTH, above)
             self._fold(level + 1, index // TILE_WIDTH)
@@ -1332,6 +1341,161 @@ class _Walk:
                 problem("text_differs", f"the text «{_plain(name)}» is not the one committed to", line.entry)
 
 
+# --- several processes -------------------------------------------------------------------------------------
+
+_LINE_INDEX = re.compile(rb',"head_salt":"[0-9a-f]{32}","index":([0-9]{1,19}),')
+_MIN_SHARE = 16  # bundles; less is not worth a process
+
+
+class _Runs:
+    """The chains of a stretch of the log: per subject, runs of events that follow and link to each other, as
+    [first number, its previous, last number, its digest]. Put together and judged by `_linked`.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[bytes, list[list[Any]]] = {}
+
+    def add(self, index: int, envelope: Envelope, digest: bytes) -> None:
+        seq, previous = envelope.subject_seq, envelope.previous or ""
+        runs = self.of.setdefault(bytes.fromhex(envelope.subject), [])
+        if runs and runs[-1][2] + 1 == seq and runs[-1][3].hex() == previous:
+            runs[-1][2:] = seq, digest
+        else:
+            runs.append([seq, previous, seq, digest])
+
+    def finish(self) -> None:
+        """Nothing is judged before all stretches are there."""
+
+
+def _linked(stretches: Iterable[Mapping[bytes, list[list[Any]]]]) -> bool:
+    whole: dict[bytes, list[list[Any]]] = {}
+    for stretch in stretches:
+        for subject, runs in stretch.items():
+            whole.setdefault(subject, []).extend(runs)
+    for runs in whole.values():
+        seq, digest = 0, b""
+        for first, previous, last, newest in sorted(runs, key=lambda run: run[0]):
+            if first != seq + 1 or previous != digest.hex():
+                return False
+            seq, digest = last, newest
+    return True
+
+
+class _Share(NamedTuple):
+    """What one process found in its stretch: the root of each bundle (of the last, partial one its hashes)."""
+
+    report: Report
+    roots: list[bytes]
+    partial: list[bytes]
+    seen_scope: set[str]
+    files: int
+    runs: dict[bytes, list[list[Any]]]
+
+
+def _share(
+    root: str, checkpoint: Checkpoint, manifest: bytes, entries: tuple[int, int], lines: tuple[int, int]
+) -> _Share:
+    """Entries from a multiple of 256 on, with the lines of events.jsonl between two bytes."""
+    report, folder, runs = Report(), _Folder(Path(root)), _Runs()
+    walk = _Walk(folder, checkpoint, Manifest.parse(manifest), report)
+    walk.chains = runs
+    roots, partial = [], []
+    with folder.open("events.jsonl") as handle:
+        handle.seek(lines[0])
+        told = _Lines(handle, report, lines[1])
+        for start in range(*entries, TILE_WIDTH):
+            width = min(TILE_WIDTH, checkpoint.size - start)
+            hashes = walk._bundle(start, width, told)
+            if width == TILE_WIDTH:
+                roots.append(root_from_leaves(hashes))
+            else:
+                partial = hashes
+        if told.next is not None:
+            report.problem("line_beyond", "a line is not where it belongs")
+    return _Share(report, roots, partial, walk.seen_scope, walk.files, runs.of)
+
+
+def _line_from(handle: BinaryIO, size: int, index: int) -> int:
+    """The byte where the first line of an entry from `index` on begins. A guess if lines are not what they should be:
+    whoever reads there notices.
+    """
+    low, high = 0, size  # lines before `low` are of earlier entries; the first one from `high` on is not
+    while low < high:
+        middle = begin = (low + high) // 2
+        if middle > low:
+            handle.seek(middle - 1)
+            begin = middle - 1 + len(handle.readline(MAX_LINE + 1))
+        if begin >= high:
+            high = middle
+            continue
+        handle.seek(begin)
+        line = handle.readline(MAX_LINE + 1)
+        match = _LINE_INDEX.search(line)
+        if match is not None and int(match[1]) < index:
+            low = begin + len(line)
+        else:
+            high = middle
+    return low
+
+
+class _Together(_Walk):
+    """The walk by several processes. They only ever say that all is well: else one process looks again, in order."""
+
+    def shares(self, jobs: int, manifest: bytes) -> list[_Share] | None:
+        bundles = -(-self.size // TILE_WIDTH)
+        each = max(_MIN_SHARE, -(-bundles // (4 * jobs))) * TILE_WIDTH
+        starts = list(range(0, self.size, each))
+        with self.folder.open("events.jsonl") as handle:
+            length = os.fstat(handle.fileno()).st_size
+            borders = [0, *(_line_from(handle, length, start) for start in starts[1:]), length]
+        if borders != sorted(borders):
+            return None
+        checkpoint = Checkpoint("", self.size, b"")
+        with ProcessPoolExecutor(min(jobs, len(starts))) as pool:
+            futures = [
+                pool.submit(
+                    _share, str(self.folder.root), checkpoint, manifest,
+                    (start, min(start + each, self.size)), (borders[number], borders[number + 1]),
+                )
+                for number, start in enumerate(starts)
+            ]  # fmt: skip
+            found = [future.result() for future in futures]
+        if any(share.report.problem_count for share in found) or not _linked(share.runs for share in found):
+            return None
+        return found
+
+    def join(self, shares: list[_Share], previous: Checkpoint | None) -> bytes:
+        """The root over all entries; tiles above the lowest are compared here."""
+        bundle = 0
+        for share in shares:
+            for root in share.roots:
+                self._check_previous(previous, bundle)
+                self._raise(root, bundle)
+                bundle += 1
+            self.levels[0] = share.partial
+            self.files += share.files
+            self.seen_scope |= share.seen_scope
+            self.report.heads += share.report.heads
+            self.report.matches += share.report.matches
+            for verb, count in share.report.counts.items():
+                self.report.counts[verb] = self.report.counts.get(verb, 0) + count
+        if self.levels[0]:
+            self._check_previous(previous, bundle)
+        root = root_from_levels(self.levels)
+        self._right_edge()
+        return root
+
+    def _check_previous(self, previous: Checkpoint | None, bundle: int) -> None:
+        start = bundle * TILE_WIDTH
+        if previous is None or not start < previous.size <= min(start + TILE_WIDTH, self.size):
+            return
+        width = min(TILE_WIDTH, self.size - start)
+        tile = self.folder.read(tile_path(0, bundle, width), 32 * TILE_WIDTH)[: 32 * (previous.size - start)]
+        hashes = [tile[at : at + 32] for at in range(0, len(tile), 32)]
+        if root_from_levels([hashes, *self.levels[1:]]) != previous.root:
+            self._forked(previous)
+
+
 class _BrokenBundle(Exception):  # noqa: N818 - ends the walk; becomes a problem of the report
     def __init__(self, sentence: str, index: int) -> None:
         super().__init__(sentence)
@@ -1342,11 +1506,13 @@ def _load_key(text: str) -> VerifierKey:
     return VerifierKey.parse(text.removesuffix("\n"))
 
 
-def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | None = None) -> Report:
+def verify_export(
+    path: str | Path, vkey: str | None = None, previous: bytes | None = None, jobs: int = 1
+) -> Report:
     """Verify the export in the folder `path`.
 
     `vkey` is the log's verifier key from a source other than the export (without it a warning says so);
-    `previous` the bytes of an earlier checkpoint of the same log.
+    `previous` the bytes of an earlier checkpoint of the same log. `jobs`: how many processes may work at it.
     Raises UnreadableError when nothing is decided.
     """
     folder = _Folder(Path(path))
@@ -1371,7 +1537,8 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
         key = given
     checkpoint = _checkpoint(folder.read("checkpoint", MAX_NOTE), key, report, "the checkpoint")
     try:
-        manifest = Manifest.parse(folder.read("export.json", MAX_MANIFEST))
+        written = folder.read("export.json", MAX_MANIFEST)
+        manifest = Manifest.parse(written)
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableError(f"export.json: {error}") from error
     report.origin, report.size, report.root = checkpoint.origin, checkpoint.size, checkpoint.root
@@ -1381,10 +1548,13 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
             "COMPLETENESS: NONE. What is disclosed was logged, but events may have been left out"
         )
     earlier = None if previous is None else _checkpoint(previous, key, report, "the earlier checkpoint")
-    walk = _Walk(folder, checkpoint, manifest, report)
+    walk: _Walk = _Together(folder, checkpoint, manifest, report)
     try:
-        with folder.open("events.jsonl") as handle:
-            root = walk.run(_Lines(handle, report), earlier)
+        root = _in_parallel(walk, jobs, written, earlier)
+        if root is None:
+            walk = _Walk(folder, checkpoint, manifest, report)
+            with folder.open("events.jsonl") as handle:
+                root = walk.run(_Lines(handle, report), earlier)
     except _BrokenBundle as error:
         report.problem("bundle_malformed", f"{error}; everything from here on is unchecked", error.index)
         return report
@@ -1406,6 +1576,17 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
     _check_manifest(manifest, checkpoint, walk, report)
     _warn_of_strays(folder.root, walk.files, report)
     return report
+
+
+def _in_parallel(walk: _Walk, jobs: int, manifest: bytes, earlier: Checkpoint | None) -> bytes | None:
+    """The root, or None: one process has to do it."""
+    if jobs < 2 or walk.size <= _MIN_SHARE * TILE_WIDTH or not isinstance(walk, _Together):
+        return None
+    try:
+        shares = walk.shares(jobs, manifest)
+    except (ValueError, UnreadableError, OSError, _BrokenBundle, BrokenExecutor):
+        return None
+    return None if shares is None else walk.join(shares, earlier)
 
 
 def _checkpoint(note: bytes, key: VerifierKey, report: Report, what: str) -> Checkpoint:
@@ -1554,6 +1735,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--vkey", help="the log's verifier key, or a file that holds it; not the one in the export"
     )
     parser.add_argument("--previous", help="an earlier checkpoint of the same log that you have kept")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes to use; default: one per core"
+    )
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -1565,7 +1749,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         previous = (
             None if options.previous is None else _argument_file(options.previous, "the earlier checkpoint")
         )
-        report = verify_export(options.export, vkey, previous)
+        report = verify_export(options.export, vkey, previous, options.jobs)
     except UnreadableError as error:
         print(f"unreadable: {_plain(str(error))}", file=sys.stderr)
         return UNREADABLE

@@ -22,7 +22,13 @@ from audits.ledger.tree import CompactTree, leaf_hash
 from audits.models import Event, Workspace
 
 CHUNK = 10_000
-VERBS = ("dataset.registered", "model.registered", "promotion.requested", "promotion.granted", "check_run.completed")
+VERBS = (
+    "dataset.registered",
+    "model.registered",
+    "promotion.requested",
+    "promotion.granted",
+    "check_run.completed",
+)
 DIGEST = "sha256:" + "ab" * 32
 COLUMNS = [field.attname for field in Event._meta.concrete_fields]
 
@@ -35,7 +41,9 @@ def fill(count: int, workspace: Workspace, subjects: int = 1_000) -> None:
     while left:
         chunk = [next(events) for _ in range(min(CHUNK, left))]
         left -= len(chunk)
-        rows = io.StringIO("".join("\t".join(_cell(getattr(event, name)) for name in COLUMNS) + "\n" for event, _ in chunk))
+        rows = io.StringIO(
+            "".join("\t".join(_cell(getattr(event, name)) for name in COLUMNS) + "\n" for event, _ in chunk)
+        )
         with transaction.atomic(), connection.cursor() as cursor:
             cursor.copy_expert(f"COPY audits_event ({', '.join(COLUMNS)}) FROM STDIN", rows)
             nodes.append([event.id for event, _ in chunk], _grown(tree, [entry for _, entry in chunk]))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import random
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+import audits.verifier
 from audits.ledger.tiles import split_bundle, write_tiles
 from audits.verifier import UnreadableError, verify_export
 from tests.ledger.support import VKEY, Log, change_json, check, subject_scope, workspace_scope
@@ -199,3 +201,70 @@ def test_honest_exports_never_alarm(tmp_path: Path, seed: int) -> None:
             report = check(folder, log.checkpoint(earlier))
             # A scope that no entry has cannot be told from a salt that was changed.
             assert [found for found in report.problems if found.code != "scope_unknown"] == []
+
+
+# --- several processes -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return BIG.export(tmp_path_factory.mktemp("large") / "export", workspace_scope(0), FILTERS[2])
+
+
+BIG = Log.make(4_500, subjects=41)
+
+
+@pytest.mark.parametrize("earlier", [None, 1, 255, 256, 257, 4_096, 4_351, 4_352, 4_499, 4_500])
+def test_several_processes_say_the_same(
+    large: Path, monkeypatch: pytest.MonkeyPatch, earlier: int | None
+) -> None:
+    kept = None if earlier is None else BIG.checkpoint(earlier)
+    alone = verify_export(large, VKEY, kept)
+    with monkeypatch.context() as patch:
+        patch.setattr(audits.verifier._Walk, "run", lambda *_: pytest.fail("one process did it after all"))
+        together = verify_export(large, VKEY, kept, jobs=2)
+    assert together == alone
+    assert alone.verified
+
+
+def test_several_processes_find_what_one_finds(large: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "export"
+    shutil.copytree(large, folder)
+    chance = random.Random(7)
+    lines = (folder / "events.jsonl").read_bytes().splitlines(keepends=True)
+    places = sorted(path for path in folder.rglob("*") if path.is_file() and "tile" in path.parts)
+    for _ in range(14):
+        at = chance.randrange(len(lines) - 1)
+        path = chance.choice([folder / "events.jsonl", chance.choice(places)])
+        data = path.read_bytes()
+        if path.name == "events.jsonl":
+            other = [*lines]
+            move = chance.choice(["drop", "swap", "far", "double"])
+            if move == "drop":
+                del other[at]
+            elif move == "swap":
+                other[at], other[at + 1] = other[at + 1], other[at]
+            elif move == "far":
+                other.append(other.pop(at))
+            else:
+                other.insert(at, other[at])
+            path.write_bytes(b"".join(other))
+        else:
+            place = chance.randrange(len(data))
+            path.write_bytes(data[:place] + bytes([data[place] ^ 1]) + data[place + 1 :])
+        assert outcome(folder, 2) == outcome(folder, 1) != "verified"
+        path.write_bytes(data)
+    forked = BIG.checkpoint(4_400)
+    other_log = Log.make(4_400, subjects=40).checkpoint(4_400)
+    assert verify_export(folder, VKEY, forked, jobs=2).verified
+    assert "history_differs" in {
+        found.code for found in verify_export(folder, VKEY, other_log, jobs=2).problems
+    }
+
+
+def outcome(folder: Path, jobs: int) -> Any:
+    try:
+        report = verify_export(folder, VKEY, None, jobs)
+    except UnreadableError as error:
+        return str(error)
+    return "verified" if report.verified else report
