@@ -38,6 +38,7 @@ def main() -> None:
     )  # an export of so many events, in this process
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     options = parser.parse_args()
+    os.environ.setdefault("DJANGO_SETTINGS_MODULE", "governance.settings")
     packages = [
         name for name in ("auditlog", "simple_history", "pghistory") if importlib.util.find_spec(name)
     ]
@@ -219,7 +220,7 @@ def _with_pghistory() -> Callable[[], contextlib.AbstractContextManager[None]]:
     from registry.models import Dataset
 
     model = pghistory.create_event_model(
-        Dataset, pghistory.InsertEvent(), pghistory.UpdateEvent(), app_label="registry"
+        Dataset, pghistory.InsertEvent(), pghistory.UpdateEvent(), context_field=None, app_label="registry"
     )
     with connections["migrator"].schema_editor() as editor:
         editor.create_model(model)

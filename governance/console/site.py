@@ -24,6 +24,7 @@ class ConsoleSite(UnfoldAdminSite):
             policies,
             preferences,
             standing,
+            trail_exports,
             views,
             webhooks,
         )
@@ -40,6 +41,7 @@ class ConsoleSite(UnfoldAdminSite):
             path("webhooks/<uuid:webhook_id>", self.admin_view(webhooks.act), name="webhook"),
             *policies.urls(self.admin_view),
             *as_of.urls(self.admin_view),
+            *trail_exports.urls(self.admin_view),
             *standing.urls(self.admin_view),
             path("findings", self.admin_view(findings.overview), name="findings"),
             path("findings/<str:kind>/<uuid:row_id>/<str:slug>", self.admin_view(findings.act), name="watch"),
