@@ -215,16 +215,20 @@ def _with_simple_history() -> Callable[[], contextlib.AbstractContextManager[Non
 def _with_pghistory() -> Callable[[], contextlib.AbstractContextManager[None]]:
     import pghistory
     import pgtrigger
-    from django.db import connections
 
     from registry.models import Dataset
 
     model = pghistory.create_event_model(
         Dataset, pghistory.InsertEvent(), pghistory.UpdateEvent(), context_field=None, app_label="registry"
     )
-    with connections["migrator"].schema_editor() as editor:
-        editor.create_model(model)
-    run_as_owner(f"GRANT ALL ON {model._meta.db_table} TO crivo_app")
+    run_as_owner(  # as its migration would
+        f"CREATE TABLE {model._meta.db_table} (pgh_id bigserial PRIMARY KEY, pgh_created_at timestamptz NOT NULL, "
+        "pgh_label text NOT NULL, pgh_obj_id uuid NOT NULL, LIKE registry_dataset)"
+    )
+    run_as_owner(f"CREATE INDEX ON {model._meta.db_table} (pgh_obj_id)")
+    run_as_owner(
+        f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO crivo_app; GRANT ALL ON {model._meta.db_table} TO crivo_app"
+    )
     triggers = [trigger for tracked, trigger in pgtrigger.registered() if tracked is Dataset]
     for trigger in triggers:
         trigger.install(Dataset, database="migrator")
@@ -270,7 +274,7 @@ def checkpoints(count: int = 300) -> None:
     host = database["OPTIONS"].get("host") or database["HOST"]
     environ = {
         **os.environ,
-        "DATABASE_URL": f"postgres://{database['USER']}@/{database['NAME']}?host={host}",
+        "DATABASE_URL": f"postgres://{database['USER']}:{database['PASSWORD']}@/{database['NAME']}?host={host}",
         "CRIVO_PUBLISH": settings.CRIVO_PUBLISH,
         "CRIVO_KEYS": settings.CRIVO_KEYS,
         "CRIVO_ORIGIN": settings.CRIVO_ORIGIN,
