@@ -7,8 +7,6 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import reduce
-from operator import or_
 from typing import Any, Protocol, cast
 from uuid import UUID
 
@@ -157,7 +155,7 @@ def told_with(word: str, workspace: UUID | None = None) -> Q:
         pass
     else:
         names = ("id", "subject_id", "actor_id", "request_id", "correlation_id")
-        return reduce(or_, (Q(**{name: exact}) for name in names))
+        return Q(*((name, exact) for name in names), _connector=Q.OR)
     if re.fullmatch("sha256:[0-9a-f]{64}", word):
         return (
             Q(subject_digest=word) | Q(evidence__contains=[{"digest": word}]) | Q(before=word) | Q(after=word)
@@ -169,7 +167,7 @@ def told_with(word: str, workspace: UUID | None = None) -> Q:
         if folded in verb or folded in _PLACES.sub(" ", str(text)).casefold()
     ]
     written = SearchText.objects.filter(event=OuterRef("pk"), text__icontains=word)
-    found = Q(subject_label__icontains=word) | Q(verb__in=told) | Exists(written)
+    found = Q(subject_label__icontains=word) | Q(verb__in=told) | Q(Exists(written))
     if (people := _directory()) is not None:
         found |= Q(actor_id__in=people.called(word))
     if workspace is not None:

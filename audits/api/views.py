@@ -78,8 +78,8 @@ class Exports(View):
     @extend_schema(
         request={"application/json": shapes.NEW_EXPORT},
         responses={202: shapes.ExportOut, **problems(400, 403)},
-        description="Ask for an export of the workspace: verifiable (a tar of the folder that the verifier reads), or for "
-        "people (a zip of CSV or JSON Lines and a statement of what it holds). With words to search for (`q`) a "
+        description="Ask for an export of the workspace: verifiable (a tar of the folder that the verifier reads), or "
+        "for people (a zip of CSV or JSON Lines and a statement of what it holds). With words to search for (`q`) a "
         "verifiable export cannot prove that nothing was left out, and says so.",
     )
     def post(self, request: Request) -> Response:
@@ -91,7 +91,7 @@ class Exports(View):
         if not isinstance(chosen, dict):
             raise BadRequest("invalid", field="filter", reason="an object")
         wanted = trail.TrailQuery.parse(chosen, trail.EXPORTED)
-        told = {name: given[name] for name in parameters if name in given}
+        told: dict[str, Any] = {name: given[name] for name in parameters if name in given}
         for name, value in told.items():
             if not isinstance(value, str):
                 raise BadRequest("invalid", field=name, reason="a text")
@@ -143,8 +143,8 @@ class ExportContent(Plain):
             (200, "application/zip"): OpenApiTypes.BINARY,
             **problems(404, 409),
         },
-        description="A verifiable export as a tar: unpack it into an empty folder and run the verifier on that. One for "
-        "people as a zip.",
+        description="A verifiable export as a tar: unpack it into an empty folder and run the verifier on that. One "
+        "for people as a zip.",
     )
     def get(self, request: Request, export_id: UUID) -> StreamingHttpResponse:
         row = _export(self, export_id)

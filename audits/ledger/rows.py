@@ -55,7 +55,7 @@ _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", 
 class Entry(NamedTuple):
     """One entry of the log with what it commits to; `head` and `rest` are canonical, salts in hexadecimal."""
 
-    index: int
+    place: int
     event: bytes
     hash: bytes
     envelope: bytes
@@ -78,7 +78,7 @@ class Reader:
         self._pseudonyms: dict[tuple[bytes, bytes, bytes], bytes] = {}
 
     def read(self, start: int, stop: int) -> Iterator[Entry]:
-        """Entries from `start` up to before `stop`, in order. EntryDamaged where a row is not what was logged, or gone."""
+        """Entries from `start` up to before `stop`, in order. EntryDamaged where a row is not what was logged."""
         rows = io.BytesIO()
         with connection.cursor() as cursor:
             cursor.copy_expert(_COPY.format(start=start, stop=stop), rows)
@@ -88,7 +88,7 @@ class Reader:
             if b"\\" in row:
                 fields = [_ESCAPED.sub(_unescaped, field) if b"\\" in field else field for field in fields]
             entry = self._entry(fields)
-            if entry.index != expected:
+            if entry.place != expected:
                 raise EntryDamaged.at(expected, None)
             expected += 1
             yield entry
@@ -97,9 +97,9 @@ class Reader:
 
     def _entry(self, fields: list[bytes]) -> Entry:
         (
-            index, stored, event, workspace, workspace_salt, actor_kind, actor, on_behalf_of, verb, kind, subject, label,
-            digest, seq, outcome, reason, texts, policy, evidence, before, after, detail, request, correlation, previous,
-            subject_salt, head_salt, rest_salt, at,
+            index, stored, event, workspace, workspace_salt, actor_kind, actor, on_behalf_of, verb, kind, subject,
+            label, digest, seq, outcome, reason, texts, policy, evidence, before, after, detail, request, correlation,
+            previous, subject_salt, head_salt, rest_salt, at,
         ) = fields  # fmt: skip
         if not workspace:
             raise EntryDamaged.at(int(index), UUID(event.decode()))
@@ -135,8 +135,8 @@ class Reader:
         if not genuine:
             return self._slowly(int(index), event, stored, workspace_salt)
         return Entry(
-            int(index), event, value.digest(), envelope, workspace, verb, head, head_salt, rest, rest_salt, subject_salt,
-            workspace_salt, texts != b"{}",
+            int(index), event, value.digest(), envelope, workspace, verb, head, head_salt, rest, rest_salt,
+            subject_salt, workspace_salt, texts != b"{}",
         )  # fmt: skip
 
     def _canonical(self, text: bytes) -> bytes:
@@ -190,7 +190,7 @@ def line_of(entry: Entry, with_rest: bool, texts: dict[str, tuple[str, bytes]] |
         return b'{"head":%b,"head_salt":"%b","index":%d,"subject_salt":"%b","workspace_salt":"%b"}\n' % (
             entry.head,
             entry.head_salt,
-            entry.index,
+            entry.place,
             entry.subject_salt,
             entry.workspace_salt,
         )
@@ -202,7 +202,7 @@ def line_of(entry: Entry, with_rest: bool, texts: dict[str, tuple[str, bytes]] |
     return (
         b'{"head":%b,"head_salt":"%b","index":%d,"rest":%b,"rest_salt":"%b","subject_salt":"%b"%b,"workspace_salt":"%b"}\n'
         % (
-            entry.head, entry.head_salt, entry.index, entry.rest, entry.rest_salt, entry.subject_salt, told,
+            entry.head, entry.head_salt, entry.place, entry.rest, entry.rest_salt, entry.subject_salt, told,
             entry.workspace_salt,
         )
     )  # fmt: skip

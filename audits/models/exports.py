@@ -9,8 +9,8 @@ from audits.states import ExportForm, ExportState
 
 
 class AuditExport(models.Model):
-    """An export of one workspace's trail: asked for, made by a worker, kept in the blob store: a verifiable one as a tar,
-    one for people (CSV, JSON Lines) as a zip.
+    """An export of one workspace's trail: asked for, made by a worker, kept in the blob store: a verifiable
+    one as a tar, one for people (CSV, JSON Lines) as a zip.
     """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)

@@ -44,11 +44,11 @@ def make(
             mine = [entry for entry in entries if entry.workspace == ours]
             matches, heads = choose(mine, start, stop)
             texts = _texts(matches)
-            chosen = {entry.index for entry in matches}
+            chosen = {entry.place for entry in matches}
             file.write(
                 b"".join(
                     line_of(entry, True, texts.get(entry.event))
-                    if entry.index in chosen
+                    if entry.place in chosen
                     else line_of(entry, False)
                     for entry in heads
                 )
@@ -93,14 +93,14 @@ class _Choice:
             if self.filter.everything:
                 return entries, entries
             return [
-                entry for entry in entries if self.filter.matches(parse_head(entry.head), entry.index)
+                entry for entry in entries if self.filter.matches(parse_head(entry.head), entry.place)
             ], entries
         events = Event.objects.filter(workspace=self.workspace, leaf__index__gte=start, leaf__index__lt=stop)
         found = set(self.wanted.apply(events, self.workspace).values_list("leaf__index", flat=True))
         matches = [
             entry
             for entry in entries
-            if entry.index in found and self.filter.matches(parse_head(entry.head), entry.index)
+            if entry.place in found and self.filter.matches(parse_head(entry.head), entry.place)
         ]
         return matches, matches
 

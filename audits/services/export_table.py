@@ -1,4 +1,4 @@
-"""Exports for people: one line or row per event, with its sentence, in the order of the log. CSV (RFC 4180) or JSON Lines."""
+"""Exports for people: a row per event with its sentence, in the order of the log. CSV (RFC 4180) or JSON Lines."""
 
 from __future__ import annotations
 

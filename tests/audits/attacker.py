@@ -1,4 +1,4 @@
-"""Somebody who owns the database: every right, triggers off, constraints away. One random change at a time, undone after."""
+"""Somebody who owns the database, with triggers off and constraints away: one random change at a time, undone after."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ KEYS = {
     "audits_workspace": ("id",),
     "audits_quarantine": ("id",),
 }
-# What no proof covers, and need not: the order of arrival of an event that has its leaf, row numbers, times of bookkeeping.
+# What no proof covers, and need not: when an event that has its leaf arrived, row numbers, times of bookkeeping.
 UNCOVERED = {
     "audits_event": {"xid"},
     "audits_checkpoint": {"published_at"},
@@ -245,8 +245,9 @@ class Attacker:
         self.run("DELETE FROM audits_checkpoint WHERE size > %s", size)
         self.run(
             "UPDATE audits_subject_head h SET seq = e.subject_seq, digest = encode(l.hash, 'hex'), state = e.after "
-            "FROM audits_event e JOIN audits_leaf l ON l.event_id = e.id WHERE e.subject_kind = h.kind AND e.subject_id = h.subject_id "
-            "AND e.subject_seq = (SELECT max(subject_seq) FROM audits_event x WHERE x.subject_kind = h.kind AND x.subject_id = h.subject_id)"
+            "FROM audits_event e JOIN audits_leaf l ON l.event_id = e.id "
+            "WHERE e.subject_kind = h.kind AND e.subject_id = h.subject_id AND e.subject_seq = (SELECT max(subject_seq) "
+            "FROM audits_event x WHERE x.subject_kind = h.kind AND x.subject_id = h.subject_id)"
         )
         self.run(
             "DELETE FROM audits_subject_head h WHERE NOT EXISTS "

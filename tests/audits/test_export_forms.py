@@ -115,15 +115,15 @@ def test_the_quick_reader_says_what_the_slow_one_says(
     for leaf, entry in zip(leaves, entries, strict=True):
         event = leaf.event
         body = body_of(event, event.workspace.salt)
-        assert (entry.index, entry.hash, entry.envelope) == (leaf.index, bytes(leaf.hash), body.envelope)
+        assert (entry.place, entry.hash, entry.envelope) == (leaf.index, bytes(leaf.hash), body.envelope)
         assert (entry.head, entry.rest, entry.has_texts) == (body.head, body.rest, bool(event.texts))
         told = Disclosure(
             head=body.head, head_salt=bytes.fromhex(event.head_salt), subject_salt=bytes.fromhex(event.subject_salt),
-            workspace_salt=bytes.fromhex(event.workspace.salt), rest=body.rest, rest_salt=bytes.fromhex(event.rest_salt),
-            texts={"a": ("é\n", b"0" * 16)},
+            workspace_salt=bytes.fromhex(event.workspace.salt), rest=body.rest,
+            rest_salt=bytes.fromhex(event.rest_salt), texts={"a": ("é\n", b"0" * 16)},
         )  # fmt: skip
-        assert line_of(entry, False) == event_line(entry.index, told, with_rest=False)
-        assert line_of(entry, True, dict(told.texts)) == event_line(entry.index, told, with_rest=True)
+        assert line_of(entry, False) == event_line(entry.place, told, with_rest=False)
+        assert line_of(entry, True, dict(told.texts)) == event_line(entry.place, told, with_rest=True)
     assert slow == [], "the shortcut was taken everywhere"
     with pytest.raises(EntryDamaged):
         list(Reader().read(0, len(leaves) + 1))

@@ -1,4 +1,4 @@
-"""Thousands of random changes to exports that somebody else made: each one found, and where. Honest exports never alarm."""
+"""Thousands of random changes to exports: each one found, and where. Honest exports never alarm."""
 
 from __future__ import annotations
 
