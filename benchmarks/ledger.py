@@ -3,7 +3,7 @@
     script/benchmark ledger [--events 10000,100000,1000000] [--writes 400]
 
 All ratios are of one run on one database, with fsync on (it refuses to measure without). The variants take turns in
-short rounds, so that whatever else the machine does hits all of them. «Without» is the same service, door and transaction
+short rounds, so that what else the machine does hits all of them. «Without» is the same service, door and transaction
 with the event, its lock and the net left out. Packages of benchmarks/requirements.txt are measured on the same write.
 """
 

@@ -116,8 +116,8 @@ class ExportOut(serializers.ModelSerializer[AuditExport]):
     class Meta:
         model = AuditExport
         fields = [
-            "id", "state", "form", "language", "time_zone", "filter", "requested_by", "queued_at", "finished_at", "done_entries",
-            "log_size", "heads",
+            "id", "state", "form", "language", "time_zone", "filter", "requested_by", "queued_at", "finished_at",
+            "done_entries", "log_size", "heads",
             "matches", "counts", "blob_digest", "blob_size", "error", "content",
         ]  # fmt: skip
 

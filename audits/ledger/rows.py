@@ -46,7 +46,10 @@ _REST = (
     b'{"after":%b,"before":%b,"detail":%b,"evidence":%b,"on_behalf_of":%b,"policy":%b,"reason":%b,'
     b'"subject":{"digest":%b,"label":%b},"texts":%b}'
 )
-_ENVELOPE = b'{"event_id":"%b","head":"%b","previous":%b,"rest":"%b","subject":"%b","subject_seq":%b,"v":1,"workspace":"%b"}'
+_ENVELOPE = (
+    b'{"event_id":"%b","head":"%b","previous":%b,"rest":"%b","subject":"%b","subject_seq":%b,"v":1,'
+    b'"workspace":"%b"}'
+)
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _UNESCAPE = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode

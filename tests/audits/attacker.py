@@ -246,7 +246,8 @@ class Attacker:
         self.run(
             "UPDATE audits_subject_head h SET seq = e.subject_seq, digest = encode(l.hash, 'hex'), state = e.after "
             "FROM audits_event e JOIN audits_leaf l ON l.event_id = e.id "
-            "WHERE e.subject_kind = h.kind AND e.subject_id = h.subject_id AND e.subject_seq = (SELECT max(subject_seq) "
+            "WHERE e.subject_kind = h.kind AND e.subject_id = h.subject_id "
+            "AND e.subject_seq = (SELECT max(x.subject_seq) "
             "FROM audits_event x WHERE x.subject_kind = h.kind AND x.subject_id = h.subject_id)"
         )
         self.run(

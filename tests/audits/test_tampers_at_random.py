@@ -1,4 +1,4 @@
-"""Random tampers by somebody who owns the database, by the hundred: each found and named. Untouched logs never alarm."""
+"""Hundreds of random tampers by somebody who owns the database: each found and named. Untouched logs never alarm."""
 
 from __future__ import annotations
 
