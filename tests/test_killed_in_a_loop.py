@@ -62,7 +62,10 @@ def test_nothing_answered_is_lost_and_nothing_twice(stack: EmbeddedStack) -> Non
             if victim == "immediate":
                 immediate(stack)
             else:
-                stack.kill(victim)
+                try:
+                    stack.kill(victim)
+                except KeyError:
+                    raise AssertionError(f"{victim} had ended by itself before kill {number}") from None
                 stack.restart(victim)
             before = len(answered)
             until(lambda before=before: len(answered) > before or None, f"they go on after {victim}", 60)  # type: ignore[misc]
