@@ -44,6 +44,12 @@ CHECK_RUN: Table[CheckRunState] = {
 }
 
 
+class ExportForm(models.TextChoices):
+    BUNDLE = "bundle", _("verifiable, for auditors")
+    CSV = "csv", _("CSV, for spreadsheets")
+    JSONL = "jsonl", _("JSON Lines, for programs")
+
+
 class ExportState(models.TextChoices):
     QUEUED = "queued", _("queued")
     RUNNING = "running", _("running")

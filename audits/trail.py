@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+import secrets
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, cast
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import QuerySet
+from django.db.models import Exists, OuterRef, Q, QuerySet
 from django.utils.dateparse import parse_datetime
 from django.utils.module_loading import import_string
 
@@ -18,19 +19,26 @@ from audits import verbs
 from audits.actors import Actor, authoriser, system_actor
 from audits.errors import BadRequest
 from audits.ledger.body import timestamp
-from audits.models import Event
+from audits.models import Event, SearchText
 from audits.models.ledger import Outcome
 
 FIELDS = (
-    "verb", "outcome", "actor", "subject_kind", "subject_id", "correlation_id", "request_id", "from", "to",
+    "verb", "outcome", "actor", "subject_kind", "subject_id", "correlation_id", "request_id", "from", "to", "q",
 )  # fmt: skip
+EXPORTED = (*FIELDS, "sample")
+WORDS = 8  # of a search; more are refused
 KIND = r"[a-z_]{1,60}"
+_PLACES = re.compile(r"\{[a-z_]+\}")
 PROCESSES = ("shell", "worker", "notary", "sweep")
 
 
 @dataclass(frozen=True)
 class TrailQuery:
-    """Which events: members are joined by «and», `verb` may name several. `since` ≤ at < `until`, both aware."""
+    """Which events: members are joined by «and», `verb` may name several. `since` ≤ at < `until`, both aware.
+
+    `words` each have to occur in the sentence of the event: who, what, about what, or what people wrote. `sample`
+    (seed, events per million) takes some at random: by their place in the log, so the same ones every time.
+    """
 
     verb: tuple[str, ...] = ()
     outcome: str | None = None
@@ -41,13 +49,15 @@ class TrailQuery:
     request_id: UUID | None = None
     since: datetime | None = None
     until: datetime | None = None
+    words: tuple[str, ...] = ()
+    sample: tuple[str, int] | None = None
 
     @classmethod
-    def parse(cls, given: Mapping[str, Any]) -> TrailQuery:
-        """From {verb: text or list, outcome, actor, …, from, to}, all text. BadRequest names what is wrong."""
+    def parse(cls, given: Mapping[str, Any], known: Sequence[str] = FIELDS) -> TrailQuery:
+        """From {verb: text or list, outcome, actor, …, from, to, q}, all text. BadRequest names what is wrong."""
         for name in given:
-            if name not in FIELDS:
-                raise BadRequest("query_parameter_unknown", field=name, name=name[:50], known=sorted(FIELDS))
+            if name not in known:
+                raise BadRequest("query_parameter_unknown", field=name, name=name[:50], known=sorted(known))
         names = given.get("verb", [])
         names = (names,) if isinstance(names, str) else tuple(names) if isinstance(names, list) else (None,)
         for name in names:
@@ -69,9 +79,12 @@ class TrailQuery:
             request_id=_uuid(given, "request_id"),
             since=_moment(given, "from"),
             until=_moment(given, "to"),
+            words=_words(given),
+            sample=_sample(given),
         )
 
-    def apply(self, events: QuerySet[Event]) -> QuerySet[Event]:
+    def apply(self, events: QuerySet[Event], workspace: UUID | None = None) -> QuerySet[Event]:
+        """All of it but the sample, which needs places in the log. Words are of the language that is active."""
         wanted = {
             "verb__in": self.verb or None,
             "outcome": self.outcome,
@@ -83,7 +96,15 @@ class TrailQuery:
             "at__gte": self.since,
             "at__lt": self.until,
         }
-        return events.filter(**{name: value for name, value in wanted.items() if value is not None})
+        found = events.filter(**{name: value for name, value in wanted.items() if value is not None})
+        for word in self.words:
+            found = found.filter(told_with(word, workspace))
+        return found
+
+    @property
+    def provable(self) -> bool:
+        """Whether the heads alone tell what matches: words are in what only some may read."""
+        return not self.words
 
     def as_filter(self) -> dict[str, Any]:
         """The same as `verifier.Filter` has it, so that a stranger can run it again on the heads."""
@@ -101,8 +122,12 @@ class TrailQuery:
             "request_id": [str(self.request_id)] if self.request_id else None,
             "from": timestamp(self.since) if self.since else None,
             "to": timestamp(self.until) if self.until else None,
+            "sample": self._sample_json(),
         }
         return {name: value for name, value in wanted.items() if value is not None}
+
+    def _sample_json(self) -> dict[str, Any] | None:
+        return {"seed": self.sample[0], "per_million": self.sample[1]} if self.sample else None
 
     def as_json(self) -> dict[str, Any]:
         """What `parse` reads again."""
@@ -116,8 +141,67 @@ class TrailQuery:
             "request_id": str(self.request_id) if self.request_id else None,
             "from": timestamp(self.since) if self.since else None,
             "to": timestamp(self.until) if self.until else None,
+            "q": " ".join(self.words) or None,
+            "sample": self._sample_json(),
         }
         return {name: value for name, value in wanted.items() if value is not None}
+
+
+def told_with(word: str, workspace: UUID | None = None) -> Q:
+    """An id or a digest exactly; else part of who acted, what is told of it, whom it is about, or what people wrote."""
+    try:
+        exact = UUID(word)
+    except ValueError:
+        pass
+    else:
+        names = ("id", "subject_id", "actor_id", "request_id", "correlation_id")
+        return Q(*((name, exact) for name in names), _connector=Q.OR)
+    if re.fullmatch("sha256:[0-9a-f]{64}", word):
+        return (
+            Q(subject_digest=word) | Q(evidence__contains=[{"digest": word}]) | Q(before=word) | Q(after=word)
+        )
+    folded = word.casefold()
+    told = [
+        verb
+        for verb, text in verbs.all_verbs().items()
+        if folded in verb or folded in _PLACES.sub(" ", str(text)).casefold()
+    ]
+    written = SearchText.objects.filter(event=OuterRef("pk"), text__icontains=word)
+    found = Q(subject_label__icontains=word) | Q(verb__in=told) | Q(Exists(written))
+    if (people := _directory()) is not None:
+        found |= Q(actor_id__in=people.called(word))
+    if workspace is not None:
+        found |= Q(actor_id__in=[system_actor(name, workspace).id for name in PROCESSES if folded in name])
+    return found
+
+
+def _words(given: Mapping[str, Any]) -> tuple[str, ...]:
+    text = given.get("q")
+    if text is None:
+        return ()
+    words = tuple(text.split()) if isinstance(text, str) else ()
+    if not words or len(words) > WORDS or len(text) > 200 or "\0" in text:
+        raise BadRequest("invalid", field="q", reason=f"1 to {WORDS} words")
+    return words
+
+
+def _sample(given: Mapping[str, Any]) -> tuple[str, int] | None:
+    """{per_million, seed}; without a seed one is drawn, and from then on it is part of the query."""
+    value = given.get("sample")
+    if value is None:
+        return None
+    if not isinstance(value, dict) or not set(value) <= {"per_million", "seed"}:
+        raise BadRequest("invalid", field="sample", reason="an object {per_million, seed}")
+    rate, seed = value.get("per_million"), value.get("seed", secrets.token_hex(8))
+    if type(rate) is not int or not 0 < rate <= 1_000_000:
+        raise BadRequest(
+            "invalid", field="sample", reason="per_million is a whole number from 1 to 1,000,000"
+        )
+    if not isinstance(seed, str) or not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", seed):
+        raise BadRequest(
+            "invalid", field="sample", reason="a seed has 1 to 64 letters, digits, dots and dashes"
+        )
+    return seed, rate
 
 
 def _uuid(given: Mapping[str, Any], name: str) -> UUID | None:
@@ -153,12 +237,19 @@ def events(actor: Actor) -> QuerySet[Event]:
 class Names(Protocol):
     def names_of(self, ids: Iterable[UUID]) -> dict[UUID, str]: ...
 
+    def called(self, part: str) -> list[UUID]:
+        """Whose name has that part, whatever the case of its letters."""
+
+
+def _directory() -> Names | None:
+    path = getattr(settings, "CRIVO_DIRECTORY", "")
+    return cast(Names, import_string(path)()) if path else None
+
 
 def names_of(workspace: UUID, ids: Iterable[UUID]) -> dict[UUID, str]:
     """How actors are called: processes of Crivo, and people and tokens as the directory (governance) knows them."""
     names = {system_actor(process, workspace).id: process for process in PROCESSES}
-    path = getattr(settings, "CRIVO_DIRECTORY", "")
     wanted = set(ids) - set(names)
-    if path and wanted:
-        names |= cast(Names, import_string(path)()).names_of(wanted)
+    if wanted and (people := _directory()) is not None:
+        names |= people.names_of(wanted)
     return names

@@ -30,6 +30,7 @@ import re
 import stat
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -610,28 +611,20 @@ _HEX = "[0-9a-f]"
 _ENVELOPE = re.compile(
     rf'\{{"event_id":"({_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}})","head":"({_HEX}{{64}})",'
     rf'"previous":(?:null|"({_HEX}{{64}})"),"rest":"({_HEX}{{64}})","subject":"({_HEX}{{64}})",'
-    rf'"subject_seq":([1-9][0-9]{{0,14}}),"v":1,"workspace":"({_HEX}{{64}})"\}}'.encode()
+    rf'"subject_seq":([1-9][0-9]{{0,14}}),"v":1,"workspace":"({_HEX}{{64}})"\}}'
 )
 
 
 def parse_envelope(entry: bytes) -> Envelope:
     """The envelope in an entry. Its canonical form has one spelling, so a pattern is the whole grammar."""
-    match = _ENVELOPE.fullmatch(entry)
+    match = _ENVELOPE.fullmatch(entry.decode("latin-1"))
     if match is None:
         raise ValueError("the entry is not a version 1 envelope in canonical JSON")
     event_id, head, previous, rest, subject, number, workspace = match.groups()
     seq = int(number)
     if (previous is None) != (seq == 1):
         raise ValueError("only the first event of a subject has no previous one")
-    return Envelope(
-        event_id.decode(),
-        head.decode(),
-        None if previous is None else previous.decode(),
-        rest.decode(),
-        subject.decode(),
-        seq,
-        workspace.decode(),
-    )
+    return Envelope(event_id, head, previous, rest, subject, seq, workspace)
 
 
 class Head(NamedTuple):
@@ -699,7 +692,9 @@ def parse_head(data: bytes) -> Head:
 
 
 class Line(NamedTuple):
-    """One line of events.jsonl. `head_text` and `rest_text` are the committed bytes."""
+    """One line of events.jsonl. `head_text` and `rest_text` are the committed bytes; `rest` is None also where nobody
+    needs the object.
+    """
 
     entry: int
     head: Head
@@ -711,6 +706,39 @@ class Line(NamedTuple):
     subject_salt: bytes
     workspace_salt: bytes
     texts: dict[str, tuple[str, bytes]]
+
+
+# A rest as the ledger writes it, with plain strings: only the three free objects in it have to be read as JSON to know
+# that the whole is canonical. What does not look so is read as a whole.
+_PLAIN = r'"[^"\\\x00-\x1f\ud800-\udfff]*"'
+_ACTOR_OR_NULL = rf'(?:null|\{{"id":{_PLAIN},"kind":{_PLAIN}\}})'
+_ITEM = rf'\{{"digest":{_PLAIN},"kind":{_PLAIN}\}}'
+_REST = re.compile(
+    rf'\{{"after":(?:null|{_PLAIN}),"before":(?:null|{_PLAIN}),"detail":(\{{.*?\}}),'
+    rf'"evidence":\[(?:{_ITEM}(?:,{_ITEM})*)?\],"on_behalf_of":{_ACTOR_OR_NULL},'
+    rf'"policy":(?:null|\{{"digest":{_PLAIN},"id":{_PLAIN},"version":(?:0|[1-9][0-9]{{0,14}})\}}),'
+    rf'"reason":(?:null|\{{"code":{_PLAIN},"params":(\{{.*?\}})\}}),'
+    rf'"subject":\{{"digest":(?:null|{_PLAIN}),"label":{_PLAIN}\}},"texts":(\{{[^{{}}]*\}})\}}'
+)
+_known_pieces: set[str | None] = {None, "{}"}
+
+
+def _rest_at(text: str, start: int) -> tuple[Any, int]:
+    """(the object, or None where nobody needs it, and where it ends), as `_canonical_at`."""
+    match = _REST.match(text, start)
+    if match is not None and match[3] == "{}":
+        for piece in match.group(1, 2):
+            if piece not in _known_pieces:
+                if _canonical_at(piece, 0)[1] != len(piece):
+                    break
+                if len(_known_pieces) < 4096 and len(piece) < 512:
+                    _known_pieces.add(piece)
+        else:
+            return None, match.end()
+    value, end = _canonical_at(text, start)
+    if not isinstance(value, dict):
+        raise ValueError("the rest is not an object")  # noqa: TRY004 - input, not a bug
+    return value, end
 
 
 _SALT = rf'"({_HEX}{{{2 * SALT_BYTES}}})"'
@@ -738,12 +766,10 @@ def parse_line(data: bytes) -> Line:
     head_salt, index, position = match[1], int(match[2]), match.end()
     rest_text = rest_salt = rest = None
     if text.startswith('"rest":', position):
-        rest, end = _canonical_at(text, position + 7)
+        rest, end = _rest_at(text, position + 7)
         rest_text = text[position + 7 : end].encode()
         match = _expect(_AFTER_REST, text, end)
         rest_salt, position = bytes.fromhex(match[1]), match.end()
-        if not isinstance(rest, dict):
-            raise ValueError("the rest is not an object")
     match = _expect(_SUBJECT_SALT, text, position)
     subject_salt, position = match[1], match.end()
     texts: dict[str, tuple[str, bytes]] = {}
@@ -873,8 +899,12 @@ class Filter:
             return False
         if self.sample is None:
             return True
-        seed, rate = self.sample
-        return int.from_bytes(sha256(f"{seed}:{index}".encode()).digest()[:8], "big") % 1_000_000 < rate
+        return sampled(*self.sample, index)
+
+
+def sampled(seed: str, per_million: int, index: int) -> bool:
+    """Whether the entry at `index` is in the sample: SHA-256("seed:index"), its first 8 bytes modulo 1,000,000."""
+    return int.from_bytes(sha256(f"{seed}:{index}".encode()).digest()[:8], "big") % 1_000_000 < per_million
 
 
 def _only(value: Any, names: set[str]) -> None:
@@ -1097,15 +1127,17 @@ class _Chains:
 class _Lines:
     """The lines of events.jsonl in order of index, one ahead. A bad line is a problem and is skipped."""
 
-    def __init__(self, handle: BinaryIO, report: Report) -> None:
+    def __init__(self, handle: BinaryIO, report: Report, stop: int | None = None) -> None:
+        """Reads from where `handle` is; `stop` is the byte where somebody else goes on."""
         self.report = report
-        self._lines = self._read(handle)
+        self._lines = self._read(handle, None if stop is None else stop - handle.tell())
         self.next: Line | None = next(self._lines, None)
 
-    def _read(self, handle: BinaryIO) -> Iterator[Line]:
+    def _read(self, handle: BinaryIO, length: int | None) -> Iterator[Line]:
         number, last = 0, -1
-        while data := handle.readline(MAX_LINE + 1):
+        while (length is None or length > 0) and (data := handle.readline(MAX_LINE + 1)):
             number += 1
+            length = None if length is None else length - len(data)
             if len(data) > MAX_LINE:
                 self.report.problem(
                     "line_too_long", f"events.jsonl line {number} is longer than {MAX_LINE:,} bytes"
@@ -1145,8 +1177,9 @@ class _Walk:
     def __init__(self, folder: _Folder, checkpoint: Checkpoint, manifest: Manifest, report: Report) -> None:
         self.folder, self.size, self.report = folder, checkpoint.size, report
         self.scope, self.filter, self.manifest = manifest.scope, manifest.filter, manifest
-        self.chains = _Chains(report)
+        self.chains: _Chains | _Runs = _Chains(report)
         self.seen_scope: set[str] = set()
+        self.pseudonyms: dict[tuple[bytes, str, str], str] = {}
         # levels[l] holds the hashes of tile level l not yet folded into a full tile: at most 256 each.
         self.levels: list[list[bytes]] = [[]]
         self.files = 0
@@ -1218,10 +1251,14 @@ class _Walk:
         while len(row) > 1:
             row = _pairs(row)
         self.levels[level] = []
+        self._raise(row[0], index, level)
+
+    def _raise(self, root: bytes, index: int, level: int = 0) -> None:
+        """`root` is that of the full tile `index` of `level`."""
         if level + 1 == len(self.levels):
             self.levels.append([])
         above = self.levels[level + 1]
-        above.append(row[0])
+        above.append(root)
         if len(above) == TILE_WIDTH:
             self._compare(level + 1, index // TILE_WIDTH, above)
             self._fold(level + 1, index // TILE_WIDTH)
@@ -1261,14 +1298,23 @@ class _Walk:
             self.report.problem("out_of_scope", "it is disclosed, but outside the export's scope", index)
         self._disclosed(line, envelope)
 
+    def _pseudonym(self, salt: bytes, kind: str, identifier: str) -> str:
+        key = salt, kind, identifier
+        found = self.pseudonyms.get(key)
+        if found is None:
+            if len(self.pseudonyms) >= 8192:
+                self.pseudonyms.clear()
+            found = self.pseudonyms[key] = pseudonym(salt, kind, identifier).hex()
+        return found
+
     def _disclosed(self, line: Line, envelope: Envelope) -> None:
         problem, head = self.report.problem, line.head
         self.report.heads += 1
-        if salted(line.head_salt, line.head_text).hex() != envelope.head:
+        if sha256(line.head_salt + line.head_text).hexdigest() != envelope.head:
             problem("head_differs", "the disclosed head is not the one the entry commits to", line.entry)
-        if pseudonym(line.subject_salt, head.subject_kind, head.subject_id).hex() != envelope.subject:
+        if self._pseudonym(line.subject_salt, head.subject_kind, head.subject_id) != envelope.subject:
             problem("subject_differs", "the subject in the head is not the entry's", line.entry)
-        if pseudonym(line.workspace_salt, "workspace", head.workspace).hex() != envelope.workspace:
+        if self._pseudonym(line.workspace_salt, "workspace", head.workspace) != envelope.workspace:
             problem("workspace_differs", "the workspace in the head is not the entry's", line.entry)
         if self.filter is not None and self.filter.matches(head, line.entry) != (line.rest_text is not None):
             if line.rest_text is None:
@@ -1285,14 +1331,169 @@ class _Walk:
             return
         self.report.matches += 1
         self.report.counts[head.verb] = self.report.counts.get(head.verb, 0) + 1
-        if salted(line.rest_salt, line.rest_text).hex() != envelope.rest:
+        if sha256(line.rest_salt + line.rest_text).hexdigest() != envelope.rest:
             problem("rest_differs", "the disclosed rest is not the one the entry commits to", line.entry)
-        commitments = line.rest.get("texts") if line.texts else {}
+        commitments = line.rest.get("texts") if line.texts and line.rest else {}
         for name, (text, salt) in line.texts.items():
             if not isinstance(commitments, dict) or salted(salt, text.encode()).hex() != commitments.get(
                 name
             ):
                 problem("text_differs", f"the text «{_plain(name)}» is not the one committed to", line.entry)
+
+
+# --- several processes -------------------------------------------------------------------------------------
+
+_LINE_INDEX = re.compile(rb',"head_salt":"[0-9a-f]{32}","index":([0-9]{1,19}),')
+_MIN_SHARE = 16  # bundles; less is not worth a process
+
+
+class _Runs:
+    """The chains of a stretch of the log: per subject, runs of events that follow and link to each other, as
+    [first number, its previous, last number, its digest]. Put together and judged by `_linked`.
+    """
+
+    def __init__(self) -> None:
+        self.of: dict[bytes, list[list[Any]]] = {}
+
+    def add(self, index: int, envelope: Envelope, digest: bytes) -> None:
+        seq, previous = envelope.subject_seq, envelope.previous or ""
+        runs = self.of.setdefault(bytes.fromhex(envelope.subject), [])
+        if runs and runs[-1][2] + 1 == seq and runs[-1][3].hex() == previous:
+            runs[-1][2:] = seq, digest
+        else:
+            runs.append([seq, previous, seq, digest])
+
+    def finish(self) -> None:
+        """Nothing is judged before all stretches are there."""
+
+
+def _linked(stretches: Iterable[Mapping[bytes, list[list[Any]]]]) -> bool:
+    whole: dict[bytes, list[list[Any]]] = {}
+    for stretch in stretches:
+        for subject, runs in stretch.items():
+            whole.setdefault(subject, []).extend(runs)
+    for runs in whole.values():
+        seq, digest = 0, b""
+        for first, previous, last, newest in sorted(runs, key=lambda run: run[0]):
+            if first != seq + 1 or previous != digest.hex():
+                return False
+            seq, digest = last, newest
+    return True
+
+
+class _Share(NamedTuple):
+    """What one process found in its stretch: the root of each bundle (of the last, partial one its hashes)."""
+
+    report: Report
+    roots: list[bytes]
+    partial: list[bytes]
+    seen_scope: set[str]
+    files: int
+    runs: dict[bytes, list[list[Any]]]
+
+
+def _share(
+    root: str, checkpoint: Checkpoint, manifest: bytes, entries: tuple[int, int], lines: tuple[int, int]
+) -> _Share:
+    """Entries from a multiple of 256 on, with the lines of events.jsonl between two bytes."""
+    report, folder, runs = Report(), _Folder(Path(root)), _Runs()
+    walk = _Walk(folder, checkpoint, Manifest.parse(manifest), report)
+    walk.chains = runs
+    roots, partial = [], []
+    with folder.open("events.jsonl") as handle:
+        handle.seek(lines[0])
+        told = _Lines(handle, report, lines[1])
+        for start in range(*entries, TILE_WIDTH):
+            width = min(TILE_WIDTH, checkpoint.size - start)
+            hashes = walk._bundle(start, width, told)
+            if width == TILE_WIDTH:
+                roots.append(root_from_leaves(hashes))
+            else:
+                partial = hashes
+        if told.next is not None:
+            report.problem("line_beyond", "a line is not where it belongs")
+    return _Share(report, roots, partial, walk.seen_scope, walk.files, runs.of)
+
+
+def _line_from(handle: BinaryIO, size: int, index: int) -> int:
+    """The byte where the first line of an entry from `index` on begins. A guess if lines are not what they should be:
+    whoever reads there notices.
+    """
+    low, high = 0, size  # lines before `low` are of earlier entries; the first one from `high` on is not
+    while low < high:
+        middle = begin = (low + high) // 2
+        if middle > low:
+            handle.seek(middle - 1)
+            begin = middle - 1 + len(handle.readline(MAX_LINE + 1))
+        if begin >= high:
+            high = middle
+            continue
+        handle.seek(begin)
+        line = handle.readline(MAX_LINE + 1)
+        match = _LINE_INDEX.search(line)
+        if match is not None and int(match[1]) < index:
+            low = begin + len(line)
+        else:
+            high = middle
+    return low
+
+
+class _Together(_Walk):
+    """The walk by several processes. They only ever say that all is well: else one process looks again, in order."""
+
+    def shares(self, jobs: int, manifest: bytes) -> list[_Share] | None:
+        bundles = -(-self.size // TILE_WIDTH)
+        each = max(_MIN_SHARE, -(-bundles // (4 * jobs))) * TILE_WIDTH
+        starts = list(range(0, self.size, each))
+        with self.folder.open("events.jsonl") as handle:
+            length = os.fstat(handle.fileno()).st_size
+            borders = [0, *(_line_from(handle, length, start) for start in starts[1:]), length]
+        if borders != sorted(borders):
+            return None
+        checkpoint = Checkpoint("", self.size, b"")
+        with ProcessPoolExecutor(min(jobs, len(starts))) as pool:
+            futures = [
+                pool.submit(
+                    _share, str(self.folder.root), checkpoint, manifest,
+                    (start, min(start + each, self.size)), (borders[number], borders[number + 1]),
+                )
+                for number, start in enumerate(starts)
+            ]  # fmt: skip
+            found = [future.result() for future in futures]
+        if any(share.report.problem_count for share in found) or not _linked(share.runs for share in found):
+            return None
+        return found
+
+    def join(self, shares: list[_Share], previous: Checkpoint | None) -> bytes:
+        """The root over all entries; tiles above the lowest are compared here."""
+        bundle = 0
+        for share in shares:
+            for root in share.roots:
+                self._check_previous(previous, bundle)
+                self._raise(root, bundle)
+                bundle += 1
+            self.levels[0] = share.partial
+            self.files += share.files
+            self.seen_scope |= share.seen_scope
+            self.report.heads += share.report.heads
+            self.report.matches += share.report.matches
+            for verb, count in share.report.counts.items():
+                self.report.counts[verb] = self.report.counts.get(verb, 0) + count
+        if self.levels[0]:
+            self._check_previous(previous, bundle)
+        root = root_from_levels(self.levels)
+        self._right_edge()
+        return root
+
+    def _check_previous(self, previous: Checkpoint | None, bundle: int) -> None:
+        start = bundle * TILE_WIDTH
+        if previous is None or not start < previous.size <= min(start + TILE_WIDTH, self.size):
+            return
+        width = min(TILE_WIDTH, self.size - start)
+        tile = self.folder.read(tile_path(0, bundle, width), 32 * TILE_WIDTH)[: 32 * (previous.size - start)]
+        hashes = [tile[at : at + 32] for at in range(0, len(tile), 32)]
+        if root_from_levels([hashes, *self.levels[1:]]) != previous.root:
+            self._forked(previous)
 
 
 class _BrokenBundle(Exception):  # noqa: N818 - ends the walk; becomes a problem of the report
@@ -1305,11 +1506,13 @@ def _load_key(text: str) -> VerifierKey:
     return VerifierKey.parse(text.removesuffix("\n"))
 
 
-def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | None = None) -> Report:
+def verify_export(
+    path: str | Path, vkey: str | None = None, previous: bytes | None = None, jobs: int = 1
+) -> Report:
     """Verify the export in the folder `path`.
 
     `vkey` is the log's verifier key from a source other than the export (without it a warning says so);
-    `previous` the bytes of an earlier checkpoint of the same log.
+    `previous` the bytes of an earlier checkpoint of the same log. `jobs`: how many processes may work at it.
     Raises UnreadableError when nothing is decided.
     """
     folder = _Folder(Path(path))
@@ -1334,7 +1537,8 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
         key = given
     checkpoint = _checkpoint(folder.read("checkpoint", MAX_NOTE), key, report, "the checkpoint")
     try:
-        manifest = Manifest.parse(folder.read("export.json", MAX_MANIFEST))
+        written = folder.read("export.json", MAX_MANIFEST)
+        manifest = Manifest.parse(written)
     except (ValueError, KeyError, TypeError) as error:
         raise UnreadableError(f"export.json: {error}") from error
     report.origin, report.size, report.root = checkpoint.origin, checkpoint.size, checkpoint.root
@@ -1344,10 +1548,13 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
             "COMPLETENESS: NONE. What is disclosed was logged, but events may have been left out"
         )
     earlier = None if previous is None else _checkpoint(previous, key, report, "the earlier checkpoint")
-    walk = _Walk(folder, checkpoint, manifest, report)
+    walk: _Walk = _Together(folder, checkpoint, manifest, report)
     try:
-        with folder.open("events.jsonl") as handle:
-            root = walk.run(_Lines(handle, report), earlier)
+        root = _in_parallel(walk, jobs, written, earlier)
+        if root is None:
+            walk = _Walk(folder, checkpoint, manifest, report)
+            with folder.open("events.jsonl") as handle:
+                root = walk.run(_Lines(handle, report), earlier)
     except _BrokenBundle as error:
         report.problem("bundle_malformed", f"{error}; everything from here on is unchecked", error.index)
         return report
@@ -1369,6 +1576,17 @@ def verify_export(path: str | Path, vkey: str | None = None, previous: bytes | N
     _check_manifest(manifest, checkpoint, walk, report)
     _warn_of_strays(folder.root, walk.files, report)
     return report
+
+
+def _in_parallel(walk: _Walk, jobs: int, manifest: bytes, earlier: Checkpoint | None) -> bytes | None:
+    """The root, or None: one process has to do it."""
+    if jobs < 2 or walk.size <= _MIN_SHARE * TILE_WIDTH or not isinstance(walk, _Together):
+        return None
+    try:
+        shares = walk.shares(jobs, manifest)
+    except (ValueError, UnreadableError, OSError, _BrokenBundle, BrokenExecutor):
+        return None
+    return None if shares is None else walk.join(shares, earlier)
 
 
 def _checkpoint(note: bytes, key: VerifierKey, report: Report, what: str) -> Checkpoint:
@@ -1517,6 +1735,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--vkey", help="the log's verifier key, or a file that holds it; not the one in the export"
     )
     parser.add_argument("--previous", help="an earlier checkpoint of the same log that you have kept")
+    parser.add_argument(
+        "--jobs", type=int, default=os.cpu_count() or 1, help="processes to use; default: one per core"
+    )
     options = parser.parse_args(arguments)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -1528,7 +1749,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         previous = (
             None if options.previous is None else _argument_file(options.previous, "the earlier checkpoint")
         )
-        report = verify_export(options.export, vkey, previous)
+        report = verify_export(options.export, vkey, previous, options.jobs)
     except UnreadableError as error:
         print(f"unreadable: {_plain(str(error))}", file=sys.stderr)
         return UNREADABLE

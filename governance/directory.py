@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from uuid import UUID
 
 from governance.models import UseCase
-from governance.selectors import names_of, person_named
+from governance.selectors import ids_called, names_of, person_named
 from governance.services.accounts import forget_account
 
 
@@ -22,3 +22,6 @@ class People:
 
     def names_of(self, ids: Iterable[UUID]) -> dict[UUID, str]:
         return names_of(ids)
+
+    def called(self, part: str) -> list[UUID]:
+        return ids_called(part)

@@ -90,6 +90,13 @@ def names_of(ids: Iterable[UUID]) -> dict[UUID, str]:
     return names
 
 
+def ids_called(part: str) -> list[UUID]:
+    """People and service tokens whose name has that part; a person's in any of the ways it is written."""
+    names = Q(username__icontains=part) | Q(first_name__icontains=part) | Q(last_name__icontains=part)
+    people = User.objects.filter(names).values_list("id", flat=True)
+    return [*people, *ApiToken.objects.filter(name__icontains=part).values_list("id", flat=True)]
+
+
 def _guests(ids: set[UUID]) -> dict[UUID, str]:
     """People outside, by the name they were invited under."""
     events = dict(SignoffInvitation.objects.filter(actor_id__in=ids).values_list("event_id", "actor_id"))

@@ -8,6 +8,7 @@ from audits import messages, verbs
 from audits.checks.contract import Message
 from audits.models import AuditExport, CheckRun, Event
 from audits.models.ledger import Outcome
+from audits.states import ExportForm
 
 
 class EventOut(serializers.ModelSerializer[Event]):
@@ -83,8 +84,26 @@ NEW_EXPORT: dict[str, Any] = {
                 },
                 "from": {"type": "string", "format": "date-time"},
                 "to": {"type": "string", "format": "date-time"},
+                "q": {"type": "string", "maxLength": 200},
+                "sample": {
+                    "type": "object",
+                    "description": "some at random, by their place in the log: the same seed takes the same events",
+                    "additionalProperties": False,
+                    "required": ["per_million"],
+                    "properties": {
+                        "per_million": {"type": "integer", "minimum": 1, "maximum": 1_000_000},
+                        "seed": {"type": "string", "pattern": "^[A-Za-z0-9._-]{1,64}$"},
+                    },
+                },
             },
-        }
+        },
+        "form": {"type": "string", "enum": list(ExportForm.values), "default": "bundle"},
+        "language": {"type": "string", "enum": ["en", "pt-br"], "default": "en"},
+        "time_zone": {
+            "type": "string",
+            "description": "of the times told, like America/Sao_Paulo",
+            "default": "UTC",
+        },
     },
 }
 
@@ -92,12 +111,13 @@ NEW_EXPORT: dict[str, Any] = {
 class ExportOut(serializers.ModelSerializer[AuditExport]):
     filter = serializers.JSONField(source="query")
     error = serializers.SerializerMethodField()
-    content = serializers.SerializerMethodField(help_text="where the tar is; null until state is done")
+    content = serializers.SerializerMethodField(help_text="where the tar or zip is; null until state is done")
 
     class Meta:
         model = AuditExport
         fields = [
-            "id", "state", "filter", "requested_by", "queued_at", "finished_at", "done_entries", "log_size", "heads",
+            "id", "state", "form", "language", "time_zone", "filter", "requested_by", "queued_at", "finished_at",
+            "done_entries", "log_size", "heads",
             "matches", "counts", "blob_digest", "blob_size", "error", "content",
         ]  # fmt: skip
 

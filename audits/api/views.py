@@ -25,7 +25,7 @@ from audits.errors import BadRequest, Conflict, Forbidden, LedgerUnavailable, No
 from audits.ledger.receipts import receipt_for
 from audits.models import AuditExport, Checkpoint, CheckRun
 from audits.services.exports import request_export
-from audits.states import ExportState
+from audits.states import ExportForm, ExportState
 
 
 class TrailPage(Page):
@@ -46,6 +46,9 @@ class Events(View):
             OpenApiParameter("subject_kind", str),
             OpenApiParameter("from", OpenApiTypes.DATETIME, description="from then on"),
             OpenApiParameter("to", OpenApiTypes.DATETIME, description="before then"),
+            OpenApiParameter(
+                "q", str, description="words that all occur in the sentence, or in what people wrote"
+            ),
         ],
         responses={200: shapes.EventOut(many=True), **problems(400, 403)},
         description="The trail of the workspace, the newest first.",
@@ -60,7 +63,12 @@ class Events(View):
             given["verb"] = request.query_params.getlist("verb")
         wanted = trail.TrailQuery.parse(given)
         paginator = TrailPage()
-        rows = paginator.paginate_queryset(wanted.apply(trail.events(self.actor)), request, view=self) or []
+        rows = (
+            paginator.paginate_queryset(
+                wanted.apply(trail.events(self.actor), self.actor.workspace), request, view=self
+            )
+            or []
+        )
         names = trail.names_of(self.actor.workspace, {row.actor_id for row in rows})
         shape = shapes.EventOut(rows, many=True, context={"names": names})
         return paginator.get_paginated_response(shape.data)
@@ -70,17 +78,24 @@ class Exports(View):
     @extend_schema(
         request={"application/json": shapes.NEW_EXPORT},
         responses={202: shapes.ExportOut, **problems(400, 403)},
-        description="Ask for a verifiable export (a tar of the folder that the verifier reads) of the workspace.",
+        description="Ask for an export of the workspace: verifiable (a tar of the folder that the verifier reads), or "
+        "for people (a zip of CSV or JSON Lines and a statement of what it holds). With words to search for (`q`) a "
+        "verifiable export cannot prove that nothing was left out, and says so.",
     )
     def post(self, request: Request) -> Response:
         given = request.data if isinstance(request.data, dict) else {"": None}
-        if unknown := set(given) - {"filter"}:
-            raise BadRequest("invalid", field=min(unknown), reason="known: filter")
+        parameters = {"form", "language", "time_zone"}
+        if unknown := set(given) - {"filter", *parameters}:
+            raise BadRequest("invalid", field=min(unknown), reason="known: filter, form, language, time_zone")
         chosen: object = given.get("filter", {})
         if not isinstance(chosen, dict):
             raise BadRequest("invalid", field="filter", reason="an object")
-        wanted = trail.TrailQuery.parse(chosen)
-        export = request_export(command=self.command(), query=wanted).value
+        wanted = trail.TrailQuery.parse(chosen, trail.EXPORTED)
+        told: dict[str, Any] = {name: given[name] for name in parameters if name in given}
+        for name, value in told.items():
+            if not isinstance(value, str):
+                raise BadRequest("invalid", field=name, reason="a text")
+        export = request_export(command=self.command(), query=wanted, **told).value
         response = Response(shapes.ExportOut(export).data, status=202)
         response["Location"] = f"/api/v1/audit/exports/{export.id}"
         return response
@@ -123,8 +138,13 @@ class Plain(View):
 
 class ExportContent(Plain):
     @extend_schema(
-        responses={(200, "application/x-tar"): OpenApiTypes.BINARY, **problems(404, 409)},
-        description="The export as a tar; unpack it into an empty folder and run the verifier on that.",
+        responses={
+            (200, "application/x-tar"): OpenApiTypes.BINARY,
+            (200, "application/zip"): OpenApiTypes.BINARY,
+            **problems(404, 409),
+        },
+        description="A verifiable export as a tar: unpack it into an empty folder and run the verifier on that. One "
+        "for people as a zip.",
     )
     def get(self, request: Request, export_id: UUID) -> StreamingHttpResponse:
         row = _export(self, export_id)
@@ -135,9 +155,10 @@ class ExportContent(Plain):
             file = stack.enter_context(blobs.opened(row.workspace_id, row.blob_digest))
         except (OSError, ValueError) as error:
             raise LedgerUnavailable("export_content_lost") from error
-        response = StreamingHttpResponse(_chunks(stack, file), content_type="application/x-tar")
+        kind, ending = ("x-tar", "tar") if row.form == ExportForm.BUNDLE else ("zip", "zip")
+        response = StreamingHttpResponse(_chunks(stack, file), content_type=f"application/{kind}")
         response["Content-Length"] = str(row.blob_size)
-        response["Content-Disposition"] = f'attachment; filename="crivo-export-{row.id}.tar"'
+        response["Content-Disposition"] = f'attachment; filename="crivo-export-{row.id}.{ending}"'
         response["ETag"] = f'"{row.blob_digest.removeprefix("sha256:")}"'
         return response
 

@@ -13,7 +13,7 @@ _SAFE_INTEGER = 2**53 - 1
 def fields_of(event: Event) -> body.EventFields:
     reason, policy, detail = event.reason, event.policy, event.detail
     if not event._state.adding:  # read back
-        reason, detail = _as_written(reason), _as_written(detail)
+        reason, detail = as_written(reason), as_written(detail)
     return body.EventFields(
         event_id=event.id,
         workspace=str(event.workspace_id),
@@ -29,22 +29,37 @@ def fields_of(event: Event) -> body.EventFields:
         on_behalf_of=body.Actor("person", str(event.on_behalf_of)) if event.on_behalf_of else None,
         request_id=str(event.request_id),
         correlation_id=str(event.correlation_id),
-        reason=body.Reason(reason["code"], reason["params"]) if reason else None,
+        reason=None if reason is None else body.Reason(**_exactly(reason, "code", "params")),
         commitments=event.texts,
-        policy=body.Policy(policy["id"], policy["version"], policy["digest"]) if policy else None,
-        evidence=tuple(body.Evidence(item["kind"], item["digest"]) for item in event.evidence),
+        policy=None if policy is None else body.Policy(**_exactly(policy, "id", "version", "digest")),
+        evidence=tuple(body.Evidence(**_exactly(item, "kind", "digest")) for item in event.evidence),
         before=event.before or None,
         after=event.after or None,
         detail=detail,
     )
 
 
-def _as_written(value: Any) -> Any:
+def _exactly(value: Any, *names: str) -> dict[str, Any]:
+    """A member more would be shown to readers without being in the leaf; an empty object is not an absent one."""
+    if not isinstance(value, dict) or set(value) != set(names):
+        raise ValueError(f"an object does not have exactly the members {', '.join(names)}")
+    return value
+
+
+def _salt(digits: str) -> bytes:
+    """One spelling only: what is stored otherwise was not written by `record`."""
+    salt = bytes.fromhex(digits)
+    if salt.hex() != digits:
+        raise ValueError("a salt is not written in lower case")
+    return salt
+
+
+def as_written(value: Any) -> Any:
     """jsonb keeps no exponents: 1e22 comes back as an integer. `record` refuses integers that large: it was none."""
     if isinstance(value, dict):
-        return {name: _as_written(item) for name, item in value.items()}
+        return {name: as_written(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_as_written(item) for item in value]
+        return [as_written(item) for item in value]
     if isinstance(value, int) and abs(value) > _SAFE_INTEGER:
         return float(value)
     return value
@@ -53,9 +68,9 @@ def _as_written(value: Any) -> Any:
 def body_of(event: Event, workspace_salt: str) -> body.Body:
     """Canonical head, rest and envelope. ValueError if the row is not one that `record` could have written."""
     salts = body.Salts(
-        subject=bytes.fromhex(event.subject_salt),
-        workspace=bytes.fromhex(workspace_salt),
-        head=bytes.fromhex(event.head_salt),
-        rest=bytes.fromhex(event.rest_salt),
+        subject=_salt(event.subject_salt),
+        workspace=_salt(workspace_salt),
+        head=_salt(event.head_salt),
+        rest=_salt(event.rest_salt),
     )
     return body.build(fields_of(event), salts)

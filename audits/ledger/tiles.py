@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import base64
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
@@ -18,6 +18,7 @@ from audits.verifier import (
     MAX_ENTRY,
     MAX_LINE,
     TILE_WIDTH,
+    Checkpoint,
     Filter,
     Scope,
     VerifierKey,
@@ -38,6 +39,7 @@ __all__ = [
     "TileWriter",
     "event_line",
     "expected_tiles",
+    "seal",
     "split_bundle",
     "tile_path",
     "write_export",
@@ -76,6 +78,32 @@ class TileWriter:
         if self.size % TILE_WIDTH == 0:
             self._bundle()
             self._full(0)
+
+    def extend(self, entries: Sequence[bytes], hashes: Sequence[bytes]) -> None:
+        """Many entries at once, none too long, whose leaf hashes are known."""
+        start = 0
+        while start < len(entries):
+            stop = start + TILE_WIDTH - len(self._entries)
+            self._entries += entries[start:stop]
+            self._levels[0] += hashes[start:stop]
+            self.size += len(entries[start:stop])
+            if len(self._entries) == TILE_WIDTH:
+                self._bundle()
+                self._full(0)
+            start = stop
+
+    def state(self) -> list[list[str]]:
+        """What `resume` needs. Only where `size` is a multiple of 256: nothing waits for its bundle then."""
+        if self._entries:
+            raise ValueError("a bundle is not full yet")
+        return [[item.hex() for item in row] for row in self._levels]
+
+    @classmethod
+    def resume(cls, folder: Path, size: int, state: list[list[str]]) -> TileWriter:
+        """Go on after `size` entries, whose tiles are in `folder`."""
+        writer = cls(folder)
+        writer.size, writer._levels = size, [[bytes.fromhex(item) for item in row] for row in state]
+        return writer
 
     def close(self) -> bytes:
         """Write the partial tiles; the root (32 bytes)."""
@@ -244,22 +272,34 @@ def write_export(
                 progress(writer.size)
     if (writer.size, writer.close()) != (state.size, state.root):
         raise ValueError("the entries are not those the checkpoint signs")
-    manifest = {
-        "completeness": chooser.completeness,
-        "counts": dict(counts),
-        "filter": filter,
-        "heads": heads,
-        "log": {
-            "origin": state.origin,
-            "root": base64.b64encode(state.root).decode(),
-            "size": state.size,
+    manifest = seal(
+        folder,
+        checkpoint=checkpoint,
+        vkey=vkey,
+        log=state,
+        manifest={
+            "completeness": chooser.completeness,
+            "counts": dict(counts),
+            "filter": filter,
+            "heads": heads,
+            "matches": counts.total(),
+            "scope": scope,
+            "stated": stated,
         },
-        "matches": counts.total(),
-        "scope": scope,
-        "stated": stated,
+    )
+    return manifest
+
+
+def seal(
+    folder: Path, *, checkpoint: bytes, vkey: str, log: Checkpoint, manifest: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Write the last files of an export; its whole manifest."""
+    whole = {
+        **manifest,
+        "log": {"origin": log.origin, "root": base64.b64encode(log.root).decode(), "size": log.size},
         "v": 1,
     }
     (folder / "vkey").write_text(vkey.strip() + "\n")
     (folder / "checkpoint").write_bytes(checkpoint)
-    (folder / "export.json").write_bytes(canonical(manifest) + b"\n")
-    return manifest
+    (folder / "export.json").write_bytes(canonical(whole) + b"\n")
+    return whole

@@ -5,16 +5,21 @@ from django.db import models
 from audits.actors import SubjectRef
 from audits.ids import uuid7
 from audits.models.workspace import Workspace
-from audits.states import ExportState
+from audits.states import ExportForm, ExportState
 
 
 class AuditExport(models.Model):
-    """A verifiable export of one workspace's trail: asked for, made by a worker, kept as a tar in the blob store."""
+    """An export of one workspace's trail: asked for, made by a worker, kept in the blob store: a verifiable
+    one as a tar, one for people (CSV, JSON Lines) as a zip.
+    """
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     workspace = models.ForeignKey(Workspace, models.PROTECT, related_name="+")
     requested_by = models.UUIDField()  # the actor
     query = models.JSONField()  # as asked: {verb: […], outcome: […], actor, subject_kind, …}
+    form = models.CharField(max_length=10, choices=ExportForm.choices, default=ExportForm.BUNDLE)
+    language = models.CharField(max_length=10, default="en")  # of sentences
+    time_zone = models.CharField(max_length=64, default="UTC")  # of times, IANA
     state = models.CharField(max_length=20, choices=ExportState.choices, default=ExportState.QUEUED)
     fence = models.IntegerField(default=0)  # goes up with each claim, like that of a check run
     lease_until = models.DateTimeField(null=True)
@@ -38,6 +43,7 @@ class AuditExport(models.Model):
             models.CheckConstraint(
                 condition=~models.Q(state="done") | ~models.Q(blob_digest=""), name="export_done_has_blob"
             ),
+            models.CheckConstraint(condition=models.Q(form__in=ExportForm.values), name="export_form"),
         ]
         indexes = [
             models.Index(

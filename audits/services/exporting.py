@@ -1,4 +1,4 @@
-"""Make one export: stream the log into a folder of tiles and events, the folder into a tar, the tar into the store.
+"""Make one export: stream the log into a folder, the folder into one file, the file into the store.
 
 Memory: one chunk of events and one row of tiles, whatever the size of the log. Called by the worker only.
 """
@@ -6,32 +6,28 @@ Memory: one chunk of events and one row of tiles, whatever the size of the log. 
 from __future__ import annotations
 
 import tarfile
-import tempfile
 import time
-from collections.abc import Iterator
+import zipfile
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
-from django.db.models import Prefetch
+from django.utils import translation
 
 from audits import blobs
 from audits.actors import Command, system_actor
 from audits.checks.contract import Message
 from audits.errors import Conflict
 from audits.ledger.body import timestamp
-from audits.ledger.entry import body_of
-from audits.ledger.note import VerifierKey
+from audits.ledger.note import SignatureMismatchError, VerifierKey
 from audits.ledger.receipts import EntryDamaged
-from audits.ledger.tiles import Disclosure, write_export
-from audits.ledger.tree import leaf_hash
-from audits.models import AuditExport, Checkpoint, Event, EventText, Leaf, Workspace
-from audits.sealing import Opened, opened
+from audits.models import AuditExport, Checkpoint
+from audits.services import export_bundle, export_table
+from audits.services.export_work import Work, work_for
 from audits.services.exports import MAX_ATTEMPTS, claim, complete_export, fail_export, renew
-from audits.trail import TrailQuery
+from audits.states import ExportForm
 
-CHUNK = 1_000
 RENEW_SECONDS = 10.0
 NO_CAP = 1 << 62
 
@@ -51,10 +47,11 @@ def run_export(export_id: UUID) -> AuditExport | None:
         if newest is None:
             return fail_export(**ours, why=Message("nothing_published")).value
         try:
-            stored, manifest = _made(export, newest)
+            with work_for(export.id) as work:
+                stored, manifest = _made(export, work, newest.note.encode())
         except EntryDamaged as damaged:
             return fail_export(**ours, why=damaged.message).value
-        except ValueError:
+        except (ValueError, SignatureMismatchError):
             return fail_export(**ours, why=Message("ledger_diverged")).value
         return complete_export(**ours, stored=stored, manifest=manifest).value
     except Conflict:
@@ -65,34 +62,33 @@ def published_vkey() -> str:
     return str(VerifierKey.parse((Path(settings.CRIVO_PUBLISH) / "vkey").read_text().strip()))
 
 
-def _made(export: AuditExport, newest: Checkpoint) -> tuple[blobs.Stored, dict[str, Any]]:
-    with tempfile.TemporaryDirectory(prefix="crivo-export-") as scratch:
-        folder = Path(scratch) / "export"
-        workspace = export.workspace
-        manifest = write_export(
-            folder,
-            checkpoint=newest.note.encode(),
-            vkey=published_vkey(),
-            events=_log(workspace),
-            scope={"kind": "workspace", "id": str(workspace.id), "salt": workspace.salt},
-            filter=TrailQuery.parse(export.query).as_filter(),
-            stated={
-                "export": str(export.id),
-                "workspace": workspace.name,
-                "query": export.query,
-                "requested_by": str(export.requested_by),
-                "requested_at": timestamp(export.queued_at),
-                "time_zone": "UTC",
-            },
-            progress=_Progress(export),
-        )
-        archive = Path(scratch) / "export.tar"
-        pack(folder, archive)
-        with archive.open("rb") as stream:
-            return blobs.store(export.workspace_id, stream, cap=NO_CAP), manifest
+def _made(export: AuditExport, work: Work, newest: bytes) -> tuple[blobs.Stored, dict[str, Any]]:
+    note, vkey = work.against(newest, published_vkey())
+    stated = {
+        "export": str(export.id),
+        "form": export.form,
+        "language": export.language,
+        "query": export.query,
+        "requested_at": timestamp(export.queued_at),
+        "requested_by": str(export.requested_by),
+        "time_zone": export.time_zone,
+        "workspace": export.workspace.name,
+    }
+    tell = _Told(export)
+    with translation.override(export.language):
+        if export.form == ExportForm.BUNDLE:
+            manifest = export_bundle.make(export, work, note, vkey, stated, tell)
+        else:
+            manifest = export_table.make(export, work, note, vkey, stated, tell)
+    archive = work.root / "archive"
+    (pack if export.form == ExportForm.BUNDLE else zipped)(work.folder, archive)
+    with archive.open("rb") as stream:
+        return blobs.store(export.workspace_id, stream, cap=NO_CAP), manifest
 
 
-class _Progress:
+class _Told:
+    """Progress, told and the lease kept every ten seconds."""
+
     def __init__(self, export: AuditExport) -> None:
         self.export, self.told = export, time.monotonic()
 
@@ -100,51 +96,6 @@ class _Progress:
         if time.monotonic() - self.told > RENEW_SECONDS:
             renew(self.export, done)
             self.told = time.monotonic()
-
-
-def _log(workspace: Workspace) -> Iterator[tuple[bytes, Disclosure | None]]:
-    """Every envelope of the log in order, with what may be disclosed: everything of `workspace`, nothing of others."""
-    salts = dict(Workspace.objects.values_list("id", "salt"))
-    written = Prefetch("written", EventText.objects.order_by("name"))
-    start = 0
-    # By key, not by cursor: no transaction stays open for as long as the export takes; rows never change.
-    while leaves := list(Leaf.objects.filter(index__gte=start, index__lt=start + CHUNK).order_by("index")):
-        events = Event.objects.prefetch_related(written).in_bulk([leaf.event_id for leaf in leaves])
-        texts = opened(text for event in events.values() for text in event.written.all())
-        for leaf in leaves:
-            event = events.get(leaf.event_id)
-            if event is None:
-                raise EntryDamaged.at(leaf.index, leaf.event_id)
-            salt, disclosed = salts.get(event.workspace_id, ""), event.workspace_id == workspace.id
-            yield _entry(leaf, event, salt, texts, disclosed)
-        start += CHUNK
-
-
-def _entry(
-    leaf: Leaf, event: Event, salt: str, texts: dict[tuple[UUID, str], Opened], disclosed: bool
-) -> tuple[bytes, Disclosure | None]:
-    try:
-        body = body_of(event, salt)
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise EntryDamaged.at(leaf.index, event.id) from error
-    if leaf_hash(body.envelope) != bytes(leaf.hash):
-        raise EntryDamaged.at(leaf.index, event.id)
-    if not disclosed:
-        return body.envelope, None
-    return body.envelope, Disclosure(
-        head=body.head,
-        head_salt=bytes.fromhex(event.head_salt),
-        subject_salt=bytes.fromhex(event.subject_salt),
-        workspace_salt=bytes.fromhex(salt),
-        rest=body.rest,
-        rest_salt=bytes.fromhex(event.rest_salt),
-        # What was erased is left out: its commitment stays in the rest.
-        texts={
-            name: (found.text, found.salt)
-            for name in event.texts
-            if (found := texts.get((event.id, name))) is not None
-        },
-    )
 
 
 def pack(folder: Path, archive: Path) -> None:
@@ -156,3 +107,14 @@ def pack(folder: Path, archive: Path) -> None:
             with path.open("rb") as stream:
                 tar.addfile(member, stream)
             tar.members.clear()  # type: ignore[attr-defined]  # else the archive keeps every member in memory
+
+
+def zipped(folder: Path, archive: Path) -> None:
+    """The folder's files as a zip, which every desk opens; the same files give the same bytes."""
+    with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED) as whole:
+        for path in sorted(folder.iterdir()):
+            member = zipfile.ZipInfo(path.name)
+            member.compress_type, member.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+            with path.open("rb") as stream, whole.open(member, "w", force_zip64=True) as target:
+                while chunk := stream.read(blobs.CHUNK):
+                    target.write(chunk)

@@ -8,7 +8,9 @@ from datetime import timedelta
 from functools import partial
 from typing import Any
 from uuid import UUID
+from zoneinfo import available_timezones
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -17,10 +19,10 @@ from audits import blobs, dispatch
 from audits.actors import Command
 from audits.checks.contract import Message
 from audits.door import Result, require, service
-from audits.errors import Conflict
+from audits.errors import BadRequest, Conflict
 from audits.ledger.record import lock, record
 from audits.models import AuditExport, Workspace
-from audits.states import EXPORT, ExportState, step
+from audits.states import EXPORT, ExportForm, ExportState, step
 from audits.trail import TrailQuery
 
 LEASE = timedelta(minutes=5)  # renewed while the export grows
@@ -30,17 +32,37 @@ EXPORT_TASK = "audits.tasks.run_export"
 
 
 @service("audit.exported")
-def request_export(*, command: Command, query: TrailQuery) -> Result[AuditExport]:
-    """Ask for a verifiable export of what the actor's workspace did. 403 unless they may export."""
+def request_export(
+    *,
+    command: Command,
+    query: TrailQuery,
+    form: str = ExportForm.BUNDLE,
+    language: str = "en",
+    time_zone: str = "UTC",
+) -> Result[AuditExport]:
+    """Ask for an export of what the actor's workspace did. 403 unless they may export.
+
+    `language` is that of sentences, also where words are searched; `time_zone` (IANA) that of the times told.
+    """
+    if form not in ExportForm.values:
+        raise BadRequest("invalid", field="form", reason=f"one of {', '.join(ExportForm.values)}")
+    if language not in dict(settings.LANGUAGES):
+        raise BadRequest("invalid", field="language", reason=f"one of {', '.join(dict(settings.LANGUAGES))}")
+    if time_zone not in available_timezones():
+        raise BadRequest("invalid", field="time_zone", reason="a name like America/Sao_Paulo")
     workspace = Workspace.objects.get(id=command.actor.workspace)
     require(command, "audit.export", None, remember_on=workspace.ref)
     export = AuditExport.objects.create(
         workspace=workspace,
         requested_by=command.actor.id,
         query=query.as_json(),
+        form=form,
+        language=language,
+        time_zone=time_zone,
         sent_at=timezone.now(),
     )
-    record(command, verb="audit.exported", subject=export.ref, detail={"query": export.query})
+    detail = {"query": export.query, "form": form, "language": language, "time_zone": time_zone}
+    record(command, verb="audit.exported", subject=export.ref, detail=detail)
     transaction.on_commit(partial(dispatch.send, EXPORT_TASK, str(export.id)), robust=True)
     return Result(export)
 
@@ -56,7 +78,6 @@ def claim(export_id: UUID) -> AuditExport | None:
             lease_until=now + LEASE,
             fence=F("fence") + 1,
             attempts=F("attempts") + 1,
-            done_entries=0,
         )
     )
     return AuditExport.objects.get(id=export_id) if taken else None
@@ -100,6 +121,7 @@ def complete_export(
         evidence=[{"kind": "audit_export", "digest": stored.digest}],
         detail={
             "query": export.query,
+            "form": export.form,
             "log": manifest["log"],
             "heads": export.heads,
             "matches": export.matches,

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -14,9 +15,9 @@ from audits import verbs
 from audits.actors import authoriser
 from audits.models import Event
 from audits.models.ledger import Outcome
+from audits.trail import WORDS, TrailQuery
 from governance.console.history import Line, lines_of
 from governance.console.people import Visitor
-from governance.models import ApiToken, User
 
 PAGE = 50
 
@@ -35,6 +36,10 @@ class Search(forms.Form):
     until = forms.DateField(
         label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
+    actor = forms.UUIDField(label=_("Who (id)"), required=False)
+    subject_id = forms.UUIDField(label=_("About (id)"), required=False)
+    request_id = forms.UUIDField(label=_("Request (id)"), required=False)
+    correlation_id = forms.UUIDField(label=_("Belongs together (id)"), required=False)
     before = forms.UUIDField(required=False, widget=forms.HiddenInput)
 
     def __init__(self, *args: object, **kwargs: object) -> None:
@@ -43,6 +48,24 @@ class Search(forms.Form):
         verb_field = self.fields["verb"]
         if isinstance(verb_field, forms.ChoiceField):
             verb_field.choices = [("", _("anything")), *known]
+
+    def clean_q(self) -> str:
+        words = str(self.cleaned_data["q"]).split()
+        if len(words) > WORDS:
+            raise forms.ValidationError(_("At most %(limit)d words."), params={"limit": WORDS})
+        return " ".join(words)
+
+    def query(self) -> dict[str, Any]:
+        """As `TrailQuery.parse` reads it. Days are days in UTC."""
+        given = self.cleaned_data
+        ids = ("actor", "subject_id", "request_id", "correlation_id")
+        asked = {name: str(given[name]) for name in ids if given[name]}
+        asked |= {name: given[name] for name in ("q", "verb", "outcome") if given[name]}
+        if given["since"]:
+            asked["from"] = datetime.combine(given["since"], time.min, UTC).isoformat()
+        if given["until"] and given["until"] < date.max:
+            asked["to"] = (datetime.combine(given["until"], time.min, UTC) + timedelta(days=1)).isoformat()
+        return asked
 
 
 @dataclass(frozen=True)
@@ -67,42 +90,4 @@ def trail(visitor: Visitor, search: Search) -> Trail:
 
 def _matching(visitor: Visitor, search: Search) -> QuerySet[Event]:
     events = authoriser().visible(visitor.actor, Event.objects.all())
-    given = search.cleaned_data
-    if given["verb"]:
-        events = events.filter(verb=given["verb"])
-    if given["outcome"]:
-        events = events.filter(outcome=given["outcome"])
-    if given["since"]:
-        events = events.filter(at__gte=datetime.combine(given["since"], time.min, UTC))
-    if given["until"]:
-        events = events.filter(at__lt=datetime.combine(given["until"], time.min, UTC) + timedelta(days=1))
-    for term in given["q"].split()[:8]:
-        events = events.filter(_about(visitor, term))
-    return events
-
-
-def _about(visitor: Visitor, term: str) -> Q:
-    """A word of a search: an id or a digest exactly, else part of a subject, a verb or somebody's name."""
-    try:
-        exact = UUID(term)
-    except ValueError:
-        pass
-    else:
-        return (
-            Q(id=exact)
-            | Q(subject_id=exact)
-            | Q(actor_id=exact)
-            | Q(request_id=exact)
-            | Q(correlation_id=exact)
-        )
-    if term.startswith("sha256:"):
-        return Q(subject_digest=term) | Q(evidence__contains=[{"digest": term}])
-    names = Q(username__icontains=term) | Q(first_name__icontains=term) | Q(last_name__icontains=term)
-    people = User.objects.filter(names).filter(bindings__workspace=visitor.workspace).values("id")
-    tokens = ApiToken.objects.filter(workspace=visitor.workspace, name__icontains=term).values("id")
-    return (
-        Q(subject_label__icontains=term)
-        | Q(verb__icontains=term)
-        | Q(actor_id__in=people)
-        | Q(actor_id__in=tokens)
-    )
+    return TrailQuery.parse(search.query()).apply(events, visitor.workspace.id)

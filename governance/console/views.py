@@ -162,6 +162,7 @@ def trail(request: HttpRequest, visitor: Visitor) -> HttpResponse:
         "trail": found,
         "query": kept.urlencode(),
         "asked": any(kept.values()),
+        "may_export": visitor.may("audit.export"),
     }
     return render(request, "console/trail.html", context, status=200 if search.is_valid() else 400)
 

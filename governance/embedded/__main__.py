@@ -44,6 +44,11 @@ def parser() -> argparse.ArgumentParser:
         "--throw-away", action="store_true", help="on servers of its own, deleted afterwards"
     )
     running.add_argument(
+        "--durable",
+        action="store_true",
+        help="with --throw-away: as safe from a power cut as a real one (slower)",
+    )
+    running.add_argument(
         "arguments", nargs=argparse.REMAINDER, metavar="COMMAND", help="the command and its arguments"
     )
     return parser
@@ -61,7 +66,7 @@ def port_from(text: str) -> int:
     return port
 
 
-def throw_away_stack(home: Path) -> EmbeddedStack:
+def throw_away_stack(home: Path, *, durable: bool = False) -> EmbeddedStack:
     """Servers in a new folder below ``home``/tmp, after clearing away those of runs that were killed.
 
     Each run has its own, so that two test runs at once cannot drop each other's databases.
@@ -75,7 +80,7 @@ def throw_away_stack(home: Path) -> EmbeddedStack:
             EmbeddedPostgres(leftover).destroy()
             shutil.rmtree(leftover, ignore_errors=True)
     folder = Path(mkdtemp(dir=parent, prefix="run-"))
-    return EmbeddedStack(folder, processes=(), steps=(), fsync=False, throw_away=True)
+    return EmbeddedStack(folder, processes=(), steps=(), fsync=durable, throw_away=True)
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -95,7 +100,7 @@ def main(argv: list[str] | None = None) -> int:
         if not command or shutil.which(command[0]) is None:
             raise EmbeddedError("no_command", f"There is no command {' '.join(command[:1])!r} to run.")
         if options.throw_away:
-            return run(throw_away_stack(home), command)
+            return run(throw_away_stack(home, durable=options.durable), command)
         return run(EmbeddedStack(home, processes=(), steps=(), outside=True), command)
     except EmbeddedError as error:
         say(str(error))

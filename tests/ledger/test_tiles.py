@@ -156,7 +156,7 @@ def test_the_manifest_and_the_files(tmp_path: Path) -> None:
     }
     lines = [parse_line(item) for item in (tmp_path / "x" / "events.jsonl").read_bytes().splitlines()]
     assert [line.entry for line in lines] == list(range(300))
-    assert [line.entry for line in lines if line.rest is not None] == list(range(2, 300, 4))
+    assert [line.entry for line in lines if line.rest_text is not None] == list(range(2, 300, 4))
 
 
 def test_no_export_that_would_not_verify(tmp_path: Path) -> None:
