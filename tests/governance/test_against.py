@@ -159,6 +159,7 @@ def shut_by_review(cast: Cast, promotion: Promotion) -> None:
     move("governance_placement", promotion.placement.id, created_at=later(timedelta(days=-91)))
 
 
+@pytest.mark.past_the_door
 @pytest.mark.parametrize(
     "shut", [shut_by_finding, shut_by_condition, shut_by_waiver, shut_by_revocation, shut_by_review]
 )
@@ -171,6 +172,7 @@ def test_whatever_shuts_the_gate_is_in_the_list(
     assert listed(promotion) == "blocked"
 
 
+@pytest.mark.past_the_door
 def test_it_leaves_the_list_as_the_gate_opens(cast: Cast, attested: tuple[ModelVersion, Promotion]) -> None:
     version, promotion = attested
     closed(cast, opened(cast, version))

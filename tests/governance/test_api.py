@@ -151,7 +151,7 @@ def test_bad_data_is_refused_and_nothing_is_kept(
         ({"evaluation": "patients@9"}, "dataset_version_unknown", "metadata.evaluation"),
         ({"use_case": "unheard-of"}, "use_case_unknown", "metadata.use_case"),
         ({"author": "nobody"}, "author_unknown", "metadata.author"),
-        ({"format": "exe"}, "metadata_invalid", "metadata.format"),
+        ({"format": "an exe"}, "metadata_invalid", "metadata.format"),
         ({"output": "probability", "threshold": 2}, "metadata_invalid", "metadata.threshold"),
         ({"surprise": 1}, "metadata_invalid", "metadata"),
         ({"digest": "sha256:" + "1" * 64}, "upload_digest_mismatch", "digest"),

@@ -181,7 +181,7 @@ def test_the_command_does_it_all_and_the_gate_opens(cast: Cast, notary: Notary, 
     last = Event.objects.filter(verb="revocations.issued").get()
     assert last.leaf.index == Event.objects.count() - 1, "the notary's own events are published, too"
     assert {path.name for path in (tmp_path / "published").iterdir()} == {
-        ".lock", "checkpoint", "checkpoints", "vkey", "jwks.json",
+        ".lock", "checkpoint", "checkpoints", "vkey", "vkeys.json", "jwks.json",
     }  # fmt: skip
     assert verified().verified
 

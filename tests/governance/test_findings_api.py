@@ -153,4 +153,4 @@ def test_what_a_waiver_costs_is_only_asked_where_something_was_waived(cast: Cast
     with CaptureQueriesContext(connection) as captured:
         assert ask(version).allowed
     assert not [query for query in captured if "governance_waiver" in query["sql"]]
-    assert len(captured) == 11
+    assert len(captured) <= 7
