@@ -31,8 +31,8 @@ NAMES = {
     "registry": {"dataset", "datasetversion", "model", "modelversion"},
     "governance": {
         "user", "apitoken", "rolebinding", "usecase", "environment", "policyversion", "promotion", "decision",
-        "placement", "suspension", "retirement", "alias", "deployment", "policychange", "finding", "waiver", "condition",
-        "placementreview", "brokenglass", "alarm", "externalevidence", "group", "groupmembership",
+        "placement", "suspension", "retirement", "alias", "deployment", "policychange", "finding", "waiver",
+        "condition", "placementreview", "brokenglass", "alarm", "externalevidence", "group", "groupmembership",
         "rolerecertification", "signoffinvitation", "grandfathered", "reconciliation", "usecaseversion",
     },
 }  # fmt: skip
