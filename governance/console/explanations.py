@@ -46,7 +46,9 @@ class RecordForm(forms.Form):
         label=_("Record (JSON)"),
         max_length=RECORD_LIMIT,
         widget=forms.Textarea(attrs={"rows": 8, "autocomplete": "off", "spellcheck": "false"}),
-        help_text=_("Every input of the model as {column: value}, null where it is missing."),
+        help_text=_(
+            "One JSON object: every input of the model by the name of its column, null where it is missing."
+        ),
     )
     lime = forms.BooleanField(label=_("With a second opinion (LIME)"), required=False)
     once = forms.UUIDField(widget=forms.HiddenInput)

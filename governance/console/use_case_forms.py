@@ -116,6 +116,9 @@ class NewForm(IntakeForm):
 
 
 class EditForm(IntakeForm):
+    owner = forms.CharField(
+        label=_("Owner (user name)"), max_length=150, required=False, help_text=_("Empty: as it is.")
+    )
     n = forms.IntegerField(widget=forms.HiddenInput)
 
 

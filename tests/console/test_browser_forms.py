@@ -1,4 +1,4 @@
-"""The forms in a real browser: they fit on a telephone, the keyboard reaches them, and the strict policy blocks nothing."""
+"""The forms in a real browser: they fit on a telephone, the keyboard reaches them, the strict policy blocks nothing."""
 
 from __future__ import annotations
 
