@@ -6,6 +6,7 @@ from django.contrib import admin
 from django.contrib.auth.models import Group
 
 from audits.admin import ReadOnlyAdmin
+from governance import admin_watch as admin_watch
 from governance.models import (
     Alias,
     ApiToken,

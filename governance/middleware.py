@@ -21,8 +21,8 @@ UNFOLD = (
     "font-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 )
 OURS_IN_ADMIN = re.compile(
-    r"^/admin/(inbox|preferences|promotions|roles|use-cases|trail|policies|login|logout|password_change|webhooks)"
-    r"(/|$)"
+    r"^/admin/(inbox|preferences|promotions|roles|use-cases|trail|policies|login|logout|password_change|webhooks|findings"
+    r"|intake|models|explanations)(/|$)"
 )
 
 

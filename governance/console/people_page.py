@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from django.core.exceptions import PermissionDenied
@@ -13,9 +15,11 @@ from django.utils.functional import Promise
 from django.utils.translation import gettext
 
 from audits.actors import authoriser
+from audits.errors import Problem
 from governance import access
 from governance.console.people import Visitor, page
 from governance.console.permissions import scope_in_words, subjects_of
+from governance.console.wording import sentence
 from governance.models import Group, User
 from governance.roles import ROLES
 from governance.selectors import people_of
@@ -47,10 +51,36 @@ class GroupRow:
 
 @page
 def people(request: HttpRequest, visitor: Visitor) -> HttpResponse:
+    return people_shown(request, visitor)
+
+
+def people_shown(
+    request: HttpRequest,
+    visitor: Visitor,
+    refusal: Problem | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> HttpResponse:
+    """The page, with the forms of an administrator; after a refusal, with what the service said."""
+    from governance.console.access_forms import GroupForm, PersonForm  # which show this page again
+
+    if refusal is not None and not visitor.may("access.read"):
+        raise refusal
     if not visitor.may("access.read"):
         raise PermissionDenied(gettext("Who is in which group is read by auditors and administrators."))
-    context = {"visitor": visitor, "here": "roles", "shown": SHOWN, **_rows(visitor)}
-    return render(request, "console/people.html", context)
+    manages = visitor.may("person.manage"), visitor.may("group.manage")
+    context = {
+        "visitor": visitor,
+        "here": "roles",
+        "shown": SHOWN,
+        "refusal": sentence(refusal.message) if refusal else "",
+        "person_form": PersonForm(auto_id="person_%s", label_suffix=""),
+        "group_form": GroupForm(auto_id="group_%s", label_suffix=""),
+        **(more or {}),
+        "manages_people": manages[0],
+        "manages_groups": manages[1],
+        **_rows(visitor),
+    }
+    return render(request, "console/people.html", context, status=refusal.status if refusal else 200)
 
 
 def _rows(visitor: Visitor) -> dict[str, object]:

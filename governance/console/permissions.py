@@ -89,6 +89,27 @@ def permissions(visitor: Visitor) -> Permissions:
     return Permissions(roles, rows, holders, due if recertifies else [], giving)
 
 
+@dataclass(frozen=True)
+class Given:
+    """A role that was given and not taken away; `since` is None until its event is in a checkpoint."""
+
+    id: UUID
+    title: str | Promise
+    holder: Holder
+    since: datetime | None
+    lapses_at: datetime
+
+
+def given_roles(visitor: Visitor) -> list[Given]:
+    """For whoever gives and takes roles: those not taken away, with what is not in force yet or has lapsed."""
+    seen = _seen(visitor)
+    subjects = subjects_of(seen)
+    return [
+        Given(row.id, ROLES[row.role].title, _holder(row, subjects), row.effective_from, row.lapses_at)
+        for row in sorted(seen, key=lambda row: (list(ROLES).index(row.role), row.id))
+    ]
+
+
 def _seen(visitor: Visitor) -> list[Any]:
     """Bindings not taken away; who may see one model sees who holds a role on it."""
     rows = access.dated().filter(access.in_workspace(visitor.workspace.id), revoked_at=None)

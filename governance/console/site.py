@@ -19,13 +19,16 @@ class ConsoleSite(UnfoldAdminSite):
 
     def extra_urls(self) -> list[URLPattern]:
         from governance.console import (  # models are not ready when the site is made
+            access_forms,
             as_of,
+            explanations,
             findings,
             people_page,
             policies,
             preferences,
             standing,
             trail_exports,
+            use_case_forms,
             views,
             webhooks,
             who_could,
@@ -40,7 +43,6 @@ class ConsoleSite(UnfoldAdminSite):
             path("roles/who-could", self.admin_view(who_could.who), name="who-could"),
             path("roles/<uuid:binding_id>/recertify", self.admin_view(who_could.recertify), name="recertify"),
             path("roles/people", self.admin_view(people_page.people), name="people"),
-            path("use-cases/<str:name>", self.admin_view(who_could.use_case), name="use-case"),
             path("trail", self.admin_view(views.trail), name="trail"),
             path("preferences", self.admin_view(preferences.preferences), name="preferences"),
             path("webhooks", self.admin_view(webhooks.webhooks), name="webhooks"),
@@ -49,6 +51,9 @@ class ConsoleSite(UnfoldAdminSite):
             *as_of.urls(self.admin_view),
             *trail_exports.urls(self.admin_view),
             *standing.urls(self.admin_view),
+            *use_case_forms.urls(self.admin_view),
+            *access_forms.urls(self.admin_view),
+            *explanations.urls(self.admin_view),
             path("findings", self.admin_view(findings.overview), name="findings"),
             path("findings/<str:kind>/<uuid:row_id>/<str:slug>", self.admin_view(findings.act), name="watch"),
             path(
@@ -76,6 +81,7 @@ class ConsoleSite(UnfoldAdminSite):
                 (_("Preferences"), "settings", "preferences"),
                 (_("Policies"), "policy", "policies"),
                 (_("Findings"), "report", "findings"),
+                (_("Use cases"), "fact_check", "use-cases"),
             )
         ]
         tables = [

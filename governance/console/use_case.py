@@ -63,7 +63,7 @@ def use_case_page(visitor: Visitor, name: str) -> UseCasePage:
     )
 
 
-def _language() -> str:
+def language() -> str:
     return "pt-br" if (get_language() or "").startswith("pt") else "en"
 
 
@@ -71,7 +71,7 @@ def _values(key: str, value: str | list[str]) -> list[str]:
     if key != "legal_basis":
         return value if isinstance(value, list) else [value]
     known = intake.legal_bases()
-    return [f"{code}: {known[code][_language()]}" if code in known else code for code in value]
+    return [f"{code}: {known[code][language()]}" if code in known else code for code in value]
 
 
 def _answered(use_case: UseCase) -> tuple[list[Answered], bool]:
@@ -84,7 +84,7 @@ def _answered(use_case: UseCase) -> tuple[list[Answered], bool]:
     because = intake.assess(kept["answers"]).because
     rows = [
         Answered(
-            question.text[_language()],
+            question.text[language()],
             question.basis,
             ANSWERS[kept["answers"][question.id]],
             question.id in because,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django import forms
@@ -17,8 +19,7 @@ from django.utils.translation import gettext_lazy as _
 from audits.actors import authoriser
 from audits.errors import Problem
 from governance.console.people import Visitor, command_of, page
-from governance.console.permissions import permissions
-from governance.console.use_case import use_case_page
+from governance.console.permissions import given_roles, permissions
 from governance.console.wording import sentence
 from governance.models import RoleBinding
 from governance.roles import ACTIONS
@@ -59,15 +60,29 @@ def who(request: HttpRequest, visitor: Visitor) -> HttpResponse:
     return render(request, "console/who_could.html", context, status=status)
 
 
-def roles_page(request: HttpRequest, visitor: Visitor, refusal: Problem | None = None) -> HttpResponse:
-    """The table of roles, who holds them, and for administrators those that are due."""
+def roles_page(
+    request: HttpRequest,
+    visitor: Visitor,
+    refusal: Problem | None = None,
+    more: Mapping[str, Any] | None = None,
+) -> HttpResponse:
+    """The table of roles, who holds them, and for administrators those that are due, and the forms to give and take."""
+    from governance.console.access_forms import GiveForm  # which shows this page again
+
+    gives = visitor.may_somewhere("role.bind")
     context = {
         "visitor": visitor,
         "here": "roles",
         "table": permissions(visitor),
         "reads_access": visitor.may("access.read"),
         "refusal": sentence(refusal.message) if refusal else "",
+        "given": given_roles(visitor) if gives else [],
+        **(more or {}),
     }
+    if gives:
+        context.setdefault("give", GiveForm(auto_id="give_%s", label_suffix=""))
+    else:
+        context.pop("give", None)
     return render(request, "console/roles.html", context, status=refusal.status if refusal else 200)
 
 
@@ -84,9 +99,3 @@ def recertify(request: HttpRequest, visitor: Visitor, binding_id: UUID) -> HttpR
         return roles_page(request, visitor, problem)
     notices.success(request, gettext("Recertified. It counts once its event is in a signed checkpoint."))
     return redirect("admin:roles")
-
-
-@page
-def use_case(request: HttpRequest, visitor: Visitor, name: str) -> HttpResponse:
-    context = {"visitor": visitor, "here": "inbox", "page": use_case_page(visitor, name)}
-    return render(request, "console/use_case.html", context)

@@ -45,6 +45,7 @@ def test_the_roles_page_says_on_what_a_role_is_held(cast: Cast, as_person: SignI
     assert "bruno" not in narrow, "who may see one model sees who holds a role on it, and nobody else"
 
 
+@pytest.mark.past_the_door
 def test_a_role_is_recertified_on_the_page(cast: Cast, as_person: SignIn) -> None:
     binding = RoleBinding.objects.get(person=cast.people["bia"])
     aged(binding, 320)

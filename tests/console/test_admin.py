@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from django.contrib import admin
 from django.test import Client
 from django.urls import reverse
 
+from audits.actors import Command, system_actor
 from audits.admin import ReadOnlyAdmin
-from governance.models import Promotion, User
+from audits.ids import uuid7
+from governance.models import Promotion, RoleBinding, SignoffInvitation, User
+from governance.services import access
 from governance.services.aliases import set_alias
+from governance.services.brownfield import Row, import_running
 from governance.services.deployments import record_deployment
 from governance.services.policy_changes import propose_policy
+from governance.services.reconciliations import reconcile
 from governance.services.retirements import retire_version
 from governance.services.suspensions import suspend_version
 from tests import scenario
 from tests.cast import Cast
+from tests.governance.watched import watched
 
 NAMES = {
     "audits": {"workspace", "event", "checkpoint", "checkrun"},
     "registry": {"dataset", "datasetversion", "model", "modelversion"},
     "governance": {
         "user", "apitoken", "rolebinding", "usecase", "environment", "policyversion", "promotion", "decision",
-        "placement", "suspension", "retirement", "alias", "deployment", "policychange",
+        "placement", "suspension", "retirement", "alias", "deployment", "policychange", "finding", "waiver",
+        "condition", "placementreview", "brokenglass", "alarm", "externalevidence", "group", "groupmembership",
+        "rolerecertification", "signoffinvitation", "grandfathered", "reconciliation", "usecaseversion",
     },
 }  # fmt: skip
 SECRET = re.compile(r"salt|secret|hash|password|mac\b|envelope")
@@ -40,6 +49,7 @@ def root(db: None) -> Client:
 
 @pytest.fixture
 def everything(cast: Cast) -> Promotion:
+    """A row of every table."""
     promotion = scenario.awaiting_production(cast)
     scenario.word(cast, "bruno", promotion)
     text = promotion.policy.text.replace("approvals: [", "approvals: [{role: validator, count: 1}, ", 1)
@@ -54,6 +64,19 @@ def everything(cast: Cast) -> Promotion:
         environment="homologation",
         mode="live",
     )
+    watched(cast, version, promotion)
+    shell = Command(system_actor("shell", cast.workspace.id))
+    group = access.create_group(command=shell, name="board").value
+    access.add_member(command=shell, group=group, person=cast.people["bruno"])
+    bound = RoleBinding.objects.get(person=cast.people["bia"])
+    access.recertify_role(command=shell, binding=bound, reason="r")
+    SignoffInvitation.objects.create(
+        workspace=cast.workspace, promotion=promotion, role="customer", public_id="p" * 16, secret_hash="0" * 64,
+        invited_by=cast.people["bia"].id, event_id=uuid7(), expires_at=datetime.now(UTC) + timedelta(days=1),
+    )  # fmt: skip
+    row = Row(model="old", digest=f"sha256:{'1' * 64}", environment="production")
+    import_running(command=rita, rows=[row])
+    reconcile(command=rita, running=[row])
     suspend_version(command=rita, version_id=version.id, reason="a row of every table")
     retire_version(command=rita, version_id=version.id, reason="a row of every table")
     return promotion

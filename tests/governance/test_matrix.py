@@ -512,6 +512,22 @@ SCREENS: dict[str, Screen] = {
     ),
     "policy_version": Screen(("policy", "n"), sees=READ),
     "policy_acknowledge": Screen(("policy", "n"), {}, sees=READ, does="policy.acknowledge"),
+    "use-cases": Screen(),  # what may not be read is not listed
+    "intake": Screen(does="use_case.register"),
+    "use-case-edit": Screen(("use_case",), sees=READ, does="use_case.edit"),
+    "use-case-tier": Screen(
+        ("use_case",), {"n": "1", "risk_tier": "high", "reason": ""}, sees=READ, does="use_case.set_tier"
+    ),
+    "give-role": Screen(post={"role": ""}, does="role.bind"),
+    "take-role": Screen(("binding_id",), {}, sees=WHO, does="role.bind"),
+    "new-group": Screen(post={"name": ""}, does="group.manage"),
+    "group-member": Screen(("group",), {"person": "nobody"}, sees=WHO, does="group.manage"),
+    "new-person": Screen(post={"username": ""}, does="person.manage"),
+    "account": Screen(("username",), {"reason": ""}, sees=WHO, does="person.manage"),
+    "tokens": Screen(),  # one's own; more for who may read about access
+    "revoke-token": Screen(("token_id",), {}, sees=WHO, does="token.issue"),
+    "explanations": Screen(("model", "n"), sees=READ),
+    "explanation": Screen(("explanation_id",), sees=EXPLAIN),
 }
 
 
@@ -522,6 +538,7 @@ def test_every_page_of_the_console_has_its_row() -> None:
 def test_the_console(committed_cast: Cast, ground: Ground) -> None:
     """Anonymous: to the login. Without a role: 403. What may not be seen is not found; what may not be done, 403."""
     ids = {**ground.ids, "use_case": "care", "policy": "study-homologation", "n": "1"}
+    ids |= {"group": "board", "model": "progression"}
 
     def visit(person: User | None) -> dict[str, int]:
         client = Client(raise_request_exception=False)
