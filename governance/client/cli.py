@@ -13,6 +13,7 @@ from governance.client.commands import (
     access,
     auditing,
     brownfield,
+    checking,
     explaining,
     gating,
     lifecycle,
@@ -65,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         webhooks,
         access,
         explaining,
+        checking,
     ):
         module.declare(commands, common)
     return root
