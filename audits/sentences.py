@@ -155,9 +155,22 @@ SENTENCES: dict[str, str | Promise] = {
         "The record cannot be opened any more: the key it was sealed with has gone. Ask again."
     ),
     "explanation_not_done": _("The explanation is {state}: there is nothing to draw."),
+    # checks computed again
+    "reproduction_not_finished": _("The check is {state}: there is no result yet that could be reproduced."),
+    "reproduction_not_repeatable": _(
+        "{check} measures this machine at this moment (times, memory): it gives other numbers each time, so a second "
+        "run says nothing about the first. Nothing was run."
+    ),
+    "reproduction_other_version": _(
+        "The result was computed by version {asked} of {check}; installed is {installed}. Reproduce it with the "
+        "release of Crivo that has that version."
+    ),
+    "reproduction_taken_over": _("Another worker has taken this reproduction over."),
 }
 
 VERBS = {
+    "check_run.reproduction_requested": _("{actor} asked for the check {subject} to be computed again"),
+    "check_run.reproduced": _("{actor} computed the check {subject} again"),
     "explanation.requested": _("{actor} asked for the explanation of a decision by {subject}"),
     "explanation.completed": _("{actor} completed the explanation of a decision by {subject}"),
     "check_run.completed": _("{actor} completed the check {subject}"),

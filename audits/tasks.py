@@ -7,7 +7,7 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from audits.services import check_runs, comparison, explanations, exports, housekeeping
+from audits.services import check_runs, comparison, explanations, exports, housekeeping, reproductions
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -30,6 +30,7 @@ def resend_waiting() -> None:
     check_runs.resend_waiting()
     exports.resend_waiting()
     explanations.resend_waiting()
+    reproductions.resend_waiting()
 
 
 @shared_task
@@ -61,3 +62,10 @@ def run_explanation(explanation_id: str) -> None:
     from audits.services.explaining import run_explanation as execute
 
     execute(UUID(explanation_id))
+
+
+@shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
+def run_reproduction(reproduction_id: str) -> None:
+    from audits.services.reproducing import run_reproduction as execute
+
+    execute(UUID(reproduction_id))

@@ -60,6 +60,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "access:read": frozenset({"access.read"}),
     "risk:write": frozenset({"use_case.set_tier"}),
     "explanation:write": frozenset({"explanation.request"}),
+    "check:reproduce": frozenset({"check_run.reproduce"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -87,12 +88,13 @@ ROLES: dict[str, Role] = {
             _("Pipeline"),
             _READ
             | _BUILD
-            | {"deployment.record", "reconciliation.record", "evidence.attach", "explanation.request"},
+            | {"deployment.record", "reconciliation.record", "evidence.attach", "explanation.request"}
+            | {"check_run.reproduce"},
         ),
         Role(
             "data_scientist",
             _("Data scientist"),
-            _READ | _BUILD | _OWN | {"evidence.attach", "explanation.request"},
+            _READ | _BUILD | _OWN | {"evidence.attach", "explanation.request", "check_run.reproduce"},
         ),
         Role(
             "validator",
@@ -108,7 +110,7 @@ ROLES: dict[str, Role] = {
                 "evidence.attach",
                 "explanation.request",
             }
-            | {"evaluation_set.register", "evaluation_set.read"},
+            | {"evaluation_set.register", "evaluation_set.read", "check_run.reproduce"},
             decides=True,
         ),
         Role(
@@ -142,12 +144,15 @@ ROLES: dict[str, Role] = {
                 "alarm.sign_off",
                 "access.read",
                 "explanation.request",
+                "check_run.reproduce",
             },
         ),
         Role(
             "auditor",
             _("Auditor"),
-            _READ | {"audit.read", "audit.export", "alarm.sign_off", "access.read", "evaluation_set.read"},
+            _READ
+            | {"audit.read", "audit.export", "alarm.sign_off", "access.read", "evaluation_set.read"}
+            | {"check_run.reproduce"},
         ),
         Role(
             "deployer",

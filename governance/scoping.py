@@ -179,6 +179,7 @@ def within(label: str, reach: Reach) -> Q | None:
         "audits.Explanation": lambda reach: Q(
             subject_kind="model_version", subject_id__in=reach.versions.values("id")
         ),
+        "audits.Reproduction": lambda reach: Q(run__in=CheckRun.objects.filter(_check_runs(reach))),
         "audits.Event": _events,
         "registry.LineageNode": _nodes,
         "governance.UseCase": lambda reach: Q(name__in=reach.use_cases),

@@ -23,6 +23,7 @@ urlpatterns = [
     path("api/v1/", include("governance.api.evidence")),
     path("api/v1/", include("governance.api.places")),
     path("api/v1/", include("governance.api.explanations")),
+    path("api/v1/", include("audits.api.reproductions")),
     path("api/v1/", include("registry.api.urls")),
     path("api/v1/", include("audits.api.urls")),
     path("api/v1/", include("governance.api.findings")),

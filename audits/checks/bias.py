@@ -10,7 +10,8 @@ import numpy as np
 
 from audits.checks.bias_regression import regression
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
-from audits.checks.cube import Cube, Grouping, count
+from audits.checks.counting import counted_rows
+from audits.checks.cube import Cube
 from audits.checks.disparity import (
     AGGREGATES,
     RATES,
@@ -23,12 +24,9 @@ from audits.checks.disparity import (
     rate,
     selection_chi_square,
 )
-from audits.checks.flips import flip_metrics
 from audits.checks.group_calibration import calibration_within
-from audits.checks.groups import JOIN, sensitive_groupings
+from audits.checks.groups import JOIN
 from audits.checks.intervals import benjamini_hochberg, holm, wilson
-from audits.checks.labels import Codes
-from audits.checks.leakage import refuse_leakage
 from audits.checks.materials import Materials
 from audits.checks.one_vs_rest import OVR_COLUMNS, one_vs_rest
 
@@ -83,14 +81,8 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
         return regression(inputs, materials, columns, min_group=min_group, level=_level(inputs))
     if semantics.favourable_label is None:
         raise CheckError("semantics_missing", field="favourable_label")
-    frame = materials.frame("evaluation")
-    every_column = tuple(dict.fromkeys((*columns, *semantics.sensitive_columns)))
-    groupings = sensitive_groupings(materials, "evaluation", every_column)
-    predictor = materials.model()
-    refuse_leakage(materials, predictor, "evaluation")
-    truth = materials.truth("evaluation", predictor.classes)
-    predicted = predictor.label_codes(frame)
-    cube = count({name: groupings[name] for name in columns}, truth, predicted, predictor.classes)
+    counted = counted_rows(materials, columns)
+    cube, predictor = counted.cube, materials.model()
     favourable = predictor.classes.index(semantics.favourable_label)
 
     metrics: list[Metric] = []
@@ -112,8 +104,16 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             rows += _group_rows(attribute, found, _level(inputs))
             notes += _notes(attribute, found, inputs)
             tested.append((attribute, found.compared))
-    flips, flip_notes = flip_metrics(predictor, frame, semantics)
-    calibrated = _calibration(inputs, materials, columns, groupings, truth, min_group)
+    flips, flip_notes = counted.flips.metrics()
+    calibrated: tuple[tuple[Metric, ...], tuple[Table, ...]] = ((), ())
+    if counted.calibration is not None:
+        calibrated = calibration_within(
+            counted.calibration,
+            min_group=min_group,
+            level=_level(inputs),
+            seed=inputs.seed,
+            replicates=int(parameters.get("replicates", REPLICATES)),
+        )
     tables = (
         Table(
             "groups",
@@ -131,33 +131,6 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
         *calibrated[1],
     )
     return CheckResult("completed", (*metrics, *flips, *calibrated[0]), tables, tuple(notes) + flip_notes)
-
-
-def _calibration(
-    inputs: CheckInput,
-    materials: Materials,
-    columns: tuple[str, ...],
-    groupings: dict[str, Grouping],
-    truth: Codes,
-    min_group: int,
-) -> tuple[tuple[Metric, ...], tuple[Table, ...]]:
-    """Calibration of the positive label's probability within each group; nothing where the model gives none."""
-    predictor = materials.model()
-    if materials.semantics.task != "binary":
-        return (), ()
-    scores = predictor.scores(materials.frame("evaluation"))
-    if scores is None:
-        return (), ()
-    chosen = {name: groupings[name] for name in columns}
-    return calibration_within(
-        chosen,
-        truth == predictor.positive,
-        scores,
-        min_group=min_group,
-        level=_level(inputs),
-        seed=inputs.seed,
-        replicates=int(inputs.parameters.get("replicates", REPLICATES)),
-    )
 
 
 def measure(cube: Cube, names: tuple[str, ...], favourable: int, min_group: int) -> Disparity:

@@ -42,6 +42,8 @@ class CheckDefinition:
     parameters: dict[str, Any]  # JSON Schema of `parameters`
     metrics: tuple[str, ...]  # what a policy may require of it
     repeatable: bool = True  # the same input gives the same result; not so for measured times
+    # How far a number may move on another image or CPU family, relative to the larger of 1 and itself.
+    tolerance: float = 1e-9
 
 
 def _parameters(**properties: Any) -> dict[str, Any]:
@@ -188,6 +190,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 },
             },
             metrics=("sensitive_attribution_share", "top_feature_share", "additivity_error"),
+            tolerance=1e-6,
         ),
         CheckDefinition(
             slug="bias.proxy_scan",

@@ -31,46 +31,72 @@ def flip_metrics(
     for all together (0 where none is declared); `attribute_flips` is the same for allowed and monitored ones, kept
     apart so that a requirement on forbidden columns never judges a permitted one.
     """
-    metrics: list[Metric] = []
-    notes: list[Message] = []
-    total: npt.NDArray[np.bool_] | None = np.zeros(len(frame), dtype=bool)
-    decided: Answers | None = None
-    for item in semantics.sensitive:
-        forbidden = item.use == "forbidden"
-        name = "forbidden_attribute_flips" if forbidden else "attribute_flips"
-        if item.column not in predictor.features:
-            metrics.append(Metric(name, 0.0, attribute=item.column, n=len(frame), denominators={"levels": 0}))
-            notes.append(Message("not_a_model_input", {"column": item.column}))
-            continue
-        levels = other_levels(frame[item.column], item.column)
-        if len(levels) < 2:
-            undefined = Message("attribute_constant", {"column": item.column})
-            metrics.append(Metric(name, None, attribute=item.column, n=len(frame), undefined=undefined))
-            total = None if forbidden else total
-            continue
-        if decided is None:
-            decided = answers(predictor, frame)
-        changed = flipped(predictor, frame, item.column, levels, decided)
-        if forbidden and total is not None:
-            total |= changed
-        metrics.append(
-            Metric(
-                name,
-                float(changed.sum()),
-                attribute=item.column,
-                n=len(frame),
-                denominators={"rows": len(frame), "levels": len(levels)},
-            )
+    levels = {
+        item.column: other_levels(frame[item.column], item.column)
+        for item in semantics.sensitive
+        if item.column in predictor.features
+    }
+    flips = Flips(predictor, semantics, levels)
+    flips.add(frame)
+    return flips.metrics()
+
+
+class Flips:
+    """The counts behind `flip_metrics`, over parts of the rows. `levels`: those to try of each sensitive column that
+    is an input of the model, from all rows."""
+
+    def __init__(self, predictor: Predictor, semantics: Semantics, levels: dict[str, pd.Series]) -> None:
+        self.predictor, self.semantics, self.levels = predictor, semantics, levels
+        self.rows, self.overall = 0, 0
+        self.changed = {name: 0 for name, tried in levels.items() if len(tried) > 1}
+
+    def add(self, frame: pd.DataFrame) -> None:
+        self.rows += len(frame)
+        if not self.changed:
+            return
+        decided = answers(self.predictor, frame)
+        total = np.zeros(len(frame), dtype=bool)
+        for item in self.semantics.sensitive:
+            if item.column in self.changed:
+                rows = flipped(self.predictor, frame, item.column, self.levels[item.column], decided)
+                self.changed[item.column] += int(rows.sum())
+                if item.use == "forbidden":
+                    total |= rows
+        self.overall += int(total.sum())
+
+    def metrics(self) -> tuple[tuple[Metric, ...], tuple[Message, ...]]:
+        metrics: list[Metric] = []
+        notes: list[Message] = []
+        n, known = self.rows, True
+        for item in self.semantics.sensitive:
+            name = "forbidden_attribute_flips" if item.use == "forbidden" else "attribute_flips"
+            tried = self.levels.get(item.column)
+            if tried is None:
+                metrics.append(Metric(name, 0.0, attribute=item.column, n=n, denominators={"levels": 0}))
+                notes.append(Message("not_a_model_input", {"column": item.column}))
+            elif item.column not in self.changed:
+                undefined = Message("attribute_constant", {"column": item.column})
+                metrics.append(Metric(name, None, attribute=item.column, n=n, undefined=undefined))
+                known = known and item.use != "forbidden"
+            else:
+                metrics.append(
+                    Metric(
+                        name,
+                        float(self.changed[item.column]),
+                        attribute=item.column,
+                        n=n,
+                        denominators={"rows": n, "levels": len(tried)},
+                    )
+                )
+        columns = [item.column for item in self.semantics.sensitive if item.use == "forbidden"]
+        overall = Metric(
+            "forbidden_attribute_flips",
+            float(self.overall) if known else None,
+            n=n,
+            denominators={"rows": n, "columns": len(columns)},
+            undefined=None if known else Message("attribute_constant", {"column": listed(columns)}),
         )
-    columns = [item.column for item in semantics.sensitive if item.use == "forbidden"]
-    overall = Metric(
-        "forbidden_attribute_flips",
-        None if total is None else float(total.sum()),
-        n=len(frame),
-        denominators={"rows": len(frame), "columns": len(columns)},
-        undefined=Message("attribute_constant", {"column": listed(columns)}) if total is None else None,
-    )
-    return (overall, *metrics), tuple(notes)
+        return (overall, *metrics), tuple(notes)
 
 
 def answers(predictor: Predictor, frame: pd.DataFrame) -> Answers:

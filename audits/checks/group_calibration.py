@@ -7,13 +7,14 @@ equal width (Naeini et al. 2015). Spread over groups is largest minus smallest g
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
+from fractions import Fraction
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from audits.checks.contract import Message, Metric, Table
-from audits.checks.cube import Grouping
 from audits.checks.intervals import (
     Interval,
     generator,
@@ -24,46 +25,91 @@ from audits.checks.intervals import (
 
 Floats = npt.NDArray[np.float64]
 BINS = 10
+HIGH, LOW = 1 << 26, 1 << 30
+CHUNK = 1 << 20
 COLUMNS = ("attribute", "group", "bin_low", "bin_high", "n", "mean_score", "observed_rate")
 
 
+class CalibrationSums:
+    """Counts and exact sums per group and bin, from which everything here follows: parts of the rows may be added in
+    any order and give the same bytes. Sums are kept in units of 2**-56 (two int64 each), finer than a score is."""
+
+    def __init__(self, attributes: Mapping[str, tuple[str, ...]]) -> None:
+        """`attributes`: the groups of each, in the order of their codes."""
+        self.levels = dict(attributes)
+        # (groups, bins, [rows, positives, score high, score low, squared residual high, low])
+        self.sums = {
+            name: np.zeros((len(levels), BINS, 6), dtype=np.int64) for name, levels in self.levels.items()
+        }
+
+    def add(
+        self, codes: Mapping[str, npt.NDArray[np.int64]], truth: npt.NDArray[np.bool_], scores: Floats
+    ) -> None:
+        for start in range(
+            0, len(scores), CHUNK
+        ):  # a chunk's sums are whole numbers that a float holds exactly
+            part = slice(start, start + CHUNK)
+            ones, given = truth[part].astype(np.float64), scores[part]
+            bins = np.clip((given * BINS).astype(np.int64), 0, BINS - 1)
+            weights = (None, ones, *_halves(given), *_halves((ones - given) ** 2))
+            for name, found in self.sums.items():
+                place = codes[name][part] * BINS + bins
+                size = found.shape[0] * BINS
+                for axis, weight in enumerate(weights):
+                    counted = np.bincount(place, weights=weight, minlength=size)
+                    found[:, :, axis] += counted.astype(np.int64).reshape(-1, BINS)
+
+    def bins(self, attribute: str, place: int) -> Floats:
+        """(bins, 3): rows, positives and sum of scores of ten bins of equal width over [0, 1], the last closed."""
+        found = self.sums[attribute][place, :, :4]
+        return np.array(
+            [[size, ones, float(_exact(high, low))] for size, ones, high, low in found], dtype=np.float64
+        )
+
+    def merge(self, other: CalibrationSums) -> None:
+        """Add the rows of another part, counted over the same groups."""
+        for name, found in self.sums.items():
+            found += other.sums[name]
+
+
+def _halves(values: Floats) -> tuple[Floats, Floats]:
+    high = np.floor(values * HIGH)
+    return high, np.rint((values * HIGH - high) * LOW)
+
+
+def _exact(high: int, low: int) -> Fraction:
+    return Fraction(int(high) * LOW + int(low), HIGH * LOW)
+
+
 def calibration_within(
-    groupings: dict[str, Grouping],
-    truth: npt.NDArray[np.bool_],
-    scores: Floats,
-    *,
-    min_group: int,
-    level: float,
-    seed: int,
-    replicates: int,
+    sums: CalibrationSums, *, min_group: int, level: float, seed: int, replicates: int
 ) -> tuple[tuple[Metric, ...], tuple[Table, ...]]:
     """calibration_gap and calibration_error per group, calibration_gap_difference and calibration_error_worst_group
     per attribute, over groups of at least `min_group` rows; and the bins behind them."""
     metrics: list[Metric] = []
     rows: list[tuple[Any, ...]] = []
-    order = np.lexsort((truth, scores))  # sums of floats depend on their order; the result must not
-    truth, scores = truth[order], scores[order]
-    for attribute, (codes, levels) in groupings.items():
-        codes = codes[order]
+    for attribute, levels in sums.levels.items():
         gaps: list[float] = []
         errors: list[float] = []
         worst: Metric | None = None
-        sizes = np.bincount(codes, minlength=len(levels))
+        by_bin = sums.sums[attribute]
+        sizes = by_bin[:, :, 0].sum(axis=1)
         compared = [place for place in range(len(levels)) if sizes[place] >= max(min_group, 1)]
         total = int(sizes[compared].sum())
         for place in compared:
-            inside = codes == place
             n, group = int(sizes[place]), levels[place]
-            mine = truth[inside] - scores[inside]
-            gap, error = float(mine.mean()), math.nan
+            whole = by_bin[place].sum(axis=0)
+            residual = int(whole[1]) - _exact(whole[2], whole[3])
+            gap, error = float(residual / n), math.nan
             if n > 1:
-                error = float(mine.std(ddof=1)) / math.sqrt(n)
+                spread_ = _exact(whole[4], whole[5]) - residual * residual / n
+                error = math.sqrt(max(float(spread_ / (n - 1)), 0.0) / n)
             gaps.append(gap)
             errors.append(error)
-            counts = {"rows": n, "positives": int(truth[inside].sum())}
+            counts = {"rows": n, "positives": int(whole[1])}
             interval = normal_interval(gap, error, level) if math.isfinite(error) else None
             metrics.append(_metric("calibration_gap", gap, attribute, group, interval, level, n, counts))
-            bins = binned(truth[inside], scores[inside])
+            bins = sums.bins(attribute, place)
             ece, ends = expected_error(
                 bins, stream=generator(seed, "ece", attribute, group), replicates=replicates, level=level
             )
@@ -124,19 +170,6 @@ def calibration_within(
             )
         )
     return tuple(metrics), (Table("calibration_by_group", COLUMNS, tuple(rows), {"level": level}),)
-
-
-def binned(truth: npt.NDArray[np.bool_], scores: Floats) -> Floats:
-    """(bins, 3): rows, positives and sum of scores of ten bins of equal width over [0, 1], the last closed."""
-    place = np.clip((scores * BINS).astype(np.int64), 0, BINS - 1)
-    return np.stack(
-        [
-            np.bincount(place, minlength=BINS).astype(np.float64),
-            np.bincount(place, weights=truth.astype(np.float64), minlength=BINS),
-            np.bincount(place, weights=scores, minlength=BINS),
-        ],
-        axis=1,
-    )
 
 
 def expected_error(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from audits.checks.contract import CheckError
@@ -20,10 +21,16 @@ def refuse_leakage(materials: Materials, predictor: Predictor, role: str) -> Non
     cells as a value of their own). A column that merely predicts well is told as `leakage_auc` by data.quality.
     """
     target = materials.semantics.target
+    refuse_as_input(predictor, target, role)
+    refuse_copies(copies(materials.frame(role), target, predictor.features), target, role)
+
+
+def refuse_as_input(predictor: Predictor, target: str, role: str) -> None:
     if target in predictor.features:
         raise CheckError("target_leaks", columns=target, target=target, role=role)
-    frame = materials.frame(role)
-    found = copies(frame, target, predictor.features)
+
+
+def refuse_copies(found: list[str], target: str, role: str) -> None:
     if found:
         raise CheckError("target_leaks", columns=listed(found), target=target, role=role)
 
@@ -32,21 +39,50 @@ def copies(frame: pd.DataFrame, target: str, columns: tuple[str, ...]) -> list[s
     """Columns whose values stand one to one with the target's."""
     if target not in frame.columns or len(frame) < MIN_ROWS:
         return []
-    truth, classes = canonical_column(frame[target])
-    if len(classes) < 2:
-        return []
+    _, classes = canonical_column(frame[target])
     if len(classes) > MAX_LABELS:
         return _same_numbers(frame, target, columns)
-    found = []
-    for name in columns:
-        if name not in frame.columns or frame[name].nunique(dropna=False) > len(classes) + 1:
-            continue
-        codes, _ = canonical_column(frame[name])
-        pairs = np.unique(np.stack([codes, truth]), axis=1)
-        one_to_one = all(len(np.unique(side)) == pairs.shape[1] for side in pairs)
-        if one_to_one and len(np.unique(codes)) == len(np.unique(truth)):
-            found.append(name)
-    return found
+    pairs = Pairs(target, columns)
+    pairs.add(frame)
+    return pairs.copies()
+
+
+class Pairs:
+    """Which values of each column stand beside which label, collected over parts of the rows. A column is let go as
+    soon as it cannot be a copy, so what is kept is never more than labels."""
+
+    def __init__(self, target: str, columns: tuple[str, ...]) -> None:
+        self.target, self.rows = target, 0
+        self.labels: set[str | None] = set()
+        self.beside: dict[str, dict[str | None, str | None]] = {name: {} for name in columns}
+
+    def add(self, frame: pd.DataFrame) -> None:
+        if self.target not in frame.columns:
+            return
+        self.rows += len(frame)
+        truth, classes = canonical_column(frame[self.target])
+        self.labels |= {None if code < 0 else classes[code] for code in np.unique(truth)}
+        for name in list(self.beside):
+            if name not in frame.columns or not self._stands(frame[name], name, truth, classes):
+                del self.beside[name]
+
+    def _stands(
+        self, column: pd.Series, name: str, truth: npt.NDArray[np.int64], classes: tuple[str, ...]
+    ) -> bool:
+        if column.nunique(dropna=False) > len(classes) + 1:
+            return False
+        codes, levels = canonical_column(column)
+        beside = self.beside[name]
+        for code, label in np.unique(np.stack([codes, truth]), axis=1).T:
+            value, other = None if code < 0 else levels[code], None if label < 0 else classes[label]
+            if beside.setdefault(value, other) != other:
+                return False
+        return len(set(beside.values())) == len(beside)
+
+    def copies(self) -> list[str]:
+        if self.rows < MIN_ROWS or len(self.labels - {None}) < 2:
+            return []
+        return [name for name, beside in self.beside.items() if len(beside) == len(self.labels)]
 
 
 def _same_numbers(frame: pd.DataFrame, target: str, columns: tuple[str, ...]) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from copy import copy
 from typing import BinaryIO
 
 import numpy as np
@@ -12,7 +13,7 @@ from audits.checks.contract import CheckError, CheckInput
 from audits.checks.labels import Codes, canonical_column, listed
 from audits.checks.loading import load_model
 from audits.checks.predictor import Predictor
-from audits.checks.reading import read_frame
+from audits.checks.reading import ParquetParts, read_frame
 from audits.checks.semantics import Semantics
 
 MAX_LABELS = 100
@@ -28,6 +29,7 @@ class Materials:
         self._formats = {material.role: material.format for material in inputs.materials}
         self._dialects = {material.role: material.dialect for material in inputs.materials}
         self._frames: dict[str, pd.DataFrame] = {}
+        self._parts: dict[str, ParquetParts | None] = {}
         self._model: Predictor | None = None
 
     def frame(self, role: str) -> pd.DataFrame:
@@ -37,6 +39,24 @@ class Materials:
                 self._file(role), self._formats[role], role, self._dialects.get(role)
             )
         return self._frames[role]
+
+    def parts(self, role: str) -> ParquetParts | None:
+        """The data of `role` in parts, where it is too long to be held at once; None: take `frame`."""
+        if self.format_of(role) != "parquet" or role in self._frames:
+            return None
+        if role not in self._parts:
+            self._parts[role] = ParquetParts.of(self._file(role), role)
+        return self._parts[role]
+
+    def part(self, role: str, frame: pd.DataFrame) -> Materials:
+        """The same materials with only these rows for `role`, and the same model."""
+        other = copy(self)
+        other._frames = {**self._frames, role: frame}
+        return other
+
+    def _columns(self, role: str) -> tuple[str, ...]:
+        parts = self.parts(role)
+        return tuple(self.frame(role).columns) if parts is None else parts.columns
 
     def model(self) -> Predictor:
         """The artefact with its declared semantics. Needs the evaluation data for models without column names."""
@@ -49,7 +69,7 @@ class Materials:
             )
             role = next((name for name in ("evaluation", "training") if name in self._formats), None)
             named = getattr(loaded.estimator, "feature_names_in_", None) is not None
-            columns = () if named or role is None else tuple(self.frame(role).columns)
+            columns = () if named or role is None else self._columns(role)
             self._model = Predictor(
                 loaded.estimator, self.semantics, columns=columns, other_version=loaded.other_version
             )

@@ -9,7 +9,7 @@ import csv
 import io
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -21,6 +21,7 @@ from audits.checks.labels import _NUMBER, listed
 from audits.checks.mlflow_folder import member, unpacked
 
 SEPARATORS = (",", ";", "\t", "|")
+PART_ROWS = 1 << 18
 MAX_FIELD_CHARACTERS = 1_000_000
 MAX_CELLS = 400_000_000  # what a Parquet footer may promise before anything is decompressed
 MAX_BYTES = 8 << 30  # what its row groups may promise, unpacked
@@ -163,21 +164,62 @@ def _check_names(names: list[str], role: str) -> None:
 
 def _read_parquet(file: BinaryIO, role: str) -> pd.DataFrame:
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
     try:
-        source = pq.ParquetFile(file)
-        schema = source.schema_arrow
-        _check_names([str(name) for name in schema.names], role)
-        for column in schema:
-            if pa.types.is_nested(column.type):
-                raise CheckError("parquet_nested", role=role, column=column.name)
-        _check_size(source.metadata, len(schema.names), role)
         # ignore_metadata: the file's author decides on columns, never on a pandas index hidden in the footer
-        frame = source.read(use_threads=False).to_pandas(use_threads=False, ignore_metadata=True)
+        return _opened(file, role).read(use_threads=False).to_pandas(use_threads=False, ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CheckError("parquet_unreadable", role=role, problem=type(error).__name__) from None
-    return frame
+
+
+def _opened(file: BinaryIO, role: str) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    source = pq.ParquetFile(file)
+    schema = source.schema_arrow
+    _check_names([str(name) for name in schema.names], role)
+    for column in schema:
+        if pa.types.is_nested(column.type):
+            raise CheckError("parquet_nested", role=role, column=column.name)
+    _check_size(source.metadata, len(schema.names), role)
+    return source
+
+
+class ParquetParts:
+    """A long Parquet file in parts of at most PART_ROWS rows, whatever its row groups are: memory does not grow with
+    its length. `of` gives None for a file that is read at once: a short one, or one with categories, which differ from
+    part to part."""
+
+    def __init__(self, source: Any, role: str) -> None:
+        self.source, self.role = source, role
+        self.columns: tuple[str, ...] = tuple(source.schema_arrow.names)
+
+    @classmethod
+    def of(cls, file: BinaryIO, role: str) -> ParquetParts | None:
+        import pyarrow as pa
+
+        file.seek(0)
+        try:
+            source = _opened(file, role)
+        except (pa.ArrowException, OSError, ValueError) as error:
+            raise CheckError("parquet_unreadable", role=role, problem=type(error).__name__) from None
+        if source.metadata.num_rows <= PART_ROWS:
+            return None
+        if any(pa.types.is_dictionary(column.type) for column in source.schema_arrow):
+            return None
+        return cls(source, role)
+
+    def frames(self, columns: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
+        """The parts in order, with all columns or these."""
+        import pyarrow as pa
+
+        chosen = None if columns is None else list(columns)
+        try:
+            for batch in self.source.iter_batches(PART_ROWS, columns=chosen, use_threads=False):
+                yield pa.Table.from_batches([batch]).to_pandas(use_threads=False, ignore_metadata=True)
+        except (pa.ArrowException, OSError) as error:
+            raise CheckError("parquet_unreadable", role=self.role, problem=type(error).__name__) from None
 
 
 def _check_size(metadata: Any, columns: int, role: str) -> None:

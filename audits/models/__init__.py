@@ -16,6 +16,7 @@ from audits.models.ledger import (
 )
 from audits.models.net import Governed, OutOfBandChange
 from audits.models.personal import LegalHold, PersonalKey, SearchText
+from audits.models.reproductions import Reproduction, ReproductionOutcome
 from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import Workspace
 
@@ -39,6 +40,8 @@ __all__ = [
     "OutOfBandChange",
     "PersonalKey",
     "Quarantine",
+    "Reproduction",
+    "ReproductionOutcome",
     "SearchText",
     "SubjectHead",
     "Webhook",

@@ -52,7 +52,7 @@ def run_check(run_id: UUID) -> CheckRun | None:
         result = failed_result("check_killed_workers", attempts=run.attempts - 1)
     else:
         with kept_alive(lambda: renew(run.id, run.fence), f"check run {run.id}"):
-            result, environment = _computed(run)
+            result, environment = computed(run)
     return _written_down(command, run, result, environment)
 
 
@@ -100,7 +100,8 @@ def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[None]:
         thread.join()
 
 
-def _computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
+def computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
+    """The result of the run's input, computed in the confined child; nothing is written."""
     with ExitStack() as stack:
         files = {}
         for material in run.input["materials"]:

@@ -13,6 +13,7 @@ from governance.client.commands import (
     access,
     auditing,
     brownfield,
+    checking,
     evidence,
     explaining,
     gating,
@@ -67,6 +68,7 @@ def parser() -> argparse.ArgumentParser:
         access,
         explaining,
         evidence,
+        checking,
     ):
         module.declare(commands, common)
     return root

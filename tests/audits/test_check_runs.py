@@ -32,7 +32,7 @@ def run(committed_cast: Cast, monkeypatch: pytest.MonkeyPatch) -> CheckRun:
         study.ask(committed_cast, version, environment)
         study.sequence()
     study.ask(committed_cast, version, "homologation")
-    monkeypatch.setattr(execution, "_computed", lambda run: (study.ratio_result(), {}))
+    monkeypatch.setattr(execution, "computed", lambda run: (study.ratio_result(), {}))
     monkeypatch.setattr(execution, "PAUSES", (0.0, 0.0))
     return CheckRun.objects.get()
 
@@ -54,7 +54,7 @@ def test_the_lease_is_kept_while_the_check_computes(run: CheckRun, monkeypatch: 
         return study.ratio_result(), {}
 
     monkeypatch.setattr(execution, "RENEW_SECONDS", 0.05)
-    monkeypatch.setattr(execution, "_computed", slow)
+    monkeypatch.setattr(execution, "computed", slow)
     finished = execution.run_check(run.id)
     assert finished is not None
     assert finished.state == CheckRunState.COMPLETED

@@ -155,11 +155,6 @@ class TestBadData:
         error = errored(model=cast.logistic(training, ("sex",)), evaluation=many)
         assert (error["code"], error["params"]["count"]) == ("too_many_groups", len(many))
 
-    def test_regression_is_not_answered(self) -> None:
-        assert (
-            errored(declared=cast.semantics(task="regression", output="value"))["code"] == "task_unsupported"
-        )
-
     def test_one_class_only_leaves_odds_undefined_and_parity_stated(self) -> None:
         training, evaluation = cast.diabetes()
         result = cast.run(CHECK, model=cast.logistic(training), evaluation=evaluation.assign(progression=0))

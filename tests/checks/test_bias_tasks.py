@@ -13,7 +13,7 @@ from sklearn.linear_model import LinearRegression
 from sklearn.naive_bayes import GaussianNB
 
 from audits.checks.bias_regression import ks_distance, ks_interval
-from audits.checks.group_calibration import binned, expected_error
+from audits.checks.group_calibration import CalibrationSums, expected_error
 from audits.checks.intervals import benjamini_hochberg, newcombe_difference, spread_of_means
 from audits.checks.one_vs_rest import class_counts
 from tests.checks import cast
@@ -180,7 +180,9 @@ class TestCalibration:
 
     def test_a_perfectly_calibrated_score_has_no_error(self) -> None:
         truth = np.array([True] * 3 + [False] * 7)
-        bins = binned(truth, np.full(10, 0.3))
+        sums = CalibrationSums({"all": ("all",)})
+        sums.add({"all": np.zeros(10, dtype=np.int64)}, truth, np.full(10, 0.3))
+        bins = sums.bins("all", 0)
         value, interval = expected_error(bins, stream=np.random.default_rng(0), replicates=500, level=0.95)
         assert value == pytest.approx(0.0, abs=1e-12)
         assert interval is not None

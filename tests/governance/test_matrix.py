@@ -22,7 +22,7 @@ from django.urls import URLPattern, URLResolver, get_resolver, reverse
 
 from audits.actors import Command, system_actor
 from audits.ids import uuid7
-from audits.models import AuditExport, CheckRun, Event
+from audits.models import AuditExport, CheckRun, Event, Reproduction
 from audits.services.webhooks import Secret, create_webhook
 from governance.authority import NEVER_BY_SERVICE_TOKEN
 from governance.models import (
@@ -131,6 +131,9 @@ CALLS: dict[str, Call] = {
     "GET audit/vkey": Call(),
     "GET audit/proof/<uuid:event_id>": Call(does=AUDIT),
     "GET check-runs/<uuid:run_id>": Call(sees=READ),
+    "GET check-runs/<uuid:run_id>/reproductions": Call(sees=READ),
+    "POST check-runs/<uuid:run_id>/reproductions": acts("check_run.reproduce", None),
+    "GET reproductions/<uuid:reproduction_id>": Call(sees=READ),
     "GET models/<str:name>/versions/<int:n>/explanations": Call(sees=READ),
     "POST models/<str:name>/versions/<int:n>/explanations": Call(
         sees=READ, does="explanation.request", body={"record": {"age": 1}}, remembered=True
@@ -282,6 +285,12 @@ def ground(committed_cast: Cast) -> Ground:
     explanation = request_explanation(
         command=cast.command("pipeline"), version_id=version.id, given={"age": 1}
     ).value
+    again = Reproduction.objects.create(
+        workspace=cast.workspace,
+        run=CheckRun.objects.latest("id"),
+        requested_by=cast.actor("ana").id,
+        tolerance=1e-9,
+    )
     judged = watched(cast, version, promotion)
     return Ground(
         {
@@ -289,6 +298,7 @@ def ground(committed_cast: Cast) -> Ground:
             **{f"{name}_id": str(row.id) for name, row in judged.items()},
             "promotion_id": str(promotion.id),
             "export_id": str(export.id),
+            "reproduction_id": str(again.id),
             "event_id": str(Event.objects.latest("at").id),
             "run_id": str(CheckRun.objects.latest("id").id),
             "alias": "champion",

@@ -20,6 +20,8 @@ from sklearn.preprocessing import StandardScaler
 from audits import blobs
 from audits.models import CheckRun
 from audits.services import execution
+from audits.services.reproducing import run_reproduction
+from audits.services.reproductions import request_reproduction
 from governance.models import Promotion
 from governance.services.settling import settle_after_check
 from registry.models import ModelVersion
@@ -175,3 +177,12 @@ def test_changed_bytes_are_found_before_they_are_read(cast_: Cast, split: Split)
 @pytest.fixture
 def cast_(committed_cast: Cast) -> Cast:
     return committed_cast
+
+
+def test_every_check_of_the_study_is_reproduced_byte_for_byte(cast_: Cast, split: Split) -> None:
+    checked(cast_, split, split.with_sensitive)
+    for run in CheckRun.objects.all():
+        asked = request_reproduction(command=cast_.command("ana"), run_id=run.id).value
+        again = run_reproduction(asked.id)
+        assert again is not None
+        assert (run.check_slug, again.outcome) == (run.check_slug, "identical")

@@ -1,0 +1,182 @@
+"""The life of a reproduction: asked for (an event of the check run), computed by one worker, told once (an event)."""
+
+from __future__ import annotations
+
+import json
+from datetime import timedelta
+from functools import partial
+from itertools import islice
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import transaction
+from django.db.models import F, Q
+from django.utils import timezone
+
+from audits import dispatch
+from audits.actors import Command
+from audits.canonical import digest_of
+from audits.checks.alike import MOST_SHOWN, differences
+from audits.checks.catalogue import CATALOGUE
+from audits.checks.contract import CheckResult
+from audits.door import Result, require, service
+from audits.errors import Conflict, Unprocessable
+from audits.ledger.record import lock, record
+from audits.models import CheckRun, Reproduction, ReproductionOutcome
+from audits.states import CHECK_RUN, CheckRunState, step
+
+ACTION = "check_run.reproduce"
+LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
+MAX_ATTEMPTS = 3
+RESEND_AFTER = timedelta(seconds=20)
+TASK = "audits.tasks.run_reproduction"
+
+
+@service("check_run.reproduction_requested")
+def request_reproduction(*, command: Command, run_id: UUID) -> Result[Reproduction]:
+    """403 unless the actor may; 409 for a run that is not finished; 422 where no second run could be compared."""
+    run = CheckRun.objects.get(id=run_id, workspace_id=command.actor.workspace)
+    lock(run.workspace_id, run.ref)
+    require(command, ACTION, run.ref)
+    if not run.finished:
+        raise Conflict("reproduction_not_finished", subject=run.ref, state=run.state)
+    definition = CATALOGUE.get(run.check_slug)
+    if definition is None or definition.version != run.check_version:
+        raise Unprocessable(
+            "reproduction_other_version",
+            subject=run.ref,
+            check=run.check_slug,
+            asked=run.check_version,
+            installed=definition.version if definition else "-",
+        )
+    if not definition.repeatable:
+        raise Unprocessable("reproduction_not_repeatable", subject=run.ref, check=run.check_slug)
+    row = Reproduction.objects.create(
+        workspace_id=run.workspace_id,
+        run=run,
+        requested_by=command.actor.id,
+        tolerance=definition.tolerance,
+        sent_at=timezone.now(),
+    )
+    record(
+        command,
+        verb="check_run.reproduction_requested",
+        subject=run.ref,
+        evidence=[{"kind": "check_input", "digest": run.input_digest}],
+        detail={"reproduction": str(row.id), "check": run.check_slug, "version": run.check_version},
+    )
+    transaction.on_commit(partial(dispatch.send, TASK, str(row.id)), robust=True)
+    return Result(row)
+
+
+def claim(reproduction_id: UUID) -> Reproduction | None:
+    """Take it for this worker, or None: it is finished, or another worker holds an unexpired lease."""
+    now = timezone.now()
+    taken = (
+        Reproduction.objects.filter(id=reproduction_id)
+        .filter(Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now))
+        .update(
+            state=CheckRunState.RUNNING,
+            lease_until=now + LEASE,
+            fence=F("fence") + 1,
+            attempts=F("attempts") + 1,
+        )
+    )
+    return Reproduction.objects.select_related("run").get(id=reproduction_id) if taken else None
+
+
+def renew(reproduction_id: UUID, fence: int) -> bool:
+    mine = Reproduction.objects.filter(id=reproduction_id, fence=fence, state=CheckRunState.RUNNING)
+    return bool(mine.update(lease_until=timezone.now() + LEASE))
+
+
+@service("check_run.reproduced")
+def complete_reproduction(
+    *,
+    command: Command,
+    reproduction_id: UUID,
+    fence: int,
+    result: CheckResult,
+    run_environment: dict[str, Any],
+) -> Result[Reproduction]:
+    """Compare and write it down, once. 409 if another worker has taken it over meanwhile (`fence` is behind)."""
+    row = Reproduction.objects.select_for_update(of=("self",)).select_related("run").get(id=reproduction_id)
+    lock(row.workspace_id, row.run.ref)
+    if row.fence != fence or row.finished:
+        raise Conflict("reproduction_taken_over", reproduction=str(row.id))
+    _judge(row, result)
+    errored = row.outcome == ReproductionOutcome.ERRORED
+    row.state = step(CHECK_RUN, row.state, CheckRunState.ERRORED if errored else CheckRunState.COMPLETED)
+    row.run_environment = run_environment
+    row.finished_at = timezone.now()
+    row.lease_until = None
+    row.save()
+    record(
+        command,
+        verb="check_run.reproduced",
+        subject=row.run.ref,
+        reason=result.error if errored else None,
+        evidence=[
+            {"kind": "check_input", "digest": row.run.input_digest},
+            {"kind": "result", "digest": row.run.result_digest},
+            {"kind": "reproduced_result", "digest": row.result_digest},
+        ],
+        # The run is what it was: a reproduction only speaks about it.
+        before=row.run.result_digest,
+        after=row.run.result_digest,
+        detail={
+            "reproduction": str(row.id),
+            "outcome": row.outcome,
+            "differences": row.difference_count,
+            "tolerance": repr(row.tolerance),
+        },
+    )
+    return Result(row, created=False)
+
+
+def _judge(row: Reproduction, result: CheckResult) -> None:
+    computed = json.loads(json.dumps(result.to_json()))  # as the stored one is: lists for tuples
+    row.result_digest = digest_of(computed)
+    if row.result_digest == row.run.result_digest:
+        # An error that comes again is reproduced, too.
+        row.outcome = ReproductionOutcome.IDENTICAL
+        return
+    if result.error is not None and row.run.state == CheckRunState.COMPLETED:
+        row.outcome = ReproductionOutcome.ERRORED
+        row.error = computed["error"]
+        return
+    # What was recorded is its digest: a stored result that no longer has it reproduces nothing.
+    genuine = digest_of(row.run.result) == row.run.result_digest
+    found = differences(row.run.result, computed, row.tolerance)
+    row.differences = [item.to_json() for item in islice(found, MOST_SHOWN)]
+    row.difference_count = len(row.differences) + sum(1 for _ in found)
+    if not genuine:
+        row.differences = [
+            {
+                "where": "stored result",
+                "recorded": row.run.result_digest,
+                "computed": digest_of(row.run.result),
+            },
+            *row.differences[: MOST_SHOWN - 1],
+        ]
+        row.difference_count += 1
+    row.outcome = (
+        ReproductionOutcome.DIFFERS if row.difference_count else ReproductionOutcome.WITHIN_TOLERANCE
+    )
+
+
+def resend_waiting() -> list[UUID]:
+    """Those whose message or worker was lost, sent again with back-off. Returns their ids."""
+    now = timezone.now()
+    waiting = Reproduction.objects.filter(
+        Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now)
+    )
+    sent = []
+    for row in waiting.order_by("queued_at")[:500]:
+        if row.sent_at is not None and row.sent_at > now - RESEND_AFTER * 2 ** min(row.attempts, 6):
+            continue
+        Reproduction.objects.filter(id=row.id, sent_at=row.sent_at).update(sent_at=now)
+        if dispatch.send(TASK, str(row.id)):
+            sent.append(row.id)
+    return sent

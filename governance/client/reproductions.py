@@ -1,0 +1,91 @@
+"""What the client can do about a finished check: have it computed again."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from governance.client.errors import Reason
+from governance.client.explanations import PATIENCE
+from governance.client.lifecycle import segment
+from governance.client.shapes import items, member, optional, reason_of
+
+if TYPE_CHECKING:
+    from governance.client.transport import Answer
+
+
+@dataclass(frozen=True)
+class Reproduction:
+    """`matches` is None until it is finished, and where the second run gave no result (then `error` says why).
+
+    `differences`: (where, recorded, computed) of the first cells that differ, of `difference_count` in all.
+    """
+
+    id: str
+    run: str
+    check: str
+    check_version: str
+    state: str
+    outcome: str
+    matches: bool | None
+    recorded_digest: str
+    computed_digest: str
+    tolerance: float
+    differences: tuple[tuple[str, Any, Any], ...]
+    difference_count: int
+    error: Reason | None
+    raw: dict[str, Any] = field(repr=False)
+
+    @property
+    def finished(self) -> bool:
+        return self.state in ("completed", "errored")
+
+    @classmethod
+    def read(cls, data: Any) -> Reproduction:
+        error = optional(data, "error", dict)
+        return cls(
+            member(data, "id", str),
+            member(data, "run", str),
+            member(data, "check_name", str),
+            member(data, "check_version", str),
+            member(data, "state", str),
+            member(data, "outcome", str),
+            optional(data, "matches", bool),
+            member(data, "recorded_digest", str),
+            member(data, "computed_digest", str),
+            member(data, "tolerance", float),
+            tuple(
+                (member(item, "where", str), item.get("recorded"), item.get("computed"))
+                for item in items(data, "differences")
+            ),
+            member(data, "difference_count", int),
+            None if error is None else reason_of(error),
+            data,
+        )
+
+
+class Reproductions:
+    """Methods of `Crivo`, which supplies how it asks."""
+
+    if TYPE_CHECKING:
+
+        def _get(self, path: str, *, wait: float = 0, etag: str = "", **query: Any) -> Answer: ...
+        def _post(self, path: str, body: Any, *, key: str | None = None) -> Answer: ...
+
+    def reproduce(self, run_id: str, *, key: str | None = None) -> Reproduction:
+        """Ask for a finished check run to be computed again on the same input."""
+        return Reproduction.read(
+            self._post(f"check-runs/{segment(run_id)}/reproductions", {}, key=key).json()
+        )
+
+    def reproduction(self, reproduction_id: str, *, wait: float = 0) -> Reproduction:
+        return Reproduction.read(self._get(f"reproductions/{segment(reproduction_id)}", wait=wait).json())
+
+    def wait_for_reproduction(self, reproduction_id: str, *, seconds: float) -> Reproduction:
+        """Until it is finished, or the time is over."""
+        deadline = time.monotonic() + seconds
+        found = self.reproduction(reproduction_id)
+        while not found.finished and (left := deadline - time.monotonic()) > 0:
+            found = self.reproduction(reproduction_id, wait=min(left, PATIENCE))
+        return found
