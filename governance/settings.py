@@ -248,6 +248,7 @@ SPECTACULAR_SETTINGS = {
     "SCHEMA_PATH_PREFIX": "/api/v1",
     "SERVERS": [{"url": "/"}],
     "ENUM_NAME_OVERRIDES": {
+        "EventOutcomeEnum": "governance.api.as_of.EVENT_OUTCOMES",
         "MailModeEnum": "governance.models.notices.MailMode",
         "DeploymentModeEnum": "governance.states.DeploymentMode",
         "WebhookStateEnum": "audits.states.WebhookState",

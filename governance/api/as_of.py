@@ -20,6 +20,8 @@ from audits.api.schema import ReasonOut, problems
 from audits.errors import BadRequest
 from governance import as_of
 
+EVENT_OUTCOMES = [("done", "done"), ("refused", "refused")]
+
 
 class StateSubjectOut(serializers.Serializer[Any]):
     kind = serializers.CharField()
@@ -33,7 +35,7 @@ class StateEventOut(serializers.Serializer[Any]):
     n = serializers.IntegerField(help_text="number among the events of the subject")
     index = serializers.IntegerField(allow_null=True, help_text="place in the log")
     verb = serializers.CharField()
-    outcome = serializers.ChoiceField(choices=["done", "refused"])
+    outcome = serializers.ChoiceField(choices=EVENT_OUTCOMES)
     sentence = serializers.CharField()
     after = serializers.CharField(help_text="digest of the subject's row after it")
 

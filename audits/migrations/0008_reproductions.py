@@ -20,7 +20,7 @@ ALTER TABLE audits_reproduction ENABLE ALWAYS TRIGGER append_only_table;
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('audits', '0006_explanations'),
+        ('audits', '0007_export_forms'),
     ]
 
     operations = [
