@@ -13,7 +13,7 @@ import pandas as pd
 
 from benchmarks import ground
 
-ROWS, BACKGROUND, SEED = 100, 100, 7
+ROWS, BACKGROUND, SEED = 25, 100, 7
 
 
 def models(frame: pd.DataFrame, target: pd.Series) -> list[tuple[str, Any]]:
