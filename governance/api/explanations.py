@@ -204,7 +204,7 @@ class ExplanationPlot(Plain):
 class ExplanationIdentity(View):
     @extend_schema(
         request=ExplanationMatch,
-        responses={200: ExplanationMatchOut, **problems(400, 404)},
+        responses={200: ExplanationMatchOut, **problems(400, 403, 404)},
         description="Whether an explanation is about this record. Nothing of the record is kept.",
     )
     def post(self, request: Request, explanation_id: UUID) -> Response:
