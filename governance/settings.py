@@ -141,7 +141,7 @@ CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
 CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_NETS = ["registry.net.NETS", "governance.net.NETS"]
-CRIVO_ALARMS = "governance.alarms.Alarms"
+CRIVO_ALARMS = "governance.services.alarms.Alarms"
 CRIVO_EVENT_TASKS = {
     "check_run.completed": ["governance.tasks.settle_after_check"],
     "promotion.checked": ["governance.tasks.notify_reviewers"],
