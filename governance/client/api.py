@@ -377,9 +377,19 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, 
         found: dict[str, Any] = self._get("audit/state", subject=subject, at=at).json()
         return found
 
-    def start_export(self, filter: dict[str, Any] | None = None, *, key: str | None = None) -> shapes.Export:
-        """Order a verifiable export; without a filter, of everything."""
-        return shapes.Export.read(self._post("audit/exports", {"filter": filter or {}}, key=key).json())
+    def start_export(
+        self,
+        filter: dict[str, Any] | None = None,
+        *,
+        form: str = "bundle",
+        language: str | None = None,
+        time_zone: str | None = None,
+        key: str | None = None,
+    ) -> shapes.Export:
+        """Order an export; without a filter, of everything. `form`: bundle (verifiable), csv or jsonl (a zip)."""
+        given = {"form": form if form != "bundle" else None, "language": language, "time_zone": time_zone}
+        body = {"filter": filter or {}, **{name: value for name, value in given.items() if value is not None}}
+        return shapes.Export.read(self._post("audit/exports", body, key=key).json())
 
     def export(self, export_id: str, *, wait: float = 0) -> shapes.Export:
         answer = self._get(f"audit/exports/{_segment(export_id)}", wait=wait)
@@ -392,7 +402,7 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, 
         )
 
     def download_export(self, export_id: str, sink: BinaryIO) -> None:
-        """The export as a tar archive, into `sink` (seekable)."""
+        """The export as a tar archive (a zip for csv and jsonl), into `sink` (seekable)."""
         call = Call("GET", f"/api/v1/audit/exports/{_segment(export_id)}/content", {}, sink=sink)
         self.transport.send(call)
 

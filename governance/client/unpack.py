@@ -7,6 +7,9 @@ import re
 import shutil
 import tarfile
 import tempfile
+import zipfile
+import zlib
+from collections.abc import Callable
 from pathlib import Path
 from typing import IO
 
@@ -15,6 +18,7 @@ from governance.client.errors import Unreachable, Usage
 NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 MAX_DEPTH = 12
 MAX_FILES = 5_000_000
+MAX_ZIPPED = 16
 
 
 def prepared(target: Path) -> Path:
@@ -33,28 +37,51 @@ def prepared(target: Path) -> Path:
 
 
 def unpack(archive: IO[bytes], target: Path) -> int:
-    """Unpack to `target` (see `prepared`), which appears only once it is complete; the number of files.
+    """Unpack a tar to `target` (see `prepared`), which appears only once it is complete; the number of files.
 
     No archive member decides where it lands: names are checked segment by segment, and links and devices refused.
     A server that was taken over must not write outside the folder it was given.
     """
+    return _into(target, lambda work: _unpack(archive, work))
+
+
+def unzipped(archive: IO[bytes], target: Path) -> int:
+    """The same for the zip of an export as CSV or JSON Lines."""
+    return _into(target, lambda work: _unzip(archive, work))
+
+
+def _into(target: Path, fill: Callable[[Path], int]) -> int:
     try:
         work = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     except OSError as error:
         raise _unwritable(target, error) from error
     try:
-        count = _unpack(archive, work)
+        count = fill(work)
         work.chmod(0o755)
         if target.exists():
             target.rmdir()
         os.rename(work, target)
         return count
-    except (tarfile.TarError, EOFError) as error:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError) as error:
         raise _broken(str(error)) from error
     except OSError as error:
         raise _unwritable(target, error) from error
     finally:
         shutil.rmtree(work, ignore_errors=True)
+
+
+def _unzip(archive: IO[bytes], folder: Path) -> int:
+    archive.seek(0)
+    with zipfile.ZipFile(archive) as members:
+        infos = members.infolist()
+        if len(infos) > MAX_ZIPPED:
+            raise _broken("it holds too many files")
+        for info in infos:
+            if not NAME.fullmatch(info.filename):
+                raise _broken(f"{info.filename[:200]!r} is not the name of a plain file")
+            with members.open(info) as source, (folder / info.filename).open("xb") as sink:
+                shutil.copyfileobj(source, sink)
+    return len(infos)
 
 
 def _unpack(archive: IO[bytes], folder: Path) -> int:

@@ -2,12 +2,13 @@ from __future__ import annotations
 
 import io
 import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
 from governance.client import Unreachable, Usage
-from governance.client.unpack import prepared, unpack
+from governance.client.unpack import MAX_ZIPPED, prepared, unpack, unzipped
 
 
 def archive(*members: tuple[str, bytes | tarfile.TarInfo]) -> io.BytesIO:
@@ -90,3 +91,33 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     with pytest.raises(Usage, match="not empty"):
         prepared(tmp_path / "mine")
     assert (tmp_path / "mine").read_text() == "precious"
+
+
+def zipped(*members: tuple[str, bytes]) -> io.BytesIO:
+    sink = io.BytesIO()
+    with zipfile.ZipFile(sink, "w") as archive:
+        for name, content in members:
+            archive.writestr(name, content)
+    return sink
+
+
+def test_a_zip_for_people(tmp_path: Path) -> None:
+    source = zipped(("events.csv", b"a,b\r\n"), ("about.json", b"{}"))
+    assert unzipped(source, prepared(tmp_path / "export")) == 2
+    assert (tmp_path / "export/events.csv").read_bytes() == b"a,b\r\n"
+
+
+@pytest.mark.parametrize("name", ["../out", "/etc/passwd", "a/b", "", "..", "a\x00b"])
+def test_a_zip_that_wants_out(tmp_path: Path, name: str) -> None:
+    source = zipped(("fine.csv", b"1"), (name, b"2"))
+    with pytest.raises(Unreachable):
+        unzipped(source, prepared(tmp_path / "export"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_zip_that_is_none_or_too_many(tmp_path: Path) -> None:
+    many = zipped(*((f"f{n}", b"") for n in range(MAX_ZIPPED + 1)))
+    for source in (io.BytesIO(b"PK not a zip"), many):
+        with pytest.raises(Unreachable):
+            unzipped(source, prepared(tmp_path / "export"))
+    assert list(tmp_path.iterdir()) == []

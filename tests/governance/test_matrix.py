@@ -512,6 +512,8 @@ SCREENS: dict[str, Screen] = {
     ),
     "invite": Screen(("promotion_id",), {"email": ""}, sees=READ, does="signoff.invite", refused=302),
     "trail": Screen(does=AUDIT),
+    "trail_exports": Screen(does="audit.export"),
+    "trail_export": Screen(("export_id",), sees="audit.export", also=(404,)),  # not made yet
     "preferences": Screen(),
     "webhooks": Screen(does=HOOK),
     "webhook": Screen(("webhook_id",), {}, sees=HOOK),

@@ -10,7 +10,7 @@ from typing import Any
 from governance.client.commands.common import OK, PENDING, REFUSED, Context
 from governance.client.console import plain
 from governance.client.errors import Unreachable, Usage
-from governance.client.unpack import prepared, unpack
+from governance.client.unpack import prepared, unpack, unzipped
 from governance.client.verifying import load_verifier
 
 
@@ -26,6 +26,16 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         "export", parents=[common, search], help="fetch a verifiable export into a new folder"
     )
     export.add_argument("folder", metavar="DIR")
+    export.add_argument(
+        "--form",
+        choices=["bundle", "csv", "jsonl"],
+        default="bundle",
+        help="bundle can be verified; csv and jsonl are for reading",
+    )
+    export.add_argument("--language", choices=["en", "pt-br"], help="of the sentences in csv and jsonl")
+    export.add_argument("--time-zone", metavar="ZONE", help="of the times, e.g. America/Sao_Paulo")
+    export.add_argument("--sample", type=int, metavar="N", help="take about N in a million, at random")
+    export.add_argument("--seed", help="with --sample: the same seed takes the same events")
     export.add_argument("--timeout", type=float, default=600.0, metavar="S")
     export.set_defaults(command=export_command)
     events = audit.add_parser("events", parents=[common, search], help="the newest events, newest first")
@@ -52,7 +62,18 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     verify.set_defaults(command=verify_command)
 
 
-FILTERS = ("verb", "outcome", "actor", "subject_kind", "subject_id", "correlation_id", "from", "to")
+FILTERS = (
+    "verb",
+    "outcome",
+    "actor",
+    "subject_kind",
+    "subject_id",
+    "request_id",
+    "correlation_id",
+    "from",
+    "to",
+    "q",
+)
 
 
 def _search() -> argparse.ArgumentParser:
@@ -67,7 +88,9 @@ def _search() -> argparse.ArgumentParser:
         ("actor", "id of who acted"),
         ("subject-kind", "e.g. promotion"),
         ("subject-id", "id of what was acted on"),
+        ("request-id", "of one request"),
         ("correlation-id", "of everything one request led to"),
+        ("q", "words that all occur in the sentence, or in what people wrote"),
     ):
         which.add_argument(f"--{name}", help=text)
     return search
@@ -94,9 +117,15 @@ def whoami_command(context: Context) -> int:
 def export_command(context: Context) -> int:
     options, console = context.options, context.console
     wanted = _wanted(options)
+    if options.sample is not None:
+        wanted["sample"] = {"per_million": options.sample, **({"seed": options.seed} if options.seed else {})}
+    elif options.seed:
+        raise Usage("--seed goes with --sample.", code="seed_without_sample")
     target = prepared(Path(options.folder))
     crivo = context.server()
-    export = crivo.start_export(wanted)
+    export = crivo.start_export(
+        wanted, form=options.form, language=options.language, time_zone=options.time_zone
+    )
     export = crivo.wait_for_export(export.id, seconds=options.timeout)
     if not export.finished:
         console.document(export.raw)
@@ -108,10 +137,11 @@ def export_command(context: Context) -> int:
         )
     with tempfile.TemporaryFile() as archive:
         crivo.download_export(export.id, archive)
-        files = unpack(archive, target)
+        files = unpack(archive, target) if options.form == "bundle" else unzipped(archive, target)
     console.document({**export.raw, "folder": str(target), "files": files})
     console.say(f"export of {files:,} files in {target}")
-    console.say(f"Verify it with: crivo verify {options.folder} --vkey KEY")
+    if options.form == "bundle":
+        console.say(f"Verify it with: crivo verify {options.folder} --vkey KEY")
     return OK
 
 
