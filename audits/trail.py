@@ -193,6 +193,8 @@ def _sample(given: Mapping[str, Any]) -> tuple[str, int] | None:
     if not isinstance(value, dict) or not set(value) <= {"per_million", "seed"}:
         raise BadRequest("invalid", field="sample", reason="an object {per_million, seed}")
     rate, seed = value.get("per_million"), value.get("seed", secrets.token_hex(8))
+    if isinstance(rate, float) and rate.is_integer():
+        rate = int(rate)  # 2280.0 is a whole number in JSON
     if type(rate) is not int or not 0 < rate <= 1_000_000:
         raise BadRequest(
             "invalid", field="sample", reason="per_million is a whole number from 1 to 1,000,000"

@@ -79,8 +79,8 @@ class View(APIView):
         if request.headers.get("Transfer-Encoding") and not request.headers.get("Content-Length"):
             # Django reads no body of unknown length: better said than taken for an empty one.
             raise BadRequest("malformed", reason="send Content-Length; a chunked body is not read")
-        key = request.headers.get("Idempotency-Key", "")
-        if len(key) > 200 or not key.isprintable():
+        key = request.headers.get("Idempotency-Key")
+        if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
             raise BadRequest("idempotency_key_invalid", field="Idempotency-Key")
         Page().get_page_size(request)
         known = {*self.query, "cursor", "page_size", "format"}

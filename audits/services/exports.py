@@ -19,7 +19,7 @@ from audits import blobs, dispatch
 from audits.actors import Command
 from audits.checks.contract import Message
 from audits.door import Result, require, service
-from audits.errors import BadRequest, Conflict
+from audits.errors import BadRequest, Conflict, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import AuditExport, Workspace
 from audits.states import EXPORT, ExportForm, ExportState, step
@@ -49,7 +49,7 @@ def request_export(
     if language not in dict(settings.LANGUAGES):
         raise BadRequest("invalid", field="language", reason=f"one of {', '.join(dict(settings.LANGUAGES))}")
     if time_zone not in available_timezones():
-        raise BadRequest("invalid", field="time_zone", reason="a name like America/Sao_Paulo")
+        raise Unprocessable("invalid", field="time_zone", reason="a name like America/Sao_Paulo")
     workspace = Workspace.objects.get(id=command.actor.workspace)
     require(command, "audit.export", None, remember_on=workspace.ref)
     export = AuditExport.objects.create(

@@ -17,7 +17,7 @@ from rest_framework.response import Response
 from audits import messages
 from audits.api.base import View
 from audits.api.schema import ReasonOut, problems
-from audits.errors import BadRequest
+from audits.errors import Unprocessable
 from governance import as_of
 
 EVENT_OUTCOMES = [("done", "done"), ("refused", "refused")]
@@ -87,7 +87,7 @@ def moment(text: str | None) -> datetime:
         at = at.astimezone(UTC)
     except (ValueError, OverflowError) as error:
         reason = "a time with its zone, like 2026-01-31T12:00:00Z, or a date"
-        raise BadRequest("invalid", field="at", reason=reason) from error
+        raise Unprocessable("invalid", field="at", reason=reason) from error
     return min(at, now)
 
 

@@ -213,7 +213,8 @@ class AlarmOut(serializers.ModelSerializer[Alarm]):
 
 
 def _filtered(request: Request, rows: QuerySet[M], states: list[str], model_path: str) -> QuerySet[M]:
-    if state := request.query_params.get("state"):
+    state = request.query_params.get("state")
+    if state is not None:
         if state not in states:
             raise BadRequest("invalid", field="state", reason=state[:50])
         rows = rows.filter(state=state)

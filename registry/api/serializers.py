@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
 from registry.models import Dataset, DatasetVersion, LineageEvent, Model, ModelVersion
@@ -12,8 +14,17 @@ class NewNamed(serializers.Serializer[None]):
     description = serializers.CharField(required=False, allow_blank=True, default="", max_length=10_000)
 
 
+class StrictBoolean(serializers.BooleanField):
+    """true or false; not the words that stand for them in a form."""
+
+    def to_internal_value(self, data: Any) -> bool:
+        if not isinstance(data, bool):
+            self.fail("invalid", input=data)
+        return data
+
+
 class NewDataset(NewNamed):
-    hidden = serializers.BooleanField(
+    hidden = StrictBoolean(
         required=False, default=False, help_text="an evaluation set that those who make models do not see"
     )
 
