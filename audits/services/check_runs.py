@@ -13,7 +13,7 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q, QuerySet
+from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from audits import dispatch
@@ -25,14 +25,15 @@ from audits.door import Result, service
 from audits.errors import Conflict
 from audits.ledger.record import lock, record
 from audits.models import CheckRun
+from audits.services.leases import Lease, as_long_as_it_waited
 from audits.states import CHECK_RUN, CheckRunState, step
 
 # Renewed while the check computes: a killed worker's run is free again soon.
 LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
-RESEND_AFTER = timedelta(seconds=20)
-RESEND_AT_LEAST = timedelta(minutes=5)
 RUN_TASK = "audits.tasks.run_check"
+_lease = Lease(CheckRun, LEASE, RUN_TASK, as_long_as_it_waited)
+claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
 
 
 def obtain_run(
@@ -128,32 +129,6 @@ def latest_answer(
 OPEN = (CheckRunState.QUEUED, CheckRunState.RUNNING)
 
 
-def claim(run_id: UUID) -> CheckRun | None:
-    """Take the run for this worker, or None: it is finished, or another worker holds an unexpired lease.
-
-    One guarded UPDATE decides, so a message delivered twice is a no-op.
-    """
-    now = timezone.now()
-    step(CHECK_RUN, CheckRunState.QUEUED, CheckRunState.RUNNING)
-    taken = (
-        CheckRun.objects.filter(id=run_id)
-        .filter(Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now))
-        .update(
-            state=CheckRunState.RUNNING,
-            lease_until=now + LEASE,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-        )
-    )
-    return CheckRun.objects.get(id=run_id) if taken else None
-
-
-def renew(run_id: UUID, fence: int) -> bool:
-    """Keep the lease. False if the run is no longer this worker's."""
-    mine = CheckRun.objects.filter(id=run_id, fence=fence, state=CheckRunState.RUNNING)
-    return bool(mine.update(lease_until=timezone.now() + LEASE))
-
-
 @service("check_run.completed")
 def complete_check_run(
     *, command: Command, run_id: UUID, fence: int, result: CheckResult, run_environment: dict[str, Any]
@@ -193,28 +168,6 @@ def complete_check_run(
 
 def failed_result(code: str, **params: Any) -> CheckResult:
     return CheckResult(outcome="errored", error=Message(code, params))
-
-
-def resend_waiting() -> list[UUID]:
-    """Runs whose message or worker was lost, sent again. Returns their ids.
-
-    A run that waits may only wait its turn: it is sent again after 20 s, then each time it has waited twice as long,
-    at least every five minutes, so that a long queue does not fill the broker with copies of itself.
-    """
-    now = timezone.now()
-    waiting = CheckRun.objects.filter(
-        Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now)
-    )
-    sent = []
-    for run in waiting.order_by("queued_at")[:500]:
-        if run.sent_at is not None:
-            waited = run.sent_at - run.queued_at if run.state == CheckRunState.QUEUED else RESEND_AFTER
-            if run.sent_at > now - min(max(waited, RESEND_AFTER), RESEND_AT_LEAST):
-                continue
-        CheckRun.objects.filter(id=run.id, sent_at=run.sent_at).update(sent_at=now)
-        if dispatch.send(RUN_TASK, str(run.id)):
-            sent.append(run.id)
-    return sent
 
 
 def message_of(result: dict[str, Any]) -> dict[str, Any] | None:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import cache
 from threading import Event, Thread
+from typing import Any
 from uuid import UUID
 
 from django.conf import settings
@@ -102,29 +103,41 @@ def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[None]:
 
 def computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
     """The result of the run's input, computed in the confined child; nothing is written."""
+    return in_the_child(run.workspace_id, run.input, required_level=run.confinement_level)
+
+
+def in_the_child(
+    workspace: UUID, question: dict[str, Any], *, required_level: int, **entry: str
+) -> tuple[CheckResult, dict[str, object]]:
+    """What the child answers to `question`, whose `materials` it gets as open files; and its environment.
+
+    `entry`: the function that answers, where it is not that of the checks.
+    """
+    materials = question["materials"]
     with ExitStack() as stack:
         files = {}
-        for material in run.input["materials"]:
+        for material in materials:
             try:
-                handle = stack.enter_context(blobs.opened(run.workspace_id, material["digest"]))
+                handle = stack.enter_context(blobs.opened(workspace, material["digest"]))
             except (OSError, ValueError):
                 return failed_result(
                     "material_unreadable", role=material["role"], digest=material["digest"]
                 ), {}
             files[material["role"]] = handle.fileno()
         outcome = zygote().run(
-            run.input,
+            question,
             files,
             limits=Limits(
                 wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
             ),
-            required_level=run.confinement_level,
-            digests={material["role"]: material["digest"] for material in run.input["materials"]},
+            required_level=required_level,
+            digests={material["role"]: material["digest"] for material in materials},
+            **entry,
         )
-    return outcome_of(outcome)
+    return _outcome_of(outcome)
 
 
-def outcome_of(outcome: ConfinedOutcome) -> tuple[CheckResult, dict[str, object]]:
+def _outcome_of(outcome: ConfinedOutcome) -> tuple[CheckResult, dict[str, object]]:
     """What a confined run is kept as: the result, and the environment it was computed in."""
     environment: dict[str, object] = {
         "seconds": round(outcome.seconds, 3),

@@ -18,7 +18,6 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from audits import dispatch
@@ -31,12 +30,14 @@ from audits.ids import uuid7
 from audits.keys import pepper
 from audits.ledger.record import lock, record
 from audits.models import Explanation
+from audits.services.leases import Lease
 from audits.states import CHECK_RUN, CheckRunState, step
 
 LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
-RESEND_AFTER = timedelta(seconds=20)
 TASK = "audits.tasks.run_explanation"
+_lease = Lease(Explanation, LEASE, TASK)
+claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
 
 
 def _key(explanation: UUID, purpose: str) -> bytes:
@@ -106,27 +107,6 @@ def order_explanation(
     return row
 
 
-def claim(explanation_id: UUID) -> Explanation | None:
-    """Take it for this worker, or None: it is answered, or another worker holds an unexpired lease."""
-    now = timezone.now()
-    taken = (
-        Explanation.objects.filter(id=explanation_id)
-        .filter(Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now))
-        .update(
-            state=CheckRunState.RUNNING,
-            lease_until=now + LEASE,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-        )
-    )
-    return Explanation.objects.get(id=explanation_id) if taken else None
-
-
-def renew(explanation_id: UUID, fence: int) -> bool:
-    mine = Explanation.objects.filter(id=explanation_id, fence=fence, state=CheckRunState.RUNNING)
-    return bool(mine.update(lease_until=timezone.now() + LEASE))
-
-
 @service("explanation.completed")
 def complete_explanation(
     *,
@@ -164,20 +144,3 @@ def complete_explanation(
         },
     )
     return Result(row, created=False)
-
-
-def resend_waiting() -> list[UUID]:
-    """Those whose message or worker was lost, sent again with back-off. Returns their ids."""
-    now = timezone.now()
-    waiting = Explanation.objects.filter(
-        Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now)
-    )
-    sent = []
-    for row in waiting.order_by("queued_at")[:500]:
-        patience = RESEND_AFTER * 2 ** min(row.attempts, 6)
-        if row.sent_at is not None and row.sent_at > now - patience:
-            continue
-        Explanation.objects.filter(id=row.id, sent_at=row.sent_at).update(sent_at=now)
-        if dispatch.send(TASK, str(row.id)):
-            sent.append(row.id)
-    return sent

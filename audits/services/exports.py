@@ -12,7 +12,6 @@ from zoneinfo import available_timezones
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from audits import blobs, dispatch
@@ -22,13 +21,15 @@ from audits.door import Result, require, service
 from audits.errors import BadRequest, Conflict, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import AuditExport, Workspace
+from audits.services.leases import Lease
 from audits.states import EXPORT, ExportForm, ExportState, step
 from audits.trail import TrailQuery
 
 LEASE = timedelta(minutes=5)  # renewed while the export grows
 MAX_ATTEMPTS = 3
-RESEND_AFTER = timedelta(seconds=20)
 EXPORT_TASK = "audits.tasks.run_export"
+_lease = Lease(AuditExport, LEASE, EXPORT_TASK)
+claim, resend_waiting = _lease.claim, _lease.resend
 
 
 @service("audit.exported")
@@ -67,28 +68,9 @@ def request_export(
     return Result(export)
 
 
-def claim(export_id: UUID) -> AuditExport | None:
-    """Take the export for this worker, or None: it is finished, or another worker holds an unexpired lease."""
-    now = timezone.now()
-    taken = (
-        AuditExport.objects.filter(id=export_id)
-        .filter(Q(state=ExportState.QUEUED) | Q(state=ExportState.RUNNING, lease_until__lt=now))
-        .update(
-            state=ExportState.RUNNING,
-            lease_until=now + LEASE,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-        )
-    )
-    return AuditExport.objects.get(id=export_id) if taken else None
-
-
 def renew(export: AuditExport, done_entries: int) -> None:
     """Say how far it is, and keep the lease. Conflict if another worker has taken over."""
-    kept = AuditExport.objects.filter(id=export.id, fence=export.fence, state=ExportState.RUNNING).update(
-        lease_until=timezone.now() + LEASE, done_entries=done_entries
-    )
-    if not kept:
+    if not _lease.renew(export.id, export.fence, done_entries=done_entries):
         raise Conflict("export_taken_over", export=str(export.id))
 
 
@@ -140,20 +122,3 @@ def fail_export(*, command: Command, export_id: UUID, fence: int, why: Message) 
     export.save()
     record(command, verb="audit.export_failed", subject=export.ref, reason=why)
     return Result(export, created=False)
-
-
-def resend_waiting() -> list[UUID]:
-    """Exports whose message or worker was lost, sent again with back-off. Returns their ids."""
-    now = timezone.now()
-    waiting = AuditExport.objects.filter(
-        Q(state=ExportState.QUEUED) | Q(state=ExportState.RUNNING, lease_until__lt=now)
-    )
-    sent = []
-    for export in waiting.order_by("queued_at")[:500]:
-        patience = RESEND_AFTER * 2 ** min(export.attempts, 6)
-        if export.sent_at is not None and export.sent_at > now - patience:
-            continue
-        AuditExport.objects.filter(id=export.id, sent_at=export.sent_at).update(sent_at=now)
-        if dispatch.send(EXPORT_TASK, str(export.id)):
-            sent.append(export.id)
-    return sent

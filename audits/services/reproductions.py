@@ -11,7 +11,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import F, Q
 from django.utils import timezone
 
 from audits import dispatch
@@ -24,13 +23,15 @@ from audits.door import Result, require, service
 from audits.errors import Conflict, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import CheckRun, Reproduction, ReproductionOutcome
+from audits.services.leases import Lease
 from audits.states import CHECK_RUN, CheckRunState, step
 
 ACTION = "check_run.reproduce"
 LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
-RESEND_AFTER = timedelta(seconds=20)
 TASK = "audits.tasks.run_reproduction"
+_lease = Lease(Reproduction, LEASE, TASK)
+claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
 
 
 @service("check_run.reproduction_requested")
@@ -68,27 +69,6 @@ def request_reproduction(*, command: Command, run_id: UUID) -> Result[Reproducti
     )
     transaction.on_commit(partial(dispatch.send, TASK, str(row.id)), robust=True)
     return Result(row)
-
-
-def claim(reproduction_id: UUID) -> Reproduction | None:
-    """Take it for this worker, or None: it is finished, or another worker holds an unexpired lease."""
-    now = timezone.now()
-    taken = (
-        Reproduction.objects.filter(id=reproduction_id)
-        .filter(Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now))
-        .update(
-            state=CheckRunState.RUNNING,
-            lease_until=now + LEASE,
-            fence=F("fence") + 1,
-            attempts=F("attempts") + 1,
-        )
-    )
-    return Reproduction.objects.select_related("run").get(id=reproduction_id) if taken else None
-
-
-def renew(reproduction_id: UUID, fence: int) -> bool:
-    mine = Reproduction.objects.filter(id=reproduction_id, fence=fence, state=CheckRunState.RUNNING)
-    return bool(mine.update(lease_until=timezone.now() + LEASE))
 
 
 @service("check_run.reproduced")
@@ -164,19 +144,3 @@ def _judge(row: Reproduction, result: CheckResult) -> None:
     row.outcome = (
         ReproductionOutcome.DIFFERS if row.difference_count else ReproductionOutcome.WITHIN_TOLERANCE
     )
-
-
-def resend_waiting() -> list[UUID]:
-    """Those whose message or worker was lost, sent again with back-off. Returns their ids."""
-    now = timezone.now()
-    waiting = Reproduction.objects.filter(
-        Q(state=CheckRunState.QUEUED) | Q(state=CheckRunState.RUNNING, lease_until__lt=now)
-    )
-    sent = []
-    for row in waiting.order_by("queued_at")[:500]:
-        if row.sent_at is not None and row.sent_at > now - RESEND_AFTER * 2 ** min(row.attempts, 6):
-            continue
-        Reproduction.objects.filter(id=row.id, sent_at=row.sent_at).update(sent_at=now)
-        if dispatch.send(TASK, str(row.id)):
-            sent.append(row.id)
-    return sent

@@ -1,0 +1,87 @@
+"""Work that one worker at a time holds: taken for a while, kept by renewing, sent again when its worker is lost.
+
+Of a row it needs the columns state (queued, running, …), lease_until, fence, attempts, queued_at and sent_at. The fence
+grows with every taking: whoever comes back late is behind it, and writes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+from django.db.models import F, Model, Q
+from django.utils import timezone
+
+from audits import dispatch
+
+W = TypeVar("W", bound=Model)
+QUEUED, RUNNING = "queued", "running"
+AT_ONCE = 500
+RESEND_AFTER = timedelta(seconds=20)
+RESEND_AT_LEAST = timedelta(minutes=5)
+
+
+def longer_each_attempt(row: Any) -> timedelta:
+    """Twice as long after every worker that took it and was lost."""
+    return RESEND_AFTER * int(2 ** min(row.attempts, 6))
+
+
+def as_long_as_it_waited(row: Any) -> timedelta:
+    """What waits may only wait its turn: it is sent again after 20 s, then each time it has waited twice as long.
+
+    At least every five minutes, so that a long queue does not fill the broker with copies of itself.
+    """
+    waited: timedelta = row.sent_at - row.queued_at if row.state == QUEUED else RESEND_AFTER
+    return min(max(waited, RESEND_AFTER), RESEND_AT_LEAST)
+
+
+@dataclass(frozen=True)
+class Lease(Generic[W]):
+    """`task`: the name of the Celery task that takes a row by its id. `patience`: how long a message is waited for."""
+
+    model: type[W]
+    length: timedelta
+    task: str
+    patience: Callable[[Any], timedelta] = longer_each_attempt
+
+    def _free(self) -> Q:
+        return Q(state=QUEUED) | Q(state=RUNNING, lease_until__lt=timezone.now())
+
+    def claim(self, row_id: UUID) -> W | None:
+        """Take it for this worker, or None: it is finished, or another worker holds an unexpired lease.
+
+        One guarded UPDATE decides, so a message delivered twice is a no-op.
+        """
+        rows = self.model._base_manager
+        taken = (
+            rows.filter(id=row_id)
+            .filter(self._free())
+            .update(
+                state=RUNNING,
+                lease_until=timezone.now() + self.length,
+                fence=F("fence") + 1,
+                attempts=F("attempts") + 1,
+            )
+        )
+        return rows.get(id=row_id) if taken else None
+
+    def renew(self, row_id: UUID, fence: int, **progress: Any) -> bool:
+        """Keep it, and say how far it is. False if it is no longer this worker's."""
+        mine = self.model._base_manager.filter(id=row_id, fence=fence, state=RUNNING)
+        return bool(mine.update(lease_until=timezone.now() + self.length, **progress))
+
+    def resend(self) -> list[UUID]:
+        """Those whose message or worker was lost, sent again with back-off. Returns their ids."""
+        now, rows = timezone.now(), self.model._base_manager
+        sent = []
+        waiting: list[Any] = list(rows.filter(self._free()).order_by("queued_at")[:AT_ONCE])
+        for row in waiting:
+            if row.sent_at is not None and row.sent_at > now - self.patience(row):
+                continue
+            rows.filter(id=row.id, sent_at=row.sent_at).update(sent_at=now)
+            if dispatch.send(self.task, str(row.id)):
+                sent.append(row.id)
+        return sent
