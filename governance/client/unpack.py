@@ -77,8 +77,9 @@ def _unzip(archive: IO[bytes], folder: Path) -> int:
         if len(infos) > MAX_ZIPPED:
             raise _broken("it holds too many files")
         for info in infos:
-            if not NAME.fullmatch(info.filename):
-                raise _broken(f"{info.filename[:200]!r} is not the name of a plain file")
+            # as it was written: `filename` ends at a NUL, and two names would become one
+            if not NAME.fullmatch(info.orig_filename):
+                raise _broken(f"{info.orig_filename[:200]!r} is not the name of a plain file")
             with members.open(info) as source, (folder / info.filename).open("xb") as sink:
                 shutil.copyfileobj(source, sink)
     return len(infos)

@@ -93,11 +93,22 @@ def test_a_folder_with_something_in_it_is_left_alone(tmp_path: Path) -> None:
     assert (tmp_path / "mine").read_text() == "precious"
 
 
+class Raw(zipfile.ZipInfo):
+    """A member whose name is written as it stands; zipfile cuts at a NUL and cannot do without a letter."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__("x")
+        self.filename = name
+
+    def is_dir(self) -> bool:
+        return False
+
+
 def zipped(*members: tuple[str, bytes]) -> io.BytesIO:
     sink = io.BytesIO()
     with zipfile.ZipFile(sink, "w") as archive:
         for name, content in members:
-            archive.writestr(name, content)
+            archive.writestr(Raw(name), content)
     return sink
 
 

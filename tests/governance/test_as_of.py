@@ -213,7 +213,7 @@ def test_over_http(committed_cast: Cast) -> None:
     assert (answer["count"], answer["roles"], answer["at"][:10]) == (0, [], yesterday)
     for at in ("yesterday", "2026-01-31T12:00:00", "2026-02-31"):
         bad = client.get(f"/api/v1/audit/state?subject={version.label}&at={at}", headers=headers)
-        assert (bad.status_code, bad.json()["code"]) == (400, "invalid")
+        assert (bad.status_code, bad.json()["code"]) == (422, "invalid")
 
 
 def test_the_page(committed_cast: Cast) -> None:
