@@ -21,7 +21,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 
 from audits.actors import Command, system_actor
 from audits.dispatch import CHANNEL
@@ -114,7 +114,7 @@ class Notary:
                 with connection.cursor() as cursor:
                     cursor.execute(f"UNLISTEN {CHANNEL}")
                     cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
-            except DatabaseError:
+            except Error:  # InterfaceError, of a session known to be closed, is no DatabaseError
                 connection.close()
         self._session = None
 
@@ -123,14 +123,19 @@ class Notary:
             raise NotTheNotaryError("this process does not hold the notary's lock")
 
     def wait(self, seconds: float, *others: int) -> None:
-        """Until somebody wrote an event, one of the file descriptors `others` is readable, or the time is over."""
+        """Until somebody wrote an event, one of the file descriptors `others` is readable, or the time is over.
+
+        django.db.Error where the session has ended: the driver is asked past Django's cursors, and its own exceptions
+        are none that a caller of ours catches.
+        """
         self._assert_held()
         raw = connection.connection
-        raw.poll()
-        if not raw.notifies:
-            select.select([raw, *others], [], [], seconds)
-            raw.poll()
-        raw.notifies.clear()
+        with connection.wrap_database_errors:
+            raw.poll()  # InterfaceError on one that is known to be closed
+            if not raw.notifies:
+                select.select([raw, *others], [], [], seconds)
+                raw.poll()
+            raw.notifies.clear()
 
     # --- sequencing ------------------------------------------------------------------------------------------
 

@@ -15,6 +15,7 @@ from audits.models.ledger import (
     SubjectHead,
 )
 from audits.models.net import Governed, OutOfBandChange
+from audits.models.parts import CheckPart
 from audits.models.personal import LegalHold, PersonalKey, SearchText
 from audits.models.reproductions import Reproduction, ReproductionOutcome
 from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
@@ -24,6 +25,7 @@ __all__ = [
     "AccessRecord",
     "AuditExport",
     "Blob",
+    "CheckPart",
     "CheckRun",
     "Checkpoint",
     "EarlierCheckpoint",

@@ -395,11 +395,18 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, 
         answer = self._get(f"audit/exports/{_segment(export_id)}", wait=wait)
         return shapes.Export.read(answer.json())
 
-    def wait_for_export(self, export_id: str, *, seconds: float) -> shapes.Export:
-        """Until it is done or failed, or the time is over."""
-        return _waited(
-            lambda patience: self.export(export_id, wait=patience), lambda export: export.finished, seconds
-        )
+    def wait_for_export(
+        self, export_id: str, *, seconds: float, progress: Progress = no_progress
+    ) -> shapes.Export:
+        """Until it is done or failed, or the time is over. `progress` is told (entries done, entries of the log)."""
+
+        def look(patience: float) -> shapes.Export:
+            export = self.export(export_id, wait=patience)
+            if export.log_size:
+                progress(export.done_entries, export.log_size)
+            return export
+
+        return _waited(look, lambda export: export.finished, seconds)
 
     def download_export(self, export_id: str, sink: BinaryIO) -> None:
         """The export as a tar archive (a zip for csv and jsonl), into `sink` (seekable)."""
