@@ -29,11 +29,10 @@ ROWS = frozenset(
             "unique",
         ),
         *("unknown", "missing", "duplicates", "smallest_class", "training_rows", "evaluation_rows"),
-        *("reference_rows", "current_rows"),
     }
 )
 # Those that are sizes of data sets: nobody is outside them.
-WHOLES = frozenset({"rows", "training_rows", "evaluation_rows", "reference_rows", "current_rows"})
+WHOLES = frozenset({"rows", "training_rows", "evaluation_rows"})
 OTHERS = frozenset(
     {
         "groups",
@@ -138,10 +137,5 @@ UNDEFINED = NOTES | {
 }
 
 
-# Errors that the worker's own process names.
-OURS = frozenset(
-    {
-        *("check_result_malformed", "material_unreadable", "check_killed_workers", "explanation_record_lost"),
-        *("zone_data_unreadable", "zone_data_differs", "errored_in_zone"),
-    }
-)
+# Errors that the worker's own process names, of what its child answered.
+OURS = frozenset({"check_result_malformed", "errored_in_zone"})

@@ -18,8 +18,10 @@ from audits import blobs
 from audits.actors import Command, system_actor
 from audits.checks.contract import CheckResult, Message
 from audits.checks.results import MalformedResult, parse_result
+from audits.checks.zones import Zone, may_leave
 from audits.confine import ConfinedOutcome, Limits, Zygote
 from audits.errors import Conflict
+from audits.fetching import NotFetched, fetched
 from audits.models import CheckRun
 from audits.services.check_runs import (
     LEASE,
@@ -103,22 +105,37 @@ def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[None]:
 
 def computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
     """The result of the run's input, computed in the confined child; nothing is written."""
-    return in_the_child(run.workspace_id, run.input, required_level=run.confinement_level)
+    return in_the_child(
+        run.workspace_id, run.input, required_level=run.confinement_level, sources=run.sources
+    )
 
 
 def in_the_child(
-    workspace: UUID, question: dict[str, Any], *, required_level: int, **entry: str
+    workspace: UUID,
+    question: dict[str, Any],
+    *,
+    required_level: int,
+    sources: dict[str, str] | None = None,
+    **entry: str,
 ) -> tuple[CheckResult, dict[str, object]]:
     """What the child answers to `question`, whose `materials` it gets as open files; and its environment.
 
-    `entry`: the function that answers, where it is not that of the checks.
+    `entry`: the function that answers, where it is not that of the checks. Data of a zone is read from its `sources`,
+    and what the child answers is cut down to what may leave the zone, here, before anybody else sees it.
     """
     materials = question["materials"]
     with ExitStack() as stack:
         files = {}
         for material in materials:
+            source = (sources or {}).get(material["digest"])
             try:
-                handle = stack.enter_context(blobs.opened(workspace, material["digest"]))
+                handle = stack.enter_context(
+                    blobs.opened(workspace, material["digest"])
+                    if source is None
+                    else fetched(source, material["digest"])
+                )
+            except NotFetched as error:
+                return failed_result("zone_data_unreadable", role=material["role"], reason=error.code), {}
             except (OSError, ValueError):
                 return failed_result(
                     "material_unreadable", role=material["role"], digest=material["digest"]
@@ -134,7 +151,9 @@ def in_the_child(
             digests={material["role"]: material["digest"] for material in materials},
             **entry,
         )
-    return _outcome_of(outcome)
+    result, environment = _outcome_of(outcome)
+    zone = Zone.of(question)
+    return (result if zone is None else may_leave(result, question, zone)), environment
 
 
 def _outcome_of(outcome: ConfinedOutcome) -> tuple[CheckResult, dict[str, object]]:

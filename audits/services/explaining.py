@@ -29,7 +29,11 @@ def run_explanation(explanation_id: UUID) -> Explanation | None:
         with kept_alive(lambda: renew(row.id, row.fence), f"explanation {row.id}"):
             question = {**row.question, "record": given}
             result, environment = in_the_child(
-                row.workspace_id, question, required_level=row.confinement_level, entry=ENTRY
+                row.workspace_id,
+                question,
+                required_level=row.confinement_level,
+                sources=row.sources,
+                entry=ENTRY,
             )
     command = Command(system_actor("worker", row.workspace_id))
     try:

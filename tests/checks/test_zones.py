@@ -57,6 +57,7 @@ def frame(seed: int, rows: int = 600) -> pd.DataFrame:
     found.loc[: RARE - 1, "town"] = TEXTS[1]
     found.loc[0, ["income", "name", "seen", "phone"]] = [float(NUMBERS[0]), TEXTS[0], NUMBERS[2], NUMBERS[3]]
     found.loc[1, "income"] = float(NUMBERS[1])
+    found.loc[10:13, "phone"] = None  # so few empty cells are not told, nor how many are full
     return found
 
 
@@ -172,13 +173,16 @@ def test_no_small_count_leaves(check: str, regression: bool) -> None:
             continue
         for name, count in {**metric.denominators, "n": metric.n or 0}.items():
             assert name in OTHERS or not 0 < count < K, (metric, name)
+        assert not 0 < 600 - (metric.n or 0) < K, metric
         share = metric.denominators.get("successes")
         if share is not None:
             assert not 0 < metric.denominators["rows"] - share < K, metric
     for table in left.tables:
         for row in table.rows:
             for name, cell in zip(table.columns, row, strict=True):
-                assert name not in counts or cell is None or cell == 0 or cell >= K, (table.id, row)
+                if name in counts and cell is not None:
+                    assert cell == 0 or cell >= K, (table.id, row)
+                    assert not 0 < 600 - cell < K, (table.id, row)
 
 
 def test_what_a_policy_asks_for_still_leaves() -> None:
@@ -190,7 +194,7 @@ def test_what_a_policy_asks_for_still_leaves() -> None:
     assert ("equalized_odds_difference", "team") in values("bias.group_disparity")
     assert ("sensitive_attribution_share", None) in values("explainability.shap")
     assert ("population_stability_index", "age") in values("drift.distribution")
-    assert ("missing_ratio", None) in values("data.quality")
+    assert ("minority_class_ratio", None) in values("data.quality")
     assert ("flip_rate_noise", None) in values("robustness.perturbation")
     assert ("latency_ms", None) in values("evaluation.resources")
     assert ("proxy_auc", "sex") in values("bias.proxy_scan")
@@ -350,6 +354,13 @@ def test_a_table_that_is_not_named_stays(table: str) -> None:
     left = passed(CheckResult("completed", tables=(Table(table, ("a",), ((918273.6455,),)),)))
     assert left.tables == ()
     assert table not in RULES
+
+
+def test_a_group_that_is_called_like_a_data_set_is_a_group_all_the_same() -> None:
+    few = Metric("selection_rate", 0.5, attribute="sex", group="training", n=3, denominators={"rows": 3})
+    of_no_attribute = Metric("accuracy", 0.5, group=TEXTS[0], n=100)
+    left = passed(CheckResult("completed", (few, of_no_attribute)), "bias.group_disparity")
+    assert left.metrics == ()
 
 
 @pytest.mark.parametrize(
