@@ -114,22 +114,21 @@ def _holding(actor: Actor, action: str) -> list[access.Held]:
         return []
     if actor.scopes is not None and action not in covered_by(actor.scopes):
         return []
-    return [role for role in access.held(access.of_actor(actor)) if role.permits(action)]
+    return [role for role in access.held_by(actor) if role.permits(action)]
 
 
 def roles_of(actor: Actor) -> frozenset[str]:
     """The roles of the principal itself, on whatever they are held."""
-    return frozenset(role.role for role in access.held(access.of_actor(actor)))
+    return frozenset(role.role for role in access.held_by(actor))
 
 
 def roles_anywhere(workspace: UUID, person: UUID) -> frozenset[str]:
     """The roles a person holds in a workspace, on whatever."""
-    rows = access.of_person(person).filter(access.in_workspace(workspace))
-    return frozenset(role.role for role in access.held(rows) if role.role in ROLES)
+    return frozenset(role.role for role in access.held_by_person(person, workspace) if role.role in ROLES)
 
 
 def roles_of_person(workspace: UUID, person: UUID, ref: SubjectRef | None = None) -> frozenset[str]:
     """The roles a person holds on `ref`; without one, in the whole workspace."""
     owner = scoping.owner_of(ref)
-    rows = access.of_person(person).filter(access.in_workspace(workspace))
-    return frozenset(role.role for role in access.held(rows) if role.covers(owner) and role.role in ROLES)
+    held = access.held_by_person(person, workspace)
+    return frozenset(role.role for role in held if role.covers(owner) and role.role in ROLES)
