@@ -143,6 +143,7 @@ SENTENCES: dict[str, str | Promise] = {
         "The server answered with status {status}; only 200 is taken, and redirects are not followed."
     ),
     "fetch_encoded": _("The server sent the bytes compressed, though asked not to."),
+    "fetch_not_begun": _("Nothing was fetched: your permission changed while you asked. Ask again."),
     "fetch_file_refused": _("There is no such file in a folder that Crivo may read (CRIVO_FILE_ROOTS)."),
     "fetch_bucket_refused": _(
         "The bucket {bucket} is not among those that Crivo may read (CRIVO_S3_BUCKETS)."
