@@ -42,6 +42,9 @@ SENTENCES: dict[str, str | Promise] = {
     # check runs
     "check_pending": _("The check has not finished."),
     "check_run_taken_over": _("Another worker has taken this check over."),
+    "check_run_finished": _("The check is {state} already: there is nothing left to cancel."),
+    "check_cancelled": _("The check was cancelled before it had a result. Ask again, and it is computed."),
+    "check_not_needed": _("No request waits for this check any more, so it was ended without a result."),
     "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
     "check_result_malformed": _(
         "The confined process handed back something that is no result (at: {where})."
@@ -158,6 +161,7 @@ SENTENCES: dict[str, str | Promise] = {
     "explanation_not_done": _("The explanation is {state}: there is nothing to draw."),
     # checks computed again
     "reproduction_not_finished": _("The check is {state}: there is no result yet that could be reproduced."),
+    "reproduction_cancelled": _("The check was cancelled: there is no result that could be reproduced."),
     "reproduction_not_repeatable": _(
         "{check} measures this machine at this moment (times, memory): it gives other numbers each time, so a second "
         "run says nothing about the first. Nothing was run."
@@ -175,6 +179,7 @@ VERBS = {
     "explanation.requested": _("{actor} asked for the explanation of a decision by {subject}"),
     "explanation.completed": _("{actor} completed the explanation of a decision by {subject}"),
     "check_run.completed": _("{actor} completed the check {subject}"),
+    "check_run.cancelled": _("{actor} cancelled the check {subject}"),
     "audit.exported": _("{actor} exported the trail ({subject})"),
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
     "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),

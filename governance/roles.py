@@ -61,6 +61,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "risk:write": frozenset({"use_case.set_tier"}),
     "explanation:write": frozenset({"explanation.request"}),
     "check:reproduce": frozenset({"check_run.reproduce"}),
+    "check:cancel": frozenset({"check_run.cancel"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -89,12 +90,15 @@ ROLES: dict[str, Role] = {
             _READ
             | _BUILD
             | {"deployment.record", "reconciliation.record", "evidence.attach", "explanation.request"}
-            | {"check_run.reproduce"},
+            | {"check_run.reproduce", "check_run.cancel"},
         ),
         Role(
             "data_scientist",
             _("Data scientist"),
-            _READ | _BUILD | _OWN | {"evidence.attach", "explanation.request", "check_run.reproduce"},
+            _READ
+            | _BUILD
+            | _OWN
+            | {"evidence.attach", "explanation.request", "check_run.reproduce", "check_run.cancel"},
         ),
         Role(
             "validator",
@@ -110,7 +114,7 @@ ROLES: dict[str, Role] = {
                 "evidence.attach",
                 "explanation.request",
             }
-            | {"evaluation_set.register", "evaluation_set.read", "check_run.reproduce"},
+            | {"evaluation_set.register", "evaluation_set.read", "check_run.reproduce", "check_run.cancel"},
             decides=True,
         ),
         Role(

@@ -211,9 +211,15 @@ class Proof(Plain):
 
 
 class CheckRunDetail(View):
-    @extend_schema(responses={200: shapes.CheckRunOut, **problems(404)})
+    query = ("wait",)
+
+    @extend_schema(parameters=[WAIT], responses={200: shapes.CheckRunOut, **problems(404)})
     def get(self, request: Request, run_id: UUID) -> Response:
-        row = authoriser().visible(self.actor, CheckRun.objects.all()).filter(id=run_id).first()
-        if row is None:
-            raise NotFound("not_found", kind="check run", name=str(run_id))
+        def one() -> CheckRun:
+            row = authoriser().visible(self.actor, CheckRun.objects.all()).filter(id=run_id).first()
+            if row is None:
+                raise NotFound("not_found", kind="check run", name=str(run_id))
+            return row
+
+        row = wait_for(one, lambda found: found.finished, wait_seconds(request))
         return Response(shapes.CheckRunOut(row).data)
