@@ -16,6 +16,7 @@ from audits.models.ledger import (
 )
 from audits.models.net import Governed, OutOfBandChange
 from audits.models.personal import LegalHold, PersonalKey, SearchText
+from audits.models.pruned import DecisionLogVerb, PrunedEvent
 from audits.models.reproductions import Reproduction, ReproductionOutcome
 from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import Workspace
@@ -26,6 +27,7 @@ __all__ = [
     "Blob",
     "CheckRun",
     "Checkpoint",
+    "DecisionLogVerb",
     "EarlierCheckpoint",
     "EarlierLeaf",
     "Event",
@@ -39,6 +41,7 @@ __all__ = [
     "Node",
     "OutOfBandChange",
     "PersonalKey",
+    "PrunedEvent",
     "Quarantine",
     "Reproduction",
     "ReproductionOutcome",
