@@ -14,7 +14,7 @@ from uuid import uuid4
 from governance.client import shapes
 from governance.client.access import AccessCalls
 from governance.client.check_runs import CheckRuns
-from governance.client.errors import Unreachable, Usage
+from governance.client.errors import Reason, Unreachable, Usage
 from governance.client.evidence import EvidenceCalls
 from governance.client.explanations import Explanations
 from governance.client.lifecycle import Lifecycle
@@ -382,6 +382,11 @@ class Crivo(
     def events(self, *, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
         """The newest events of the trail first."""
         return list(self._pages("audit/events", limit, **filters))
+
+    def pruned(self, **filters: Any) -> tuple[Reason, ...]:
+        """What `events` does not find any more because it was pruned, and in which export it is."""
+        answer = self._get("audit/events", page_size=1, **filters).json()
+        return shapes.reasons_of(answer, "pruned") if "pruned" in answer else ()
 
     def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
         """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""
