@@ -155,7 +155,7 @@ def install_verbs(apps, schema_editor):
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('audits', '0008_reproductions'),
+        ('audits', '0009_check_parts'),
     ]
 
     operations = [
