@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audits import blobs
-from audits.actors import authoriser
+from audits.actors import SubjectRef, authoriser
 from audits.api.base import View, paged
 from audits.api.multipart import UNSTORABLE, receive
 from audits.api.parsers import StrictJSONParser
@@ -63,7 +63,7 @@ class DatasetDetail(View):
 
 
 def _taken(
-    view: View, request: Request, part: str, action: str, zone: str | None = None
+    view: View, request: Request, part: str, action: str, on: SubjectRef, zone: str | None = None
 ) -> tuple[blobs.Stored | Unprocessable, dict[str, Any], Any, str]:
     """What was sent, or fetched: the bytes (or why not), the metadata, what an idempotency key is bound to, the URI."""
     if request.content_type and request.content_type.startswith("multipart/"):
@@ -81,13 +81,9 @@ def _taken(
     if changed := storable(given)[1]:
         raise BadRequest("upload_metadata_invalid", field="metadata", reason=UNSTORABLE[min(changed)])
     uri = given.get("uri")
-    if not authoriser().may(view.actor, action):
-        return (
-            blobs.Stored("", 0),
-            metadata,
-            given,
-            "",
-        )  # nothing is fetched for who may not: the service says so
+    if not authoriser().may(view.actor, action, on):
+        # Nothing is fetched for who may not. The service says so; if it should permit them by now, it has no bytes.
+        return Unprocessable("fetch_not_begun", field="uri"), metadata, given, ""
     digest = given.get("digest")
     found = fetch(view.actor.workspace, uri, digest) if zone is None else announced(uri, digest)
     return found, metadata, given, str(uri)
@@ -105,12 +101,14 @@ class DatasetVersions(View):
         },
     )
     def post(self, request: Request, name: str) -> Response:
-        zone = selectors.dataset(self.actor, name).zone
-        stored, metadata, body, uri = _taken(self, request, "file", "dataset_version.register", zone)
-        columns = declared_columns(metadata.pop("columns", [])) if zone is not None else []
-        given = _dataset_metadata(metadata)
+        dataset = selectors.dataset(self.actor, name)
+        action, zone = datasets.registering(dataset), dataset.zone
+        stored, metadata, body, uri = _taken(self, request, "file", action, dataset.ref, zone)
+        about = dict(metadata)
+        columns = declared_columns(about.pop("columns", [])) if zone is not None else []
+        given = _dataset_metadata(about)
         seen: Profile | Unprocessable
-        if isinstance(stored, Unprocessable) or not stored.digest or zone is not None:
+        if isinstance(stored, Unprocessable) or zone is not None:
             seen = Profile(None, columns)
         else:
             with blobs.opened(self.actor.workspace, stored.digest) as file:
@@ -204,8 +202,9 @@ class ModelVersions(View):
         },
     )
     def post(self, request: Request, name: str) -> Response:
-        selectors.model(self.actor, name)
-        stored, metadata, body, uri = _taken(self, request, "artifact", "model_version.register")
+        model = selectors.model(self.actor, name)
+        action = "model_version.register"
+        stored, metadata, body, uri = _taken(self, request, "artifact", action, model.ref)
         metadata = dict(metadata)
         digest = metadata.pop("digest", "")
         result = models.register_model_version(

@@ -103,7 +103,7 @@ def divided(question: dict[str, Any], files: Any, part_rows: int) -> tuple[dict[
     def ask(entry: Any, **told: Any) -> dict[str, Any]:
         return through_json(entry(through_json({**question, "mapped": told}), files))
 
-    layout = ask(mapped.lay_out, part_rows=part_rows)
+    layout = ask(mapped.lay_out, map_rows=150, part_rows=part_rows)
     results = []
     for span in reversed(layout["spans"]):  # the order in which they finish does not matter
         found = ask(mapped.compute, survey=layout["survey"], **span)
@@ -188,7 +188,7 @@ def test_a_copy_of_the_target_is_found_over_all_parts() -> None:
 def test_what_has_its_one_pass(content: Any) -> None:
     frame = people()
     question, files = asked(binary(frame), content(frame))
-    laid_out = mapped.lay_out({**question, "mapped": {"part_rows": 100}}, files)
+    laid_out = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 100}}, files)
     assert laid_out == {"survey": None, "spans": []}
 
 
@@ -199,7 +199,10 @@ def test_a_regression_has_its_one_pass() -> None:
     model = LinearRegression().fit(frame[["bmi", "site"]], frame.grade)
     declared = {**DECLARED, "task": "regression", "target": "grade", "output": "value", "threshold": None}
     question, files = asked(model, row_groups(frame, 200), declared=declared)
-    assert mapped.lay_out({**question, "mapped": {"part_rows": 300}}, files) == {"survey": None, "spans": []}
+    assert mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 300}}, files) == {
+        "survey": None,
+        "spans": [],
+    }
 
 
 def test_a_part_with_bad_rows_errors_and_so_does_one_that_is_not_what_was_laid_out() -> None:
@@ -207,7 +210,7 @@ def test_a_part_with_bad_rows_errors_and_so_does_one_that_is_not_what_was_laid_o
     model = binary(frame)
     frame.loc[850, "age"] = np.inf
     question, files = asked(model, row_groups(frame, 200), declared=cast.semantics(sensitive={"site": {}}))
-    layout = mapped.lay_out({**question, "mapped": {"part_rows": 300}}, files)
+    layout = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 300}}, files)
     first = {"survey": layout["survey"], **layout["spans"][0]}
     assert mapped.compute({**question, "mapped": first}, files)["rows"] == 300
     with pytest.raises(ValueError, match="rows"):
@@ -234,7 +237,7 @@ def test_a_part_with_bad_rows_errors_and_so_does_one_that_is_not_what_was_laid_o
 def test_counts_that_cannot_be_are_an_error(spoil: Any) -> None:
     frame = people()
     question, files = asked(binary(frame), row_groups(frame, 200))
-    layout = mapped.lay_out({**question, "mapped": {"part_rows": 600}}, files)
+    layout = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 600}}, files)
     survey, results = layout["survey"], []
     for span in layout["spans"]:
         told = {**question, "mapped": {"survey": survey, **span}}

@@ -15,7 +15,7 @@ from audits.actors import Command, system_actor
 from audits.canonical import digest_of
 from audits.checks.contract import Material
 from audits.models import Blob, CheckRun, Event, Explanation
-from audits.services import check_runs, execution, explanations, reproductions
+from audits.services import check_runs, confined, explanations, reproductions
 from audits.services.reproductions import request_reproduction
 from governance.services import promotions
 from registry.models import Dataset, DatasetVersion, ModelVersion
@@ -354,7 +354,7 @@ class TestClaiming:
         (tmp_path / "other.csv").write_bytes(b"age\nKanarienvogel\n")
         run = self.run_in(cast, "clinic")
         source = f"file://{tmp_path}/{place or 'nothing.csv'}"
-        result, _ = execution.in_the_child(
+        result, _ = confined.in_the_child(
             cast.workspace.id, run.input, required_level=1, sources={DIGESTS[0]: source}
         )
         assert result.error is not None
