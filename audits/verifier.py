@@ -10,7 +10,8 @@ What is checked, in one pass and without holding the log in memory:
 2. the entries hash, through every tile of the export, to the signed root (RFC 6962 §2.1, C2SP tlog-tiles);
 3. the entries of every subject are numbered 1, 2, 3 … and each carries the digest of the one before it;
 4. every disclosed head, rest and text is the one its entry commits to;
-5. what the export promises to disclose (its scope and filter) is disclosed, no more and no less;
+5. what the export promises to disclose (its scope and filter) is disclosed, no more and no less; what was pruned since
+   is exactly what an entry of the log says was pruned, and it says in which export it is;
 6. with `--previous`: the log only grew since a checkpoint somebody else has kept.
 
 The ledger writes with the functions of this file, so there is one definition of every format in it.
@@ -1081,10 +1082,14 @@ class Manifest:
     matches: int
     counts: dict[str, int]
     stated: dict[str, Any]
+    pruned: int | None = None  # the entry that tells which events of the workspace were pruned
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
         value = parse_canonical(data.removesuffix(b"\n"))
+        pruned = value.pop("pruned", None) if isinstance(value, dict) else None
+        if pruned is not None and (type(pruned) is not int or pruned < 0):
+            raise ValueError("pruned is no entry")
         _only(value, {"v", "log", "scope", "filter", "completeness", "heads", "matches", "counts", "stated"})
         completeness = value["completeness"]
         if type(value["v"]) is not int or value["v"] != 1 or completeness not in COMPLETENESS:
@@ -1104,7 +1109,15 @@ class Manifest:
             raise ValueError("a count is not a number")
         stated = _member(value, "stated", dict)
         return cls(
-            value["log"], scope, chosen, completeness, value["heads"], value["matches"], counts, stated
+            value["log"],
+            scope,
+            chosen,
+            completeness,
+            value["heads"],
+            value["matches"],
+            counts,
+            stated,
+            pruned,
         )
 
 
@@ -1187,6 +1200,10 @@ class Report:
     heads: int = 0
     matches: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    pruned: int = 0  # events in scope that are in earlier exports only, as the log says
+    pruned_to: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # those exports: {export, export_digest, count}
     key_checked: bool = False
     previous_size: int | None = None
     stated: dict[str, Any] = field(default_factory=dict)
@@ -1373,6 +1390,8 @@ class _Walk:
         # levels[l] holds the hashes of tile level l not yet folded into a full tile: at most 256 each.
         self.levels: list[list[bytes]] = [[]]
         self.files = 0
+        self.absent: list[bytes] = []  # event id and digest of each entry in scope that is not disclosed
+        self.told: Any = None  # what the log says was pruned
 
     def run(self, lines: _Lines, previous: Checkpoint | None) -> bytes:
         """The root over all entries."""
@@ -1585,7 +1604,9 @@ class _Walk:
         if covered_by is not None:
             self.seen_scope.add(covered_by)
         if line is None:
-            if covered_by is not None:
+            if covered_by is not None and self.manifest.pruned is not None:
+                self.absent.append(bytes.fromhex(envelope.event_id.replace("-", "")) + digest)
+            elif covered_by is not None:
                 self.report.problem(
                     "head_missing",
                     "it is in the export's scope, but events.jsonl does not disclose it",
@@ -1605,8 +1626,11 @@ class _Walk:
             problem("subject_differs", "the subject in the head is not the entry's", line.entry)
         if pseudonym(line.workspace_salt, "workspace", head.workspace).hex() != envelope.workspace:
             problem("workspace_differs", "the workspace in the head is not the entry's", line.entry)
+        extra = False
         if self.filter is not None and self.filter.matches(head, line.entry) != (line.rest_text is not None):
-            if line.rest_text is None:
+            if line.entry == self.manifest.pruned and line.rest_text is not None:
+                extra = True  # it is there to say what was pruned, whatever the filter
+            elif line.rest_text is None:
                 problem("match_missing", "it matches the filter, but its rest is left out", line.entry)
             else:
                 problem("match_extra", "it does not match the filter, but its rest is there", line.entry)
@@ -1618,8 +1642,11 @@ class _Walk:
                     line.entry,
                 )
             return
-        self.report.matches += 1
-        self.report.counts[head.verb] = self.report.counts.get(head.verb, 0) + 1
+        if not extra:
+            self.report.matches += 1
+            self.report.counts[head.verb] = self.report.counts.get(head.verb, 0) + 1
+        if line.entry == self.manifest.pruned and (head.verb, head.outcome) == ("audit.pruned", "done"):
+            self.told = json.loads(line.rest_text)["detail"]
         if sha256(line.rest_salt + line.rest_text).hexdigest() != envelope.rest:
             problem("rest_differs", "the disclosed rest is not the one the entry commits to", line.entry)
         commitments = line.rest.get("texts")
@@ -1866,6 +1893,7 @@ def verify_export(
     if earlier is not None:
         _check_earlier(earlier, checkpoint, report)
     _check_manifest(manifest, checkpoint, walk, report)
+    _check_pruned(manifest, walk, report)
     _warn_of_strays(folder.root, walk.files, report)
     return report
 
@@ -1874,6 +1902,8 @@ def _in_parallel(walk: _Walk, jobs: int, manifest: bytes, earlier: Checkpoint | 
     """The root, or None: one process has to do it."""
     if jobs < 2 or walk.size <= _MIN_SHARE * TILE_WIDTH or not isinstance(walk, _Together):
         return None
+    if walk.manifest.pruned is not None:
+        return None  # what is absent is gathered in one place
     try:
         shares = walk.shares(jobs, manifest)
     except (ValueError, UnreadableError, OSError, _BrokenBundle, BrokenExecutor):
@@ -1937,6 +1967,29 @@ def _check_manifest(manifest: Manifest, checkpoint: Checkpoint, walk: _Walk, rep
                 f"the scope names a workspace or subject with the pseudonym {digest[:12]}…, which no entry of"
                 " the log has: its name or salt was changed",
             )
+
+
+def _check_pruned(manifest: Manifest, walk: _Walk, report: Report) -> None:
+    """What is absent is exactly what the log itself says was pruned: their number, and SHA-256 over ids and digests."""
+    if manifest.pruned is None:
+        return
+    if manifest.scope is None or manifest.scope.kind != "workspace" or not isinstance(walk.told, dict):
+        report.problem(
+            "pruned_untold",
+            "events are left out as pruned, but that entry does not tell of a pruning of this workspace",
+            manifest.pruned,
+        )
+        return
+    digest = sha256(b"".join(sorted(walk.absent))).hexdigest()
+    if (len(walk.absent), digest) != (walk.told.get("total"), walk.told.get("pruned")):
+        report.problem(
+            "pruned_differs",
+            f"{len(walk.absent):,} events in scope are not disclosed, and they are not the "
+            f"{_plain(str(walk.told.get('total')))} that the log says were pruned: events were left out",
+            manifest.pruned,
+        )
+        return
+    report.pruned, report.pruned_to = len(walk.absent), walk.told.get("exports", [])
 
 
 def _warn_of_strays(root: Path, files: int, report: Report) -> None:
@@ -2005,6 +2058,13 @@ def _print(report: Report) -> None:
     )
     for verb, count in sorted(report.counts.items()):
         print(f"  {count:>12,}  {_plain(verb)}")
+    if report.pruned:
+        print(f"  pruned, as the log says: {report.pruned:,} events, which are in these exports:")
+        for told in report.pruned_to:
+            print(
+                f"  {_plain(str(told.get('count'))):>12}  {_plain(str(told.get('export')))}"
+                f" {_plain(str(told.get('export_digest')))}"
+            )
     if report.previous_size is not None and report.verified:
         print(f"  the log only grew since the earlier checkpoint of {report.previous_size:,} entries")
     if report.stated:
