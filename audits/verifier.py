@@ -1525,6 +1525,8 @@ class _Walk:
             if texts is not None:
                 salts = salts[:35] + salts[-51:]
             about = known.get((names, salts)) or self._learn(names, salts)
+            if index == self.manifest.pruned:
+                raise ValueError("what it says was pruned is for the careful reader")
             if chosen is not None and (rest is None) != (
                 some and not chosen.matches(parse_head(head), index)
             ):
