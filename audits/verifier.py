@@ -1450,10 +1450,11 @@ class _Walk:
         texts = [entry.decode("latin-1") for entry in entries]
         event_ids = "".join([text[13:49] for text in texts])
         genuine = len(event_ids) == 36 * len(texts) and _EVENT_IDS.fullmatch(event_ids)
+        told = self.manifest.pruned  # what it says is read carefully
         for index, entry, text, digest in zip(
             range(start, start + len(entries)), entries, texts, hashes, strict=True
         ):
-            line = lines.peek() if genuine else None
+            line = lines.peek() if genuine and index != told else None
             if line is not None and self._well(index, text, digest, line):
                 lines.skip(index)
             else:
