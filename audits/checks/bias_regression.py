@@ -182,7 +182,7 @@ def _spreads(
         if name == "mean_prediction":
             yield _standardised(value, interval, scale, attribute, total, counts, level)
     # each group is held against everybody else, the left out ones included
-    worst = max(compared.values(), key=lambda item: item.ks)
+    worst = max(compared.values(), key=lambda item: (item.ks, -item.n))
     interval = ks_interval(worst.ks, worst.n, rows - worst.n, level)
     yield _metric("prediction_ks", worst.ks, interval, attribute, total, counts, level)
 

@@ -244,6 +244,16 @@ class TestLeakage:
         assert copies(frame, "y", tuple(frame.columns[1:])) == ["copy", "missing_is_no"]
         assert copies(frame.head(20), "y", ("copy",)) == []  # too few rows to tell
 
+    def test_numbers_that_never_come_twice_are_no_copies_of_each_other(self) -> None:
+        """A small regression: every value of both is there once, so they stand one to one and mean nothing by it."""
+        stream = np.random.default_rng(1)
+        frame = pd.DataFrame({"y": stream.normal(size=60), "income": stream.normal(size=60)})
+        assert copies(frame, "y", ("income",)) == []
+        assert copies(pd.concat([frame] * 4), "y", ("income",), number=True) == []
+        frame["levels"] = np.arange(60) % 3
+        frame["named"] = frame["levels"].map({0: "low", 1: "middle", 2: "high"})
+        assert copies(frame, "levels", ("named", "income"), number=True) == ["named"]
+
     def test_a_regressions_target_in_other_units(self) -> None:
         values = np.random.default_rng(0).normal(size=200)
         frame = pd.DataFrame({"y": values, "cents": values * -100 + 3, "noisy": values + 1e-3, "text": "a"})
