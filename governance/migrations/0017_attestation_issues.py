@@ -24,7 +24,7 @@ PROMOTION = models.ForeignKey(
 
 
 class Migration(migrations.Migration):
-    dependencies = [("governance", "0015_alarms")]
+    dependencies = [("governance", "0016_claims")]
     operations = [
         migrations.SeparateDatabaseAndState(
             database_operations=[migrations.RunSQL(FORWARD, BACKWARD)],
