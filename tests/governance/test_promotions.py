@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -19,6 +20,7 @@ from governance.services.promotions import decide, withdraw_promotion
 from registry.models import ModelVersion
 from tests import study
 from tests.cast import Cast
+from tests.governance.exceptional import later, move
 from tests.snapshot import unchanged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -151,6 +153,26 @@ def test_a_no_is_final(cast: Cast, version: ModelVersion, verdict: str, code: st
     assert (promotion.state, promotion.outcome["code"]) == ("refused", code)
     with unchanged(refusals=1), pytest.raises(Conflict, match="promotion_not_awaiting"):
         by(cast, "bruno", promotion)
+
+
+def test_evidence_that_aged_while_people_read_grants_nothing(cast: Cast, version: ModelVersion) -> None:
+    """The verdict is taken again in the transaction of the last approval; who asks again has it measured again."""
+    promotion = to_homologation(cast, version)
+    assert promotion.state == "awaiting_approval"
+    assert {line["verdict"] for line in promotion.requirements} == {"passed"}
+    run = promotion.checks.get().run
+    move("audits_check_run", run.id, finished_at=later(timedelta(days=-30)))
+    by(cast, "bruno", promotion)
+    promotion.refresh_from_db()
+    assert promotion.state == "refused"
+    assert promotion.outcome is not None
+    assert promotion.outcome["reasons"][0]["params"]["cause"]["code"] == "evidence_stale"
+    told = Event.objects.filter(subject_id=promotion.id).order_by("subject_seq")
+    assert list(told.values_list("verb", flat=True))[-2:] == ["promotion.decided", "promotion.refused"]
+    assert not Placement.objects.filter(environment__name="homologation").exists()
+    again = study.ask(cast, version, "homologation")
+    assert again.state == "checking"
+    assert again.checks.get().run_id != run.id
 
 
 def test_no_step_is_skipped(cast: Cast, version: ModelVersion) -> None:
