@@ -97,6 +97,8 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "roc_auc",
                 "brier_score",
                 "baseline_gain",
+                "expected_cost",
+                "cost_gain",
                 "generalisation_gap",
                 "row_overlap",
                 "entity_overlap",

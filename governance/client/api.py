@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from governance.client import shapes
 from governance.client.access import AccessCalls
+from governance.client.environments import Environments
 from governance.client.errors import Unreachable, Usage
 from governance.client.evidence import EvidenceCalls
 from governance.client.explanations import Explanations
@@ -38,7 +39,17 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, EvidenceCalls, Reproductions):
+class Crivo(
+    Policies,
+    Lifecycle,
+    Watching,
+    Webhooks,
+    AccessCalls,
+    Explanations,
+    EvidenceCalls,
+    Reproductions,
+    Environments,
+):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken

@@ -50,6 +50,8 @@ METRICS: Words = {
     "roc_auc": _("Area under the ROC curve"),
     "brier_score": _("Brier score"),
     "baseline_gain": _("Gain over a constant answer"),
+    "expected_cost": _("Cost of a decision"),
+    "cost_gain": _("Cost saved over a constant answer"),
     "generalisation_gap": _("Training minus evaluation"),
     "row_overlap": _("Evaluation rows also in training"),
     "entity_overlap": _("Evaluation entities also in training"),
