@@ -72,6 +72,7 @@ METRICS: Words = {
     "forbidden_attribute_flips": _("Decisions flipped by a forbidden attribute"),
     "attribute_flips": _("Decisions flipped by an attribute"),
     "sensitive_attribution_share": _("Share of attribution on sensitive columns"),
+    "proxy_attribution_share": _("Share of attribution on proxies"),
     "top_feature_share": _("Share of attribution on the top column"),
     "additivity_error": _("Additivity error"),
     "selection_rate": _("Selection rate"),
