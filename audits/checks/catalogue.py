@@ -180,7 +180,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="explainability.shap",
             title="Explainability (SHAP)",
             kind="explainability",
-            version="1",
+            version="2",
             function="audits.checks.explain:run",
             reads=("artifact", "training", "evaluation"),
             parameters={
@@ -189,9 +189,15 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "properties": {
                     "max_rows": {"type": "integer", "minimum": 10, "maximum": 100000},
                     "background_rows": {"type": "integer", "minimum": 10, "maximum": 10000},
+                    "proxy_association": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                 },
             },
-            metrics=("sensitive_attribution_share", "top_feature_share", "additivity_error"),
+            metrics=(
+                "sensitive_attribution_share",
+                "proxy_attribution_share",
+                "top_feature_share",
+                "additivity_error",
+            ),
             tolerance=1e-6,
         ),
         CheckDefinition(

@@ -142,6 +142,7 @@ TEMPLATES: dict[str, str] = {
     " bins for it.",
     "sensitive_all_missing": "The sensitive column {column} is empty in every row.",
     "too_many_groups": "{column} makes {count} groups (limit {limit}). Declare bins, or merge categories.",
+    "group_without_rows": "Nobody in the data is in the group {group} of {attribute}, so nothing is said about it.",
     "group_excluded": "{attribute} = {group} is left out of the comparison: {n} rows ({positives} positive,"
     " {negatives} negative) are fewer than {minimum}.",
     "groups_excluded": "{groups} groups of {attribute} with {rows} rows in all are left out of the comparison: each"
