@@ -117,6 +117,11 @@ CALLS: dict[str, Call] = {
         sees=READ, does="model_version.register", body="artifact", remembered=True
     ),
     "GET models/<str:name>/versions/<int:n>": Call(sees=READ),
+    "GET models/<str:name>/versions/<int:n>/environment": Call(sees=READ),
+    "POST models/<str:name>/versions/<int:n>/environment": Call(
+        sees=READ, does="model_version.register", body="lock", remembered=True
+    ),
+    "GET models/<str:name>/versions/<int:n>/sbom": Call(sees=READ),
     "GET lineage": Call(sees=READ, query="nodeId=dataset:crivo:patients@1"),
     "POST lineage": Call(does="lineage.record", body={"job": {"name": "j"}}, remembered=True),
     "GET lineage/": Call(sees=READ, query="nodeId=dataset:crivo:patients@1"),
@@ -247,6 +252,7 @@ def ground(committed_cast: Cast) -> Ground:
     """One of everything, made through the services: what is not there can hide behind a 404."""
     cast = committed_cast
     version = study.study(cast)
+    study.kept_lock(cast, version)
     for text in (study.PRODUCTION, HOMOLOGATION):
         apply_policy(command=study.shell(cast), text=text)
     study.sequence()
@@ -363,6 +369,8 @@ def made(client: Client, ground: Ground, route: str, headers: dict[str, str]) ->
         report = SimpleUploadedFile("r.xml", b"<testsuite><testcase/></testsuite>")
         about = {"check": "data.quality", "kind": "junit", "title": "t", "issuer": "i"}
         return client.post(address, {"file": report, "metadata": json.dumps(about)}, headers=headers)
+    if call.body == "lock":
+        return client.post(address, {"file": SimpleUploadedFile("u", study.LOCK)}, headers=headers)
     if call.body in ("file", "artifact"):
         metadata = study.metadata(seed=8) if call.body == "artifact" else {}
         data = {call.body: SimpleUploadedFile("u", study.CSV), "metadata": json.dumps(metadata)}
@@ -540,6 +548,7 @@ SCREENS: dict[str, Screen] = {
     "tokens": Screen(),  # one's own; more for who may read about access
     "revoke-token": Screen(("token_id",), {}, sees=WHO, does="token.issue"),
     "explanations": Screen(("model", "n"), sees=READ),
+    "sbom": Screen(("model", "n"), sees=READ),
     "explanation": Screen(("explanation_id",), sees=EXPLAIN),
 }
 
