@@ -198,6 +198,7 @@ RULES: dict[str, Rule] = {
     "disparity_tests": _tests,
     "robustness": _robustness,
     "shap_importance": _importance,
+    "shap_proxies": _named("attribute", "feature"),
     "shap_local": _local,
     "lime_local": _local,
     # Sizes without the empty cells and the small groups would tell, beside the whole, how few those are.

@@ -60,7 +60,7 @@ COUNTED = frozenset(
 )
 SINGLE = frozenset({"data_age_days"})
 # With one cell of a confusion small, these give it away together.
-OF_CONFUSION = frozenset({"precision", "recall", "f1", "balanced_accuracy"})
+OF_CONFUSION = frozenset({"precision", "recall", "f1", "balanced_accuracy", "expected_cost", "cost_gain"})
 OF_CLASSES = OF_CONFUSION | {"accuracy", "roc_auc", "brier_score", "baseline_gain", "generalisation_gap"}
 DEPENDENT = {"baseline_gain": {"accuracy"}, "generalisation_gap": {"accuracy"}}
 CLAIMS = frozenset({"claim_differs"})
@@ -119,6 +119,7 @@ NOTES = frozenset(
             "groups_excluded",
         ),
         *("direct_identifiers", "special_undeclared", "no_quasi_identifiers", "rows_reduced", "route_failed"),
+        *("split_not_by_time", "split_not_by_entity"),
         *("route_not_attributable", "record_columns_ignored", "model_ignores_inputs", "column_near_target"),
     }
 )

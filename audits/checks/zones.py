@@ -309,6 +309,8 @@ def _vocabulary(question: Mapping[str, Any], zone: Zone) -> frozenset[str]:
         semantics.get("favourable_label"),
         *(semantics.get("classes") or []),
     ]
+    costs = semantics.get("cost_matrix") or {}
+    labels += [*costs, *(decision for row in costs.values() if isinstance(row, Mapping) for decision in row)]
     lists = [parameters.get(name) or [] for name in ("columns", "sensitive", "quasi_identifiers", "schema")]
     digests = [text for item in question["materials"] for text in (item["digest"], item["format"])]
     words = [*zone.columns, *named, *labels, *(semantics.get("sensitive") or []), *digests, zone.name]

@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audits.actors import Actor
 from audits.checks.catalogue import CATALOGUE
-from audits.checks.contract import Material
+from audits.checks.contract import Material, numbered
 from audits.services.check_runs import obtain_run
 from governance.evaluation_sets import evaluation_data, with_bins_of
 from governance.models import Promotion, PromotionCheck
@@ -32,6 +32,8 @@ SEMANTICS = (
     "framework",
     "claimed_metrics",
     "classes",
+    "cost_matrix",
+    "split",
 )
 
 
@@ -72,15 +74,18 @@ def materials_of(version: ModelVersion, evaluation: DatasetVersion | None = None
     *training, examined = data_of(version, evaluation)
     return (
         Material("artifact", version.artifact_digest, version.metadata["format"]),
-        *(Material("training", row.digest, row.format, row.dialect) for row in training),
+        *(
+            Material(numbered("training", place), row.digest, row.format, row.dialect)
+            for place, row in enumerate(training, start=1)
+        ),
         Material("evaluation", examined.digest, examined.format, examined.dialect),
     )
 
 
 def data_of(version: ModelVersion, evaluation: DatasetVersion | None = None) -> list[DatasetVersion]:
-    """The data that checks read: the first training data, and last the evaluation data."""
+    """The data that checks read: all training data, and last the evaluation data."""
     training = version.training.select_related("dataset").order_by("created_at")
-    return [*training[:1], evaluation or version.evaluation]
+    return [*training, evaluation or version.evaluation]
 
 
 def semantics_of(version: ModelVersion) -> dict[str, Any]:

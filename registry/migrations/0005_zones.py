@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("registry", "0004_dialects")]
+    dependencies = [("registry", "0006_environment_locks")]  # which was there first
     operations = [
         migrations.AddField(
             model_name="dataset",

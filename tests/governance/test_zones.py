@@ -225,6 +225,20 @@ class TestQuestions:
             )
             problem(answer, 422, "several_zones")
         assert version.state == "registered"
+        study.model_version(cast, name="second", training=["patients@1", "exam@1"], evaluation="patients@1")
+        with unchanged(refusals=1):
+            answer = Caller(cast, "pipeline").post(
+                "models/second/versions/1/promotions", {"to": "development", "reason": "ready"}
+            )
+            problem(answer, 422, "several_zones")
+
+    def test_every_training_data_set_is_read_where_it_lies(self, cast: Cast) -> None:
+        in_zone(cast)
+        in_zone(cast, "more", "clinic", DIGESTS[1], k=30)
+        version = version_of(cast, training=["patients@1", "more@1"], evaluation="patients@1")
+        run = study.ask(cast, version, "development").checks.get().run
+        assert run.sources == {DIGESTS[0]: "file:///zone/patients.csv", DIGESTS[1]: "file:///zone/more.csv"}
+        assert run.input["semantics"]["zone"]["k"] == 30, "the larger of the two"
 
     def test_a_file_that_can_run_code_is_not_run_there(self, cast: Cast) -> None:
         in_zone(cast)
