@@ -8,10 +8,10 @@ offline may not say yes beyond it. Asked about an earlier moment, the events of 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
@@ -31,6 +31,7 @@ from governance.models import (
 )
 from governance.policy import durations, terms
 from governance.policy.verdict import Requirement
+from governance.prepared import prepared
 from governance.standings import TOUCHING, Moment, state_after
 from governance.states import ConditionState, FindingState, ReviewState, WaiverState, at_least
 
@@ -267,7 +268,11 @@ def _tiers(rows: list[Placement]) -> dict[tuple[UUID, str], str]:
     }
     if not wanted:
         return {}
-    found = UseCase.objects.filter(
-        workspace__in={workspace for workspace, _ in wanted}, name__in={name for _, name in wanted}
-    )
-    return {(row.workspace_id, row.name): row.risk_tier for row in found}
+    found = _use_cases(workspaces={workspace for workspace, _ in wanted}, names={name for _, name in wanted})
+    return {(workspace, name): tier for workspace, name, tier in found}
+
+
+@prepared
+def _use_cases(*, workspaces: Collection[UUID], names: Collection[str]) -> QuerySet[UseCase, Any]:
+    found = UseCase.objects.filter(workspace_id__in=workspaces, name__in=names)
+    return found.values_list("workspace_id", "name", "risk_tier")

@@ -166,7 +166,7 @@ def errored_result(code: str = "timeout") -> CheckResult:
     return CheckResult("errored", error=Message(code, {"seconds": 600}))
 
 
-def finish(run: CheckRun, result: CheckResult) -> None:
+def complete(run: CheckRun, result: CheckResult) -> None:
     """What a worker does with a run, with a result given beforehand."""
     claimed = claim(run.id)
     assert claimed is not None
@@ -177,6 +177,10 @@ def finish(run: CheckRun, result: CheckResult) -> None:
         result=result,
         run_environment={},
     )
+
+
+def finish(run: CheckRun, result: CheckResult) -> None:
+    complete(run, result)
     settle_after_check(run.id)
 
 

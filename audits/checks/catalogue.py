@@ -44,6 +44,8 @@ class CheckDefinition:
     repeatable: bool = True  # the same input gives the same result; not so for measured times
     # How far a number may move on another image or CPU family, relative to the larger of 1 and itself.
     tolerance: float = 1e-9
+    # Module of its parts (audits.checks.mapped), where long data may be divided among workers.
+    mapped: str = ""
 
 
 def _parameters(**properties: Any) -> dict[str, Any]:
@@ -117,6 +119,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             kind="bias",
             version="3",
             function="audits.checks.bias:run",
+            mapped="audits.checks.bias_mapped",
             reads=("artifact", "evaluation"),
             parameters={
                 "type": "object",

@@ -11,6 +11,7 @@ import numpy.typing as npt
 import pandas as pd
 
 from audits.checks.alikeness import split_notes, time_overlap, unfamiliar
+from audits.checks.claims import ALIASES, TOLERANCE
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
 from audits.checks.costs import cheapest, cost_gain, cost_table, expected_cost
 from audits.checks.labels import Codes, canonical_column, listed
@@ -26,19 +27,7 @@ from audits.checks.scores import (
 )
 
 LEVEL = 0.95
-CLAIM_TOLERANCE = 0.01
 BINS = 10
-ALIASES = {
-    "auc": "roc_auc",
-    "auroc": "roc_auc",
-    "brier": "brier_score",
-    "f1_score": "f1",
-    "acc": "accuracy",
-    "sensitivity": "recall",
-    "mean_absolute_error": "mae",
-    "root_mean_squared_error": "rmse",
-    "r2_score": "r2",
-}
 
 
 def run(inputs: CheckInput, materials: Materials) -> CheckResult:
@@ -313,7 +302,7 @@ def _claims(
     inputs: CheckInput, materials: Materials, figures: Figures
 ) -> tuple[dict[str, float], Metric, tuple[Message, ...]]:
     """Claimed values by our names, the largest gap to ours, and a note for each claim that is off or unknown."""
-    tolerance = float(inputs.parameters.get("claim_tolerance", CLAIM_TOLERANCE))
+    tolerance = float(inputs.parameters.get("claim_tolerance", TOLERANCE))
     claimed: dict[str, float] = {}
     notes: list[Message] = []
     for name, value in materials.semantics.claimed_metrics.items():

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -85,6 +88,24 @@ class Pairs:
             if beside.setdefault(value, other) != other:
                 return False
         return len(set(beside.values())) == len(beside)
+
+    def to_json(self) -> dict[str, Any]:
+        beside = {name: [list(pair) for pair in found.items()] for name, found in self.beside.items()}
+        return {"rows": self.rows, "labels": list(self.labels), "beside": beside}
+
+    def merge(self, given: Mapping[str, Any]) -> None:
+        """Add what was collected over other rows, as `to_json` gives it."""
+        self.rows += int(given["rows"])
+        self.labels |= set(given["labels"])
+        for name in list(self.beside):
+            beside = self.beside[name]
+            pairs = given["beside"].get(name)
+            if (
+                pairs is None
+                or any(beside.setdefault(value, label) != label for value, label in pairs)
+                or len(set(beside.values())) < len(beside)
+            ):
+                del self.beside[name]
 
     def copies(self) -> list[str]:
         if self.rows - len(self.labels) < MIN_REPEATS or len(self.labels - {None}) < 2:

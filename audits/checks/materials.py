@@ -12,8 +12,9 @@ import pandas as pd
 from audits.checks.contract import CheckError, CheckInput, plain_role
 from audits.checks.labels import Codes, canonical_column, listed
 from audits.checks.loading import load_model
+from audits.checks.parts import ParquetParts
 from audits.checks.predictor import Predictor
-from audits.checks.reading import ParquetParts, read_frame
+from audits.checks.reading import read_frame
 from audits.checks.semantics import Semantics
 
 MAX_LABELS = 100
@@ -52,10 +53,10 @@ class Materials:
 
     def parts(self, role: str) -> ParquetParts | None:
         """The data of `role` in parts, where it is too long to be held at once; None: take `frame`."""
-        if self.format_of(role) != "parquet" or role in self._frames:
+        if role in self._frames:
             return None
         if role not in self._parts:
-            self._parts[role] = ParquetParts.of(self._file(role), role)
+            self._parts[role] = ParquetParts.of(self._file(role), self.format_of(role), role)
         return self._parts[role]
 
     def part(self, role: str, frame: pd.DataFrame) -> Materials:

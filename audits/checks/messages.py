@@ -18,6 +18,11 @@ TEMPLATES: dict[str, str] = {
     "result_not_json": "The check produced a value that cannot be kept ({type} at {path}). No figure was kept; report"
     " this as a defect.",
     "material_missing": "The check needs the {role} file, and none was declared for this version.",
+    # data zones
+    "withheld_in_zone": "It stays in the zone {zone}: it rests on fewer than {k} rows or would tell of so few, or it is"
+    " the value of a single row.",
+    "kept_in_zone": "{count} parts of this result stay in the zone {zone}: what could tell of fewer than {k} rows.",
+    "errored_in_zone": "The check failed in the zone {zone}, and why cannot be told outside it.",
     # declared semantics
     "semantics_missing": "The version does not declare {field}. Declare it and register the version again.",
     "semantics_invalid": "The version declares {field} as {value}, which is not understood. Correct it and register"

@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from audits.models import CheckRun
 from audits.plots import plots_for
 from audits.plots.svg import clean_name
+from governance.console.running import Running
 from governance.console.tables import (
     TableView,
     columns_table,
@@ -54,6 +55,7 @@ class CheckView:
     facts: list[tuple[str, str]] = field(default_factory=list)
     measures: TableView | None = None
     unreadable: bool = False
+    running: Running | None = None
 
     @property
     def open_tables(self) -> bool:

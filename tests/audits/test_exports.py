@@ -263,7 +263,7 @@ def test_a_lease_keeps_others_away_until_it_ends(cast: Cast, notary: Notary) -> 
     AuditExport.objects.update(lease_until=timezone.now() - timedelta(seconds=1))
     assert made(export).state == "done"
     with pytest.raises(Conflict, match="export_taken_over"):
-        exports.renew(first, 1)
+        exports.renew(first, 1, 2)
     with pytest.raises(Conflict, match="export_taken_over"):
         complete_export(
             command=command, export_id=export.id, fence=first.fence, stored=blobs.Stored("", 0), manifest={}

@@ -138,6 +138,7 @@ CALLS: dict[str, Call] = {
     "GET check-runs/<uuid:run_id>": Call(sees=READ),
     "GET check-runs/<uuid:run_id>/reproductions": Call(sees=READ),
     "POST check-runs/<uuid:run_id>/reproductions": acts("check_run.reproduce", None),
+    "POST check-runs/<uuid:run_id>/cancellation": acts("check_run.cancel", {"reason": "r"}),
     "GET reproductions/<uuid:reproduction_id>": Call(sees=READ),
     "GET models/<str:name>/versions/<int:n>/explanations": Call(sees=READ),
     "POST models/<str:name>/versions/<int:n>/explanations": Call(
