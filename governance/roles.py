@@ -35,6 +35,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "signoff:invite": frozenset({"signoff.invite"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
+    "audit:prune": frozenset({"audit.prune"}),
     "lifecycle:write": frozenset(
         {"placement.suspend", "placement.withdraw", "placement.rollback", "model_version.retire"}
     ),
@@ -168,7 +169,7 @@ ROLES: dict[str, Role] = {
             _("Administrator"),
             _READ
             | {"role.bind", "role.recertify", "group.manage", "person.manage", "token.issue", "access.read"}
-            | {"webhook.manage", "environment.configure", "person.erase"},
+            | {"webhook.manage", "environment.configure", "person.erase", "audit.prune"},
         ),
         Role("incident_manager", _("Incident manager"), _READ | {"placement.break_glass"}),
     )

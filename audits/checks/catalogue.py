@@ -99,6 +99,8 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "roc_auc",
                 "brier_score",
                 "baseline_gain",
+                "expected_cost",
+                "cost_gain",
                 "generalisation_gap",
                 "row_overlap",
                 "entity_overlap",
@@ -115,7 +117,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="bias.group_disparity",
             title="Group disparity",
             kind="bias",
-            version="2",
+            version="3",
             function="audits.checks.bias:run",
             mapped="audits.checks.bias_mapped",
             reads=("artifact", "evaluation"),
@@ -181,7 +183,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="explainability.shap",
             title="Explainability (SHAP)",
             kind="explainability",
-            version="1",
+            version="2",
             function="audits.checks.explain:run",
             reads=("artifact", "training", "evaluation"),
             parameters={
@@ -190,9 +192,15 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "properties": {
                     "max_rows": {"type": "integer", "minimum": 10, "maximum": 100000},
                     "background_rows": {"type": "integer", "minimum": 10, "maximum": 10000},
+                    "proxy_association": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                 },
             },
-            metrics=("sensitive_attribution_share", "top_feature_share", "additivity_error"),
+            metrics=(
+                "sensitive_attribution_share",
+                "proxy_attribution_share",
+                "top_feature_share",
+                "additivity_error",
+            ),
             tolerance=1e-6,
         ),
         CheckDefinition(
@@ -246,7 +254,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="robustness.perturbation",
             title="Robustness to small disturbances",
             kind="robustness",
-            version="1",
+            version="2",
             function="audits.checks.robustness:run",
             reads=("artifact", "evaluation"),
             parameters=_parameters(

@@ -21,7 +21,7 @@ from decimal import Decimal
 from uuid import UUID
 
 from django.conf import settings
-from django.db import DatabaseError, connection, transaction
+from django.db import Error, connection, transaction
 
 from audits.actors import Command, system_actor
 from audits.dispatch import CHANNEL
@@ -34,6 +34,7 @@ from audits.ledger.note import (
     SignatureMismatchError,
     sign_checkpoint,
 )
+from audits.ledger.pruned import envelopes_of
 from audits.ledger.publication import ForkError, Publication
 from audits.ledger.record import mac_of
 from audits.ledger.tree import leaf_hash
@@ -114,7 +115,7 @@ class Notary:
                 with connection.cursor() as cursor:
                     cursor.execute(f"UNLISTEN {CHANNEL}")
                     cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
-            except DatabaseError:
+            except Error:  # InterfaceError, of a session known to be closed, is no DatabaseError
                 connection.close()
         self._session = None
 
@@ -123,14 +124,19 @@ class Notary:
             raise NotTheNotaryError("this process does not hold the notary's lock")
 
     def wait(self, seconds: float, *others: int) -> None:
-        """Until somebody wrote an event, one of the file descriptors `others` is readable, or the time is over."""
+        """Until somebody wrote an event, one of the file descriptors `others` is readable, or the time is over.
+
+        django.db.Error where the session has ended: the driver is asked past Django's cursors, and its own exceptions
+        are none that a caller of ours catches.
+        """
         self._assert_held()
         raw = connection.connection
-        raw.poll()
-        if not raw.notifies:
-            select.select([raw, *others], [], [], seconds)
-            raw.poll()
-        raw.notifies.clear()
+        with connection.wrap_database_errors:
+            raw.poll()  # InterfaceError on one that is known to be closed
+            if not raw.notifies:
+                select.select([raw, *others], [], [], seconds)
+                raw.poll()
+            raw.notifies.clear()
 
     # --- sequencing ------------------------------------------------------------------------------------------
 
@@ -179,7 +185,10 @@ class Notary:
             cursor.execute(
                 "SELECT id FROM (SELECT e.id, e.subject_seq, max(e.at) OVER ("
                 "  PARTITION BY e.subject_kind, e.subject_id ORDER BY e.subject_seq) AS since"
-                "  FROM audits_event e WHERE e.xid >= %s::text::xid8"
+                # Of what was pruned the envelope is left: after an incident it gets its place in the new log, too.
+                "  FROM (SELECT id, subject_kind, subject_id, subject_seq, at, xid FROM audits_event UNION ALL"
+                "    SELECT event_id, subject_kind, subject_id, subject_seq, at, xid FROM audits_pruned) e"
+                "  WHERE e.xid >= %s::text::xid8"
                 "  AND NOT EXISTS (SELECT 1 FROM audits_leaf l WHERE l.event_id = e.id)"
                 "  AND NOT EXISTS (SELECT 1 FROM audits_quarantine q WHERE q.event_id = e.id)"
                 "  AND e.id <> ALL(%s::uuid[])) w "
@@ -199,7 +208,16 @@ class Notary:
             events = Event.objects.in_bulk(chunk)
             genuine: list[UUID] = []
             grown = []
-            for event in (events[event_id] for event_id in chunk):
+            kept = envelopes_of([event_id for event_id in chunk if event_id not in events])
+            for event_id in chunk:
+                if event_id in kept:
+                    genuine.append(event_id)
+                    grown += tree.append(leaf_hash(kept[event_id]))
+                    continue
+                if event_id not in events:
+                    self._unreadable[event_id] = "pruned_differs"
+                    continue
+                event = events[event_id]
                 entry, code = genuine_entry(event, salts.get(event.workspace_id, ""))
                 if entry is None:
                     bad.append((event, code))

@@ -21,7 +21,7 @@ from audits import dispatch
 from audits.actors import Actor, Command, SubjectRef, authoriser
 from audits.canonical import digest_of
 from audits.checks.catalogue import CATALOGUE
-from audits.checks.contract import CheckInput, CheckResult, Material, Message
+from audits.checks.contract import CheckInput, CheckResult, Material, Message, plain_role
 from audits.door import Result, require, service
 from audits.errors import Conflict, NotFound, Unprocessable
 from audits.ledger.record import lock, record
@@ -96,7 +96,7 @@ def _input(
         parameters=parameters,
         seed=seed,
         semantics=semantics,
-        materials=tuple(material for material in materials if material.role in definition.reads),
+        materials=tuple(material for material in materials if plain_role(material.role) in definition.reads),
     )
 
 

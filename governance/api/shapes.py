@@ -62,7 +62,7 @@ def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
             for check in checks
         ],
         "policy_outdated": policy_outdated(row),
-        "attestation": f"{base}/attestation" if hasattr(row, "attestation") else None,
+        "attestation": f"{base}/attestation" if row.attestation is not None else None,
         "receipt": f"{base}/receipt" if effect.effective else None,
         "created_at": row.created_at,
     }

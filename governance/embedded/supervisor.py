@@ -130,7 +130,8 @@ def watch(stack: EmbeddedStack) -> None:
 def run(stack: EmbeddedStack, command: list[str]) -> int:
     """Run ``command`` with the stack's environment while the stack runs; its exit status.
 
-    The command shares our terminal: Ctrl-C reaches it directly, and we end after it.
+    The command shares our terminal: Ctrl-C reaches it directly, and we end after it. What dies meanwhile is not started
+    again, as ``serve`` does: a test that kills a process, or a demonstration that lost one, must see that it is gone.
     """
     signals = Signals()
     signals.stack = stack

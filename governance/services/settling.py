@@ -16,6 +16,8 @@ from audits.door import Result, service
 from audits.models import CheckRun
 from audits.services.check_runs import OPEN, end_unneeded
 from governance.models import Promotion, PromotionCheck
+from governance.services.claims import CHECK
+from governance.services.findings import hold_claims
 from governance.services.promotions import settle_promotion
 from governance.services.reopening import outdated
 from governance.states import OPEN_PROMOTION, PromotionState
@@ -25,6 +27,10 @@ log = logging.getLogger(__name__)
 
 
 def settle_after_check(run_id: UUID) -> None:
+    run = CheckRun.objects.filter(id=run_id, check_slug=CHECK, subject_kind="model_version").first()
+    if run is not None:
+        # Also where no request waits for it any more: what was claimed stays claimed.
+        hold_claims(command=Command(system_actor("worker", run.workspace_id)), run_id=run.id)
     _settle(Promotion.objects.filter(checks__run_id=run_id))
 
 

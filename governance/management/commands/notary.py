@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import logging
 import os
+import select
 import signal
 import time
 from argparse import ArgumentParser
@@ -9,7 +10,7 @@ from types import FrameType
 from typing import Any
 
 from django.core.management.base import BaseCommand, CommandError
-from django.db import InterfaceError, OperationalError, connection
+from django.db import Error, connection
 
 from audits.actors import Command as Circumstances
 from audits.actors import system_actor
@@ -25,7 +26,7 @@ from governance.services.revocations import issue_if_needed
 
 POLL = 1.0  # seconds: the fallback when a notification is lost
 STANDBY = 0.5
-LOST = (OperationalError, InterfaceError, NotTheNotaryError)
+LONGEST = 8.0  # between two attempts, when the database goes on refusing
 log = logging.getLogger(__name__)
 
 
@@ -76,27 +77,37 @@ class Command(BaseCommand):
             pass
 
     def _serve(self, notary: Notary) -> None:
+        """Until told to stop. Whatever the database says, and that it is gone, is waited for: a notary that ended over
+        it would have to be started by somebody else. A fork is not: somebody has to look.
+        """
+        self.failed = 0
         while not self.stopping:
             try:
                 if not notary.acquire():
                     log.debug("another notary is at work; standing by")
-                    time.sleep(STANDBY)
+                    self._rest(STANDBY)
                     continue
                 log.info("notary at work for %s", notary.signer.vkey.name)
                 self._work(notary)
-            except LOST as error:
+            except (Error, NotTheNotaryError) as error:
                 log.warning("the notary lost its place, and tries again: %s", " ".join(str(error).split()))
+                notary.release()
                 connection.close()
-                time.sleep(STANDBY)
+                self._rest(min(STANDBY * 2.0**self.failed, LONGEST))
+                self.failed = min(self.failed + 1, 10)
 
     def _work(self, notary: Notary) -> None:
         while not self.stopping:
             began = time.monotonic()
-            if self._pass(notary):
-                pause(began)
-                continue
-            notary.wait(POLL, self.wakeup)
+            more = self._pass(notary)
+            self.failed = 0
+            if not more:
+                notary.wait(POLL, self.wakeup)
             pause(began)
+
+    def _rest(self, seconds: float) -> None:
+        """So long, or until told to stop."""
+        select.select([self.wakeup], [], [], seconds)
 
     def _pass(self, notary: Notary) -> bool:
         """One pass, the attestations it made possible and the revocation list. True if there is more to do at once.
