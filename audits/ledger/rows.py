@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import re
 from binascii import unhexlify
 from collections.abc import Iterator
@@ -22,10 +21,9 @@ from audits.ledger.entry import as_written, body_of
 from audits.ledger.receipts import EntryDamaged
 from audits.ledger.tree import leaf_hash
 from audits.models import Event
-from audits.verifier import _FAST, _encode_string, _SlowPath, canonical
+from audits.verifier import _FAST, _SlowPath, canonical
 
 CACHED = 4_096
-SMALL = 512  # bytes of an object that is worth keeping
 
 # Absent values as empty text: \N would have to be told from a backslash.
 _COLUMNS = """
@@ -56,8 +54,6 @@ _ENVELOPE = (
 )
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _UNESCAPE = {b"b": b"\b", b"f": b"\f", b"n": b"\n", b"r": b"\r", b"t": b"\t", b"v": b"\v"}
-_NOTHING = {b"": b"null", b"{}": b"{}", b"[]": b"[]"}
-_JSON_COLUMNS = (15, 16, 17, 18, 21)  # reason, texts, policy, evidence, detail
 _encode = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
 
 
@@ -86,8 +82,7 @@ class Reader:
     """Reads ranges of the log. Keeps what repeats: pseudonyms and small JSON objects."""
 
     def __init__(self) -> None:
-        self._between = f',"{os.urandom(16).hex()}",'
-        self._json = dict(_NOTHING)
+        self._json: dict[bytes, bytes] = {b"": b"null", b"{}": b"{}", b"[]": b"[]"}
         self._pseudonyms: dict[tuple[bytes, bytes, bytes], bytes] = {}
 
     def read(self, start: int, stop: int) -> Iterator[Entry]:
@@ -96,10 +91,10 @@ class Reader:
         with connection.cursor() as cursor:
             cursor.copy_expert(_COPY.format(start=start, stop=stop), rows)
         expected = start
-        table = [_fields(row) for row in rows.getvalue().splitlines()]
-        rows.close()
-        self._read_together(table)
-        for fields in table:
+        for row in rows.getvalue().splitlines():
+            fields = row.split(b"\t")
+            if b"\\" in row:
+                fields = [_ESCAPED.sub(_unescaped, field) if b"\\" in field else field for field in fields]
             entry = self._entry(fields)
             if entry.place != expected:
                 raise EntryDamaged.at(expected, None)
@@ -107,20 +102,6 @@ class Reader:
             yield entry
         if expected != stop:
             raise EntryDamaged.at(expected, None)
-
-    def _read_together(self, table: list[list[bytes]]) -> None:
-        """The small objects of many rows in one go. Those that cannot be read so are read one by one."""
-        if len(self._json) > CACHED:
-            self._json = dict(_NOTHING)
-        found = {fields[column] for fields in table for column in _JSON_COLUMNS} - self._json.keys()
-        texts = [text for text in found if len(text) < SMALL]
-        try:
-            values = _FAST.decode("[" + self._between.join([text.decode() for text in texts]) + "]")
-            written = _encode(values)[1:-1].split(self._between)
-        except (ValueError, _SlowPath):
-            return
-        if len(written) == len(texts):
-            self._json.update(zip(texts, [text.encode() for text in written], strict=True))
 
     def _entry(self, fields: list[bytes]) -> Entry:
         (
@@ -145,7 +126,7 @@ class Reader:
                 self._canonical(policy),
                 self._canonical(reason),
                 b'"%b"' % digest if digest else b"null",
-                _encode_string(label.decode()).encode(),
+                _encode(label.decode()).encode(),
                 self._canonical(texts),
             )
             envelope = _ENVELOPE % (
@@ -175,7 +156,9 @@ class Reader:
                 found = _encode(_FAST.decode(text.decode())).encode()
             except _SlowPath:  # a number that RFC 8785 writes in another way
                 found = canonical(as_written(json.loads(text)))
-            if len(text) < SMALL:
+            if len(text) < 512:
+                if len(self._json) > CACHED:
+                    self._json = {b"": b"null", b"{}": b"{}", b"[]": b"[]"}
                 self._json[text] = found
         return found
 
@@ -216,13 +199,6 @@ def _pruned(index: int, event: bytes, stored: bytes, workspace: bytes, envelope:
         index, event, value, envelope, nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing, False,
         workspace,
     )  # fmt: skip
-
-
-def _fields(row: bytes) -> list[bytes]:
-    fields = row.split(b"\t")
-    if b"\\" in row:
-        fields = [_ESCAPED.sub(_unescaped, field) if b"\\" in field else field for field in fields]
-    return fields
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:
