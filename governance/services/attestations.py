@@ -23,6 +23,7 @@ from audits.ledger.inclusion import published_at
 from audits.ledger.receipts import receipt_for
 from audits.ledger.record import lock, record
 from audits.models import Event, Leaf, LogState
+from audits.roles import acting_as_notary
 from governance.dossier import datasets_of
 from governance.hindrances import hindrances
 from governance.models import Attestation, Decision, Placement, Promotion
@@ -66,6 +67,7 @@ def issue_pending(signer: Signer, limit: int = 100) -> list[UUID]:
     return issued
 
 
+@acting_as_notary()
 @service("attestation.issued")
 def issue_attestation(*, command: Command, promotion_id: UUID, signer: Signer) -> Result[Attestation]:
     """Sign the statement of one promotion, once. 409 while its grant is not effective."""
