@@ -44,6 +44,26 @@ CHECK_RUN: Table[CheckRunState] = {
 }
 
 
+class CheckPartState(models.TextChoices):
+    QUEUED = "queued", _("queued")
+    RUNNING = "running", _("running")
+    DONE = "done", _("done")
+    FAILED = "failed", _("failed")
+    DROPPED = "dropped", _("no longer needed")
+
+
+CHECK_PART: Table[CheckPartState] = {
+    CheckPartState.QUEUED: frozenset({CheckPartState.RUNNING, CheckPartState.DROPPED}),
+    # RUNNING → RUNNING: as above.
+    CheckPartState.RUNNING: frozenset(
+        {CheckPartState.RUNNING, CheckPartState.DONE, CheckPartState.FAILED, CheckPartState.DROPPED}
+    ),
+    CheckPartState.DONE: frozenset(),
+    CheckPartState.FAILED: frozenset(),
+    CheckPartState.DROPPED: frozenset(),
+}
+
+
 class ExportForm(models.TextChoices):
     BUNDLE = "bundle", _("verifiable, for auditors")
     CSV = "csv", _("CSV, for spreadsheets")

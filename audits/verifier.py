@@ -10,7 +10,8 @@ What is checked, in one pass and without holding the log in memory:
 2. the entries hash, through every tile of the export, to the signed root (RFC 6962 §2.1, C2SP tlog-tiles);
 3. the entries of every subject are numbered 1, 2, 3 … and each carries the digest of the one before it;
 4. every disclosed head, rest and text is the one its entry commits to;
-5. what the export promises to disclose (its scope and filter) is disclosed, no more and no less;
+5. what the export promises to disclose (its scope and filter) is disclosed, no more and no less; what was pruned since
+   is exactly what an entry of the log says was pruned, and it says in which export it is;
 6. with `--previous`: the log only grew since a checkpoint somebody else has kept.
 
 The ledger writes with the functions of this file, so there is one definition of every format in it.
@@ -29,10 +30,15 @@ import os
 import re
 import stat
 import sys
+from binascii import unhexlify
+from bisect import bisect_left
+from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
+from operator import lt
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -692,9 +698,7 @@ def parse_head(data: bytes) -> Head:
 
 
 class Line(NamedTuple):
-    """One line of events.jsonl. `head_text` and `rest_text` are the committed bytes; `rest` is None also where nobody
-    needs the object.
-    """
+    """One line of events.jsonl. `head_text` and `rest_text` are the committed bytes."""
 
     entry: int
     head: Head
@@ -706,39 +710,6 @@ class Line(NamedTuple):
     subject_salt: bytes
     workspace_salt: bytes
     texts: dict[str, tuple[str, bytes]]
-
-
-# A rest as the ledger writes it, with plain strings: only the three free objects in it have to be read as JSON to know
-# that the whole is canonical. What does not look so is read as a whole.
-_PLAIN = r'"[^"\\\x00-\x1f\ud800-\udfff]*"'
-_ACTOR_OR_NULL = rf'(?:null|\{{"id":{_PLAIN},"kind":{_PLAIN}\}})'
-_ITEM = rf'\{{"digest":{_PLAIN},"kind":{_PLAIN}\}}'
-_REST = re.compile(
-    rf'\{{"after":(?:null|{_PLAIN}),"before":(?:null|{_PLAIN}),"detail":(\{{.*?\}}),'
-    rf'"evidence":\[(?:{_ITEM}(?:,{_ITEM})*)?\],"on_behalf_of":{_ACTOR_OR_NULL},'
-    rf'"policy":(?:null|\{{"digest":{_PLAIN},"id":{_PLAIN},"version":(?:0|[1-9][0-9]{{0,14}})\}}),'
-    rf'"reason":(?:null|\{{"code":{_PLAIN},"params":(\{{.*?\}})\}}),'
-    rf'"subject":\{{"digest":(?:null|{_PLAIN}),"label":{_PLAIN}\}},"texts":(\{{[^{{}}]*\}})\}}'
-)
-_known_pieces: set[str | None] = {None, "{}"}
-
-
-def _rest_at(text: str, start: int) -> tuple[Any, int]:
-    """(the object, or None where nobody needs it, and where it ends), as `_canonical_at`."""
-    match = _REST.match(text, start)
-    if match is not None and match[3] == "{}":
-        for piece in match.group(1, 2):
-            if piece not in _known_pieces:
-                if _canonical_at(piece, 0)[1] != len(piece):
-                    break
-                if len(_known_pieces) < 4096 and len(piece) < 512:
-                    _known_pieces.add(piece)
-        else:
-            return None, match.end()
-    value, end = _canonical_at(text, start)
-    if not isinstance(value, dict):
-        raise ValueError("the rest is not an object")  # noqa: TRY004 - input, not a bug
-    return value, end
 
 
 _SALT = rf'"({_HEX}{{{2 * SALT_BYTES}}})"'
@@ -766,7 +737,9 @@ def parse_line(data: bytes) -> Line:
     head_salt, index, position = match[1], int(match[2]), match.end()
     rest_text = rest_salt = rest = None
     if text.startswith('"rest":', position):
-        rest, end = _rest_at(text, position + 7)
+        rest, end = _canonical_at(text, position + 7)
+        if not isinstance(rest, dict):
+            raise ValueError("the rest is not an object")
         rest_text = text[position + 7 : end].encode()
         match = _expect(_AFTER_REST, text, end)
         rest_salt, position = bytes.fromhex(match[1]), match.end()
@@ -809,6 +782,162 @@ def _texts(value: Any) -> dict[str, tuple[str, bytes]]:
     return texts
 
 
+# --- the quick reader --------------------------------------------------------------------------------------
+#
+# Nearly every line has one form to the letter. For those a pattern over the bytes is the whole grammar, and the entry
+# is not read but written anew, from what the line discloses, and compared. The quick reader only ever says that all is
+# well; what does not fit goes to the careful one above, which alone finds problems.
+
+_BLOCK = 1 << 18  # bytes of events.jsonl at once
+
+
+def _line_pattern(string: str) -> re.Pattern[bytes]:
+    """A line with such strings. Groups: head, names (of subject, verb and workspace in it), head salt, index, rest, its
+    detail, params and texts if they are not empty, rest salt, other salts, texts.
+
+    Where an object with free members ends is told by what follows it; whether it is canonical is asked of `_Pieces`,
+    and whether salts are hexadecimal where they are used.
+    """
+    maybe, salt = f"(?:null|{string})", '"(.{32})"'
+    item, actor = rf'\{{"digest":{string},"kind":{string}\}}', rf'\{{"id":{string},"kind":{string}\}}'
+
+    def free(following: str) -> str:
+        return rf"(?:\{{\}}|(\{{[^{{}}\n]*\}}|\{{[^,\n]*(?:,(?!{following})[^,\n]*)*\}}))"
+
+    detail, params = free(r'"evidence":\['), free(r'"subject":\{"digest":')
+    head = (
+        rf'(\{{"actor":{actor},"at":"{_TIME}","correlation_id":{maybe},"outcome":{string},"request_id":{maybe},'
+        rf'"subject":\{{"id":({string},"kind":{string}\}},"verb":{string},"workspace":{string})\}})'
+    )
+    rest = (
+        rf'(\{{"after":{maybe},"before":{maybe},"detail":{detail},'
+        rf'"evidence":\[(?:{item}(?:,{item})*)?\],"on_behalf_of":(?:null|{actor}),'
+        rf'"policy":(?:null|\{{"digest":{string},"id":{string},"version":(?:0|[1-9][0-9]{{0,14}})\}}),'
+        rf'"reason":(?:null|\{{"code":{string},"params":{params}\}}),'
+        rf'"subject":\{{"digest":{maybe},"label":{string}\}},"texts":(?:\{{\}}|(\{{[^{{}}\n]*\}}))\}})'
+    )
+    line = (
+        rf'\{{"head":{head},"head_salt":{salt},"index":(0|[1-9][0-9]{{0,18}}),(?:"rest":{rest},"rest_salt":{salt},)?'
+        r'"subject_salt":(".{32}",(?:"texts":(\{.*\}),)?"workspace_salt":".{32}")\}\n'
+    )
+    return re.compile(line.encode())
+
+
+_Plain = re.Match[bytes]
+_PLAIN_LINE = _line_pattern('"[^"]*"')  # in a block without backslashes and control characters
+_LINE = _line_pattern(r'"[^"\\\x00-\x1f]*"')
+_PLAIN_BYTES = bytes(63 if (byte < 32 and byte != 10) or byte == 92 else byte for byte in range(256))
+_EVENT_IDS = re.compile(rf"(?:{_HEX}{{8}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{4}}-{_HEX}{{12}})*")
+
+
+def _bulk_float(digits: str) -> float:
+    """Whether Python writes it as it was is seen when all is written again; with these forms that would say nothing."""
+    if digits.endswith(".0") or "e" in digits or "E" in digits:
+        raise _SlowPath
+    return float(digits)
+
+
+_BULK = json.JSONDecoder(parse_float=_bulk_float, parse_int=_fast_integer, parse_constant=_refuse_constant)
+
+
+class _Pieces:
+    """Whether pieces of lines, each from a brace to a brace, are canonical objects: many together, or else one by one.
+
+    Together they are read as one array, with a string between each two that nobody could know before. Where every
+    second value is that string, no piece is more or less than one value.
+    """
+
+    def __init__(self) -> None:
+        self._between = os.urandom(16).hex()
+        self._known: set[bytes] = set()
+
+    def all_canonical(self, pieces: list[bytes]) -> bool:
+        if not all(map(_shallow, pieces)):
+            return False
+        text = "[" + f',"{self._between}",'.join([piece.decode() for piece in pieces]) + "]"
+        try:
+            values = _BULK.decode(text)
+        except (ValueError, _SlowPath):
+            return False
+        between = values[1::2]
+        return (
+            between.count(self._between) == len(between) == len(pieces) - 1
+            and (text.isascii() or max(text) <= "\uffff")
+            and _fast_encode(values) == text
+        )
+
+    def is_canonical(self, piece: bytes) -> bool:
+        if piece not in self._known:
+            try:
+                parse_canonical(piece)
+            except ValueError:
+                return False
+            if len(self._known) < 4096 and len(piece) < 512:
+                self._known.add(piece)
+        return _shallow(piece)
+
+
+def _fits(texts: bytes, committed: bytes) -> bool:
+    """Whether the texts of a line are those that its rest, whose `texts` is canonical, commits to."""
+    try:
+        told, commitments = _texts(parse_canonical(texts)), json.loads(committed)
+        return all(
+            salted(salt, text.encode()).hex() == commitments.get(name) for name, (text, salt) in told.items()
+        )
+    except ValueError:
+        return False
+
+
+def _shallow(piece: bytes) -> bool:
+    return len(piece) < 128 or piece.count(b"{") + piece.count(b"[") < 64
+
+
+def _split(block: bytes) -> list[_Plain | bytes]:
+    *lines, rest = block.split(b"\n")
+    return [*(line + b"\n" for line in lines), *([rest] if rest else [])]
+
+
+def _lines_of(block: bytes, pieces: _Pieces) -> list[_Plain | bytes]:
+    """The lines of a block: groups where they have the one form, else bytes with their newline."""
+    try:
+        block.decode()
+    except UnicodeDecodeError:
+        return _split(block)
+    if len(block) > 2 * _BLOCK:  # a line so long that it may be too long
+        return _split(block)
+    plain = block.translate(_PLAIN_BYTES) == block
+    lines, free = _matched(block, _PLAIN_LINE if plain else _LINE)
+    if not free or pieces.all_canonical(free):
+        return lines
+    return [
+        line if isinstance(line, bytes) or all(map(pieces.is_canonical, _free(line))) else line[0]
+        for line in lines
+    ]
+
+
+def _free(line: _Plain) -> list[bytes]:
+    return [piece for piece in line.group(6, 7, 8) if piece is not None]
+
+
+def _matched(block: bytes, pattern: re.Pattern[bytes]) -> tuple[list[_Plain | bytes], list[bytes]]:
+    """The lines, and those of their pieces that must be canonical objects."""
+    lines: list[_Plain | bytes] = []
+    free: list[bytes] = []
+    position, length, match = 0, len(block), pattern.match
+    while position < length:
+        line = match(block, position)
+        end = block.find(b"\n", position) + 1 or length
+        if line is not None and line.end() == end:  # not where a string goes on in the next line
+            lines.append(line)
+            for piece in line.group(6, 7, 8):
+                if piece is not None:
+                    free.append(piece)
+        else:
+            lines.append(block[position:end])
+        position = end
+    return lines, free
+
+
 # --- what an export promises -------------------------------------------------------------------------------
 
 
@@ -838,13 +967,13 @@ class Scope:
         else:
             raise ValueError("the scope's kind is not log, workspace or subjects")
 
-    def key(self, envelope: Envelope) -> str | None:
-        """The pseudonym that puts an entry in scope ("" when the whole log is), None when it is outside."""
+    def key(self, workspace: str, subject: str) -> str | None:
+        """Which of an entry's pseudonyms puts it in scope ("" when the whole log is), None when it is outside."""
         if self.kind == "log":
             return ""
-        if envelope.workspace in self.workspaces:
-            return envelope.workspace
-        return envelope.subject if envelope.subject in self.subjects else None
+        if workspace in self.workspaces:
+            return workspace
+        return subject if subject in self.subjects else None
 
 
 class Filter:
@@ -953,10 +1082,14 @@ class Manifest:
     matches: int
     counts: dict[str, int]
     stated: dict[str, Any]
+    pruned: int | None = None  # the entry that tells which events of the workspace were pruned
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
         value = parse_canonical(data.removesuffix(b"\n"))
+        pruned = value.pop("pruned", None) if isinstance(value, dict) else None
+        if pruned is not None and (type(pruned) is not int or pruned < 0):
+            raise ValueError("pruned is no entry")
         _only(value, {"v", "log", "scope", "filter", "completeness", "heads", "matches", "counts", "stated"})
         completeness = value["completeness"]
         if type(value["v"]) is not int or value["v"] != 1 or completeness not in COMPLETENESS:
@@ -976,11 +1109,22 @@ class Manifest:
             raise ValueError("a count is not a number")
         stated = _member(value, "stated", dict)
         return cls(
-            value["log"], scope, chosen, completeness, value["heads"], value["matches"], counts, stated
+            value["log"],
+            scope,
+            chosen,
+            completeness,
+            value["heads"],
+            value["matches"],
+            counts,
+            stated,
+            pruned,
         )
 
 
 # --- the export on disk ------------------------------------------------------------------------------------
+
+_NO_FOLLOW = getattr(os, "O_NOFOLLOW", 0)
+_OPEN_FLAGS = os.O_RDONLY | _NO_FOLLOW | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 
 
 class _Folder:
@@ -988,46 +1132,43 @@ class _Folder:
 
     def __init__(self, root: Path) -> None:
         self.root = root
-        self._checked: set[Path] = set()
+        self._checked: set[str] = {""}
         if not root.is_dir():
             raise UnreadableError(f"{_plain(str(root))} is not a folder")
 
+    def _check(self, folder: str) -> None:
+        """A link could lead out of the export: what is verified must be what is handed over."""
+        if folder in self._checked:
+            return
+        self._check(folder.rpartition("/")[0])
+        if (self.root / folder).is_symlink():
+            raise UnreadableError(f"{folder} is a symbolic link; an export holds plain files")
+        self._checked.add(folder)
+
     def open(self, relative: str) -> BinaryIO:
-        path = self.root
-        *folders, _ = relative.split("/")
-        for part in folders:
-            path = path / part
-            if path not in self._checked:
-                # A link could lead out of the export: what is verified must be what is handed over.
-                if path.is_symlink():
-                    raise UnreadableError(
-                        f"{relative} is reached by a symbolic link; an export holds plain files"
-                    )
-                self._checked.add(path)
-        flags = (
-            os.O_RDONLY
-            | getattr(os, "O_NOFOLLOW", 0)
-            | getattr(os, "O_NONBLOCK", 0)
-            | getattr(os, "O_BINARY", 0)
-        )
+        self._check(relative.rpartition("/")[0])
+        path = os.path.join(self.root, relative)
+        if not _NO_FOLLOW and os.path.islink(path):
+            raise UnreadableError(f"{relative} is a symbolic link; an export holds plain files")
         try:
-            if (self.root / relative).is_symlink():
-                raise UnreadableError(f"{relative} is a symbolic link; an export holds plain files")
-            descriptor = os.open(self.root / relative, flags)
+            descriptor = os.open(path, _OPEN_FLAGS)
         except FileNotFoundError as error:
             raise UnreadableError(f"{relative} is missing; the export is not whole") from error
         except OSError as error:
+            if os.path.islink(path):
+                raise UnreadableError(
+                    f"{relative} is a symbolic link; an export holds plain files"
+                ) from error
             raise UnreadableError(f"{relative} cannot be read: {error.strerror}") from error
-        handle = os.fdopen(descriptor, "rb")
         if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-            handle.close()
+            os.close(descriptor)
             raise UnreadableError(f"{relative} is not a plain file")
-        return handle
+        return os.fdopen(descriptor, "rb")
 
     def read(self, relative: str, limit: int) -> bytes:
         try:
             with self.open(relative) as handle:
-                data = handle.read(limit + 1)
+                data = handle.read(min(limit, os.fstat(handle.fileno()).st_size) + 1)
         except OSError as error:
             raise UnreadableError(f"{relative} cannot be read: {error.strerror}") from error
         if len(data) > limit:
@@ -1059,6 +1200,10 @@ class Report:
     heads: int = 0
     matches: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    pruned: int = 0  # events in scope that are in earlier exports only, as the log says
+    pruned_to: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # those exports: {export, export_digest, count}
     key_checked: bool = False
     previous_size: int | None = None
     stated: dict[str, Any] = field(default_factory=dict)
@@ -1080,6 +1225,9 @@ class Report:
             self.problems.append(Problem(code, sentence, index))
 
 
+_NOTHING = (0, b"")
+
+
 class _Chains:
     """Every subject's events are numbered without a gap and linked. Tree order is not causal: a later event
     may come first; it waits in `early` until the gap closes. Memory: one item per subject."""
@@ -1091,7 +1239,7 @@ class _Chains:
 
     def add(self, index: int, envelope: Envelope, digest: bytes) -> None:
         subject = bytes.fromhex(envelope.subject)
-        seq, before = self.newest.get(subject, (0, b""))
+        seq, before = self.newest.get(subject, _NOTHING)
         if envelope.subject_seq <= seq or (subject, envelope.subject_seq) in self.early:
             self.report.problem(
                 "seq_repeated", f"number {envelope.subject_seq} of its subject appears a second time", index
@@ -1106,6 +1254,14 @@ class _Chains:
                 seq, before = seq + 1, later[2]
             self.newest[subject] = (seq, before)
 
+    def follow(self, subject: bytes, seq: int, previous: str, digest: bytes) -> bool:
+        """The usual case: it is the next of its subject and linked to the last. Else False, and nothing is done."""
+        newest, before = self.newest.get(subject, _NOTHING)
+        if self.early or seq != newest + 1 or previous != before.hex():
+            return False
+        self.newest[subject] = (seq, digest)
+        return True
+
     def _link(self, index: int, previous: str, before: bytes) -> None:
         if previous != before.hex():
             self.report.problem(
@@ -1115,7 +1271,7 @@ class _Chains:
     def finish(self) -> None:
         for subject, seq in sorted(self.early, key=lambda key: self.early[key][0]):
             if (subject, seq - 1) not in self.early:
-                missing = self.newest.get(subject, (0, b""))[0] + 1
+                missing = self.newest.get(subject, _NOTHING)[0] + 1
                 self.report.problem(
                     "seq_missing",
                     f"it is number {seq} of its subject {subject.hex()[:12]}…, but the log has no number"
@@ -1125,50 +1281,101 @@ class _Chains:
 
 
 class _Lines:
-    """The lines of events.jsonl in order of index, one ahead. A bad line is a problem and is skipped."""
+    """The lines of events.jsonl in order of index. A bad line is a problem and is skipped."""
+
+    quick = True  # the tests compare with what is found without
 
     def __init__(self, handle: BinaryIO, report: Report, stop: int | None = None) -> None:
         """Reads from where `handle` is; `stop` is the byte where somebody else goes on."""
         self.report = report
-        self._lines = self._read(handle, None if stop is None else stop - handle.tell())
-        self.next: Line | None = next(self._lines, None)
+        self.number, self.last = 0, -1  # of the lines read; the index of the last good one
+        self.waiting: deque[_Plain | bytes] = deque()
+        self._blocks = self._read(handle, None if stop is None else stop - handle.tell())
+        self._next: Line | None = None
+        self._pieces = _Pieces()
 
-    def _read(self, handle: BinaryIO, length: int | None) -> Iterator[Line]:
-        number, last = 0, -1
-        while (length is None or length > 0) and (data := handle.readline(MAX_LINE + 1)):
-            number += 1
-            length = None if length is None else length - len(data)
-            if len(data) > MAX_LINE:
-                self.report.problem(
-                    "line_too_long", f"events.jsonl line {number} is longer than {MAX_LINE:,} bytes"
-                )
-                return
-            if not data.endswith(b"\n"):
-                self.report.problem("line_truncated", f"events.jsonl line {number}, the last, breaks off")
-            try:
-                line = parse_line(data.removesuffix(b"\n"))
-            except UnicodeDecodeError:
-                self.report.problem("line_malformed", f"events.jsonl line {number}: not UTF-8")
-                continue
-            except (ValueError, KeyError, TypeError) as error:
-                self.report.problem("line_malformed", f"events.jsonl line {number}: {error}")
-                continue
-            if line.entry <= last:
-                self.report.problem(
-                    "line_order",
-                    f"events.jsonl line {number} repeats or goes back from entry {last} to {line.entry}",
-                    line.entry,
-                )
-                continue
-            last = line.entry
-            yield line
+    def _read(self, handle: BinaryIO, length: int | None) -> Iterator[bytes]:
+        """Blocks of whole lines."""
+        while block := handle.read(_BLOCK if length is None else max(0, min(_BLOCK, length))):
+            start = block.rfind(b"\n") + 1
+            if start < len(block):
+                block += handle.readline(MAX_LINE + 1 - (len(block) - start))
+            length = None if length is None else length - len(block)
+            yield block
+
+    def more(self) -> bool:
+        """Whether a line is waiting, now that it has been looked for."""
+        if not self.waiting and (block := next(self._blocks, None)) is not None:
+            self.waiting.extend(_lines_of(block, self._pieces) if self.quick else _split(block))
+        return bool(self.waiting)
+
+    @property
+    def next(self) -> Line | None:
+        """The next good line, read carefully. It stays the next until it is taken."""
+        while self._next is None and self.more():
+            waiting = self.waiting.popleft()
+            self.number += 1
+            self._next = self._judged(waiting if isinstance(waiting, bytes) else waiting[0])
+        return self._next
+
+    def _judged(self, data: bytes) -> Line | None:
+        number = self.number
+        if len(data) > MAX_LINE:
+            self.report.problem(
+                "line_too_long", f"events.jsonl line {number} is longer than {MAX_LINE:,} bytes"
+            )
+            self.waiting.clear()
+            self._blocks = iter(())
+            return None
+        if not data.endswith(b"\n"):
+            self.report.problem("line_truncated", f"events.jsonl line {number}, the last, breaks off")
+        try:
+            line = parse_line(data.removesuffix(b"\n"))
+        except UnicodeDecodeError:
+            self.report.problem("line_malformed", f"events.jsonl line {number}: not UTF-8")
+            return None
+        except (ValueError, KeyError, TypeError) as error:
+            self.report.problem("line_malformed", f"events.jsonl line {number}: {error}")
+            return None
+        if line.entry <= self.last:
+            self.report.problem(
+                "line_order",
+                f"events.jsonl line {number} repeats or goes back from entry {self.last} to {line.entry}",
+                line.entry,
+            )
+            return None
+        self.last = line.entry
+        return line
+
+    def plain(self, most: int) -> list[_Plain]:
+        """The next lines that were matched, up to the first that must be read carefully."""
+        if self._next is not None or not self.more():
+            return []
+        plain = []
+        for line in islice(self.waiting, most):
+            if isinstance(line, bytes):
+                break
+            plain.append(line)
+        return plain
+
+    def skip(self, count: int, last: int) -> None:
+        """So many of them were good, the last one that of entry `last`."""
+        for _ in range(count):
+            self.waiting.popleft()
+        self.number += count
+        self.last = last
 
     def take(self, index: int) -> Line | None:
         line = self.next
         if line is None or line.entry != index:
             return None
-        self.next = next(self._lines, None)
+        self._next = None
         return line
+
+
+# What follows from the names and salts in a line: the subject's pseudonym as bytes, it and the workspace's in
+# hexadecimal, the verb, and what puts it in scope.
+_About = tuple[bytes, str, str, str, str | None]
 
 
 class _Walk:
@@ -1179,10 +1386,12 @@ class _Walk:
         self.scope, self.filter, self.manifest = manifest.scope, manifest.filter, manifest
         self.chains: _Chains | _Runs = _Chains(report)
         self.seen_scope: set[str] = set()
-        self.pseudonyms: dict[tuple[bytes, str, str], str] = {}
+        self.known: dict[tuple[bytes, bytes], _About] = {}
         # levels[l] holds the hashes of tile level l not yet folded into a full tile: at most 256 each.
         self.levels: list[list[bytes]] = [[]]
         self.files = 0
+        self.absent: list[bytes] = []  # event id and digest of each entry in scope that is not disclosed
+        self.told: Any = None  # what the log says was pruned
 
     def run(self, lines: _Lines, previous: Checkpoint | None) -> bytes:
         """The root over all entries."""
@@ -1233,9 +1442,121 @@ class _Walk:
                         "the entry in the bundle is not the one hashed in tile/0",
                         start + offset,
                     )
-        for offset, entry in enumerate(entries):
-            self._entry(start + offset, entry, hashes[offset], lines)
+        self._entries(start, entries, hashes, lines)
         return hashes
+
+    def _entries(self, start: int, entries: list[bytes], hashes: list[bytes], lines: _Lines) -> None:
+        """Each entry with its line: many together while all is well, else one by one and carefully."""
+        done = 0
+        while done < len(entries):
+            well, tried = self._together(start + done, entries[done:], hashes[done:], lines)
+            for offset in range(done + well, done + tried):
+                self._entry(start + offset, entries[offset], hashes[offset], lines.take(start + offset))
+            done += tried
+
+    def _together(
+        self, start: int, entries: list[bytes], hashes: list[bytes], lines: _Lines
+    ) -> tuple[int, int]:
+        """How many of the entries, from the first on, are well and counted, and how many were tried. Of those between
+        nothing was done: they are for the careful reader.
+        """
+        plain = lines.plain(len(entries) + 1)
+        places = [int(line[4]) for line in plain]
+        if not plain or places[0] < start or not all(map(lt, places, places[1:])):
+            return 0, 1
+        count = bisect_left(places, start + len(entries))
+        # With a line beyond, the entries up to there have no others; without, nothing is known after the last.
+        tried = len(entries) if count < len(places) else places[-1] - start + 1
+        texts = [entry.decode("latin-1") for entry in entries[:tried]]
+        event_ids = "".join([text[13:49] for text in texts])
+        if len(event_ids) != 36 * tried or not _EVENT_IDS.fullmatch(event_ids):
+            return 0, tried
+        disclosed, follow = self._disclosed_by(plain[:count], places), self.chains.follow
+        verbs: list[str] = []
+        used, place, seen = 0, places[0], self.seen_scope
+        try:
+            for index, text, digest in zip(range(start, start + tried), texts, hashes, strict=False):
+                if index != place:
+                    self._entry(index, entries[index - start], digest, None)
+                    continue
+                (subject_digest, subject, workspace, verb, scope), head, rest = next(disclosed)
+                if text[136:137] == '"':
+                    previous, seq = text[137:201], int(text[368:-86])
+                    written = f'"{previous}"'
+                else:
+                    previous, seq, written = "", 1, "null"
+                if text != (
+                    f'{{"event_id":"{text[13:49]}","head":"{head}","previous":{written},'
+                    f'"rest":"{rest or parse_envelope(entries[index - start]).rest}","subject":"{subject}",'
+                    f'"subject_seq":{seq},"v":1,"workspace":"{workspace}"}}'
+                ):
+                    break
+                if not follow(subject_digest, seq, previous, digest):
+                    break
+                used += 1
+                place = places[used] if used < count else -1
+                if scope is not None and scope not in seen:
+                    seen.add(scope)
+                if rest is not None:
+                    verbs.append(verb)
+            else:
+                index += 1
+        except ValueError:
+            pass
+        if used:
+            lines.skip(used, places[used - 1])
+        report = self.report
+        report.heads += used
+        report.matches += len(verbs)
+        for verb, number in Counter(verbs).items():
+            report.counts[verb] = report.counts.get(verb, 0) + number
+        return index - start, tried
+
+    def _disclosed_by(
+        self, lines: list[_Plain], places: list[int]
+    ) -> Iterator[tuple[_About, str, str | None]]:
+        """What each line is about, and the digests of its head and of its rest, if that is there. ValueError from the
+        first on that is not as it should be.
+        """
+        known, chosen = self.known, self.filter
+        some = chosen is not None and not chosen.everything
+        for index, line in zip(places, lines, strict=False):
+            head, names, head_salt, _, rest, _, _, commitments, rest_salt, salts, texts = line.groups()
+            if texts is not None:
+                salts = salts[:35] + salts[-51:]
+            about = known.get((names, salts)) or self._learn(names, salts)
+            if index == self.manifest.pruned:
+                raise ValueError("what it says was pruned is for the careful reader")
+            if chosen is not None and (rest is None) != (
+                some and not chosen.matches(parse_head(head), index)
+            ):
+                raise ValueError("its rest is there and should not be, or the other way round")
+            if texts is not None and (rest is None or not _fits(texts, commitments or b"{}")):
+                raise ValueError("its texts are not those committed to")
+            if not head_salt.islower() or not (rest is None or rest_salt.islower()):
+                raise ValueError("a salt is not in lower case")
+            yield (
+                about,
+                sha256(unhexlify(head_salt) + head).hexdigest(),
+                None if rest is None else sha256(unhexlify(rest_salt) + rest).hexdigest(),
+            )
+
+    def _learn(self, names: bytes, salts: bytes) -> _About:
+        """ValueError if a salt is not in hexadecimal, or the entry is not in scope."""
+        _, subject_salt, _, _, _, workspace_salt, _ = salts.split(b'"')
+        if not (subject_salt.islower() and workspace_salt.islower()):
+            raise ValueError("a salt is not in hexadecimal")
+        _, identifier, _, _, _, kind, _, _, _, verb, _, _, _, name, _ = names.decode().split('"')
+        digest = pseudonym(unhexlify(subject_salt), kind, identifier)
+        workspace = pseudonym(unhexlify(workspace_salt), "workspace", name).hex()
+        scope = None if self.scope is None else self.scope.key(workspace, digest.hex())
+        if self.scope is not None and scope is None:
+            raise ValueError("it is out of scope")
+        about = digest, digest.hex(), workspace, verb, scope
+        if len(self.known) >= 8192:
+            self.known.clear()
+        self.known[names, salts] = about
+        return about
 
     def _tile(self, level: int, index: int, width: int) -> bytes:
         path = tile_path(level, index, width)
@@ -1274,20 +1595,20 @@ class _Walk:
                 "tile_differs", f"{tile_path(level, index, len(row))} is not the hash of the tiles below it"
             )
 
-    def _entry(self, index: int, entry: bytes, digest: bytes, lines: _Lines) -> None:
+    def _entry(self, index: int, entry: bytes, digest: bytes, line: Line | None) -> None:
         try:
             envelope = parse_envelope(entry)
         except ValueError as error:
             self.report.problem("envelope_malformed", str(error), index)
-            lines.take(index)
             return
         self.chains.add(index, envelope, digest)
-        line = lines.take(index)
-        covered_by = None if self.scope is None else self.scope.key(envelope)
+        covered_by = None if self.scope is None else self.scope.key(envelope.workspace, envelope.subject)
         if covered_by is not None:
             self.seen_scope.add(covered_by)
         if line is None:
-            if covered_by is not None:
+            if covered_by is not None and self.manifest.pruned is not None:
+                self.absent.append(bytes.fromhex(envelope.event_id.replace("-", "")) + digest)
+            elif covered_by is not None:
                 self.report.problem(
                     "head_missing",
                     "it is in the export's scope, but events.jsonl does not disclose it",
@@ -1298,26 +1619,20 @@ class _Walk:
             self.report.problem("out_of_scope", "it is disclosed, but outside the export's scope", index)
         self._disclosed(line, envelope)
 
-    def _pseudonym(self, salt: bytes, kind: str, identifier: str) -> str:
-        key = salt, kind, identifier
-        found = self.pseudonyms.get(key)
-        if found is None:
-            if len(self.pseudonyms) >= 8192:
-                self.pseudonyms.clear()
-            found = self.pseudonyms[key] = pseudonym(salt, kind, identifier).hex()
-        return found
-
     def _disclosed(self, line: Line, envelope: Envelope) -> None:
         problem, head = self.report.problem, line.head
         self.report.heads += 1
         if sha256(line.head_salt + line.head_text).hexdigest() != envelope.head:
             problem("head_differs", "the disclosed head is not the one the entry commits to", line.entry)
-        if self._pseudonym(line.subject_salt, head.subject_kind, head.subject_id) != envelope.subject:
+        if pseudonym(line.subject_salt, head.subject_kind, head.subject_id).hex() != envelope.subject:
             problem("subject_differs", "the subject in the head is not the entry's", line.entry)
-        if self._pseudonym(line.workspace_salt, "workspace", head.workspace) != envelope.workspace:
+        if pseudonym(line.workspace_salt, "workspace", head.workspace).hex() != envelope.workspace:
             problem("workspace_differs", "the workspace in the head is not the entry's", line.entry)
+        extra = False
         if self.filter is not None and self.filter.matches(head, line.entry) != (line.rest_text is not None):
-            if line.rest_text is None:
+            if line.entry == self.manifest.pruned and line.rest_text is not None:
+                extra = True  # it is there to say what was pruned, whatever the filter
+            elif line.rest_text is None:
                 problem("match_missing", "it matches the filter, but its rest is left out", line.entry)
             else:
                 problem("match_extra", "it does not match the filter, but its rest is there", line.entry)
@@ -1329,11 +1644,14 @@ class _Walk:
                     line.entry,
                 )
             return
-        self.report.matches += 1
-        self.report.counts[head.verb] = self.report.counts.get(head.verb, 0) + 1
+        if not extra:
+            self.report.matches += 1
+            self.report.counts[head.verb] = self.report.counts.get(head.verb, 0) + 1
+        if line.entry == self.manifest.pruned and (head.verb, head.outcome) == ("audit.pruned", "done"):
+            self.told = json.loads(line.rest_text)["detail"]
         if sha256(line.rest_salt + line.rest_text).hexdigest() != envelope.rest:
             problem("rest_differs", "the disclosed rest is not the one the entry commits to", line.entry)
-        commitments = line.rest.get("texts") if line.texts and line.rest else {}
+        commitments = line.rest.get("texts")
         for name, (text, salt) in line.texts.items():
             if not isinstance(commitments, dict) or salted(salt, text.encode()).hex() != commitments.get(
                 name
@@ -1356,12 +1674,15 @@ class _Runs:
         self.of: dict[bytes, list[list[Any]]] = {}
 
     def add(self, index: int, envelope: Envelope, digest: bytes) -> None:
-        seq, previous = envelope.subject_seq, envelope.previous or ""
-        runs = self.of.setdefault(bytes.fromhex(envelope.subject), [])
+        self.follow(bytes.fromhex(envelope.subject), envelope.subject_seq, envelope.previous or "", digest)
+
+    def follow(self, subject: bytes, seq: int, previous: str, digest: bytes) -> bool:
+        runs = self.of.setdefault(subject, [])
         if runs and runs[-1][2] + 1 == seq and runs[-1][3].hex() == previous:
             runs[-1][2:] = seq, digest
         else:
             runs.append([seq, previous, seq, digest])
+        return True
 
     def finish(self) -> None:
         """Nothing is judged before all stretches are there."""
@@ -1574,6 +1895,7 @@ def verify_export(
     if earlier is not None:
         _check_earlier(earlier, checkpoint, report)
     _check_manifest(manifest, checkpoint, walk, report)
+    _check_pruned(manifest, walk, report)
     _warn_of_strays(folder.root, walk.files, report)
     return report
 
@@ -1582,6 +1904,8 @@ def _in_parallel(walk: _Walk, jobs: int, manifest: bytes, earlier: Checkpoint | 
     """The root, or None: one process has to do it."""
     if jobs < 2 or walk.size <= _MIN_SHARE * TILE_WIDTH or not isinstance(walk, _Together):
         return None
+    if walk.manifest.pruned is not None:
+        return None  # what is absent is gathered in one place
     try:
         shares = walk.shares(jobs, manifest)
     except (ValueError, UnreadableError, OSError, _BrokenBundle, BrokenExecutor):
@@ -1645,6 +1969,29 @@ def _check_manifest(manifest: Manifest, checkpoint: Checkpoint, walk: _Walk, rep
                 f"the scope names a workspace or subject with the pseudonym {digest[:12]}…, which no entry of"
                 " the log has: its name or salt was changed",
             )
+
+
+def _check_pruned(manifest: Manifest, walk: _Walk, report: Report) -> None:
+    """What is absent is exactly what the log itself says was pruned: their number, and SHA-256 over ids and digests."""
+    if manifest.pruned is None:
+        return
+    if manifest.scope is None or manifest.scope.kind != "workspace" or not isinstance(walk.told, dict):
+        report.problem(
+            "pruned_untold",
+            "events are left out as pruned, but that entry does not tell of a pruning of this workspace",
+            manifest.pruned,
+        )
+        return
+    digest = sha256(b"".join(sorted(walk.absent))).hexdigest()
+    if (len(walk.absent), digest) != (walk.told.get("total"), walk.told.get("pruned")):
+        report.problem(
+            "pruned_differs",
+            f"{len(walk.absent):,} events in scope are not disclosed, and they are not the "
+            f"{_plain(str(walk.told.get('total')))} that the log says were pruned: events were left out",
+            manifest.pruned,
+        )
+        return
+    report.pruned, report.pruned_to = len(walk.absent), walk.told.get("exports", [])
 
 
 def _warn_of_strays(root: Path, files: int, report: Report) -> None:
@@ -1713,6 +2060,13 @@ def _print(report: Report) -> None:
     )
     for verb, count in sorted(report.counts.items()):
         print(f"  {count:>12,}  {_plain(verb)}")
+    if report.pruned:
+        print(f"  pruned, as the log says: {report.pruned:,} events, which are in these exports:")
+        for told in report.pruned_to:
+            print(
+                f"  {_plain(str(told.get('count'))):>12}  {_plain(str(told.get('export')))}"
+                f" {_plain(str(told.get('export_digest')))}"
+            )
     if report.previous_size is not None and report.verified:
         print(f"  the log only grew since the earlier checkpoint of {report.previous_size:,} entries")
     if report.stated:

@@ -54,11 +54,12 @@ def crivo(path: Path) -> dict[tuple[str, ...], int]:
     from audits.checks.bias import measure
     from audits.checks.cube import Cube, count
     from audits.checks.groups import grouping
-    from audits.checks.reading import ParquetParts, read_frame
+    from audits.checks.parts import ParquetParts
+    from audits.checks.reading import read_frame
 
     cube: Cube | None = None
     with path.open("rb") as file:
-        parts = ParquetParts.of(file, "evaluation")
+        parts = ParquetParts.of(file, "parquet", "evaluation")
         for frame in parts.frames() if parts else [read_frame(file, "parquet", "evaluation")]:
             groupings = {name: grouping(frame[name], name, ()) for name in ATTRIBUTES}
             truth, decided = (frame[name].to_numpy(np.int64) for name in ("y_true", "y_pred"))

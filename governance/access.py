@@ -27,6 +27,7 @@ from audits.actors import Actor
 from audits.models import Checkpoint, Event, Leaf, Quarantine
 from governance.models import GroupMembership, RoleBinding, RoleRecertification, User
 from governance.models.access import BindingScope
+from governance.prepared import prepared
 from governance.roles import ROLES
 
 
@@ -84,12 +85,6 @@ def of_person(person: UUID, at: datetime | None = None) -> QuerySet[RoleBinding]
     return bindings(at).filter(Q(person_id=person) | Q(group_id__in=groups))
 
 
-def of_actor(actor: Actor, at: datetime | None = None) -> QuerySet[RoleBinding]:
-    """The bindings of the principal itself: a service token has its own, whatever its responsible person may do."""
-    held = bindings(at).filter(token_id=actor.id) if actor.kind == "token" else of_person(actor.id, at)
-    return held.filter(in_workspace(actor.workspace))
-
-
 def people_with(
     workspace: UUID, roles: Iterable[str], owner: tuple[str, UUID] | None
 ) -> dict[UUID, set[str]]:
@@ -137,5 +132,28 @@ class Held:
         return self.everywhere or (owner is not None and owner == (self.scope_kind, self.scope_id))
 
 
-def held(rows: QuerySet[RoleBinding]) -> list[Held]:
-    return [Held(*row) for row in rows.values_list("role", "scope_kind", "scope_id")]
+HELD = ("role", "scope_kind", "scope_id")
+
+
+@prepared
+def _held_by_person(*, person: UUID, workspace: UUID, at: datetime) -> QuerySet[RoleBinding, Any]:
+    return of_person(person, at).filter(in_workspace(workspace)).values_list(*HELD)
+
+
+@prepared
+def _held_by_token(*, token: UUID, workspace: UUID, at: datetime) -> QuerySet[RoleBinding, Any]:
+    return bindings(at).filter(in_workspace(workspace), token_id=token).values_list(*HELD)
+
+
+def held_by_person(person: UUID, workspace: UUID) -> list[Held]:
+    """What a person holds now, by themselves or in a group. One query."""
+    rows = _held_by_person(person=person, workspace=workspace, at=timezone.now())
+    return [Held(*row) for row in rows]
+
+
+def held_by(actor: Actor) -> list[Held]:
+    """What the principal itself holds now: a service token has its own, whatever its responsible person may do."""
+    if actor.kind != "token":
+        return held_by_person(actor.id, actor.workspace)
+    rows = _held_by_token(token=actor.id, workspace=actor.workspace, at=timezone.now())
+    return [Held(*row) for row in rows]

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audits.actors import Actor
 from audits.models import Workspace
 from governance import tokens
 from governance.models import ApiToken, User
+from governance.prepared import prepared
 
 DEFAULT_WORKSPACE = "default"
 USE_NOTED_EVERY = timedelta(minutes=1)
@@ -37,10 +39,15 @@ class TokenRejected(Exception):  # noqa: N818 - says what happened
         super().__init__(code)
 
 
+@prepared
+def _token(*, public_id: str) -> QuerySet[ApiToken]:
+    return ApiToken.objects.select_related("person").filter(public_id=public_id)
+
+
 def authenticate(text: str) -> ApiToken:
     """The token of this text. TokenRejected: unknown, wrong secret, expired, revoked, or its person left."""
     parsed = tokens.parse(text)
-    token = ApiToken.objects.select_related("person").filter(public_id=parsed[0]).first() if parsed else None
+    token = next(iter(_token(public_id=parsed[0])), None) if parsed else None
     if parsed is None or token is None or not tokens.matches(parsed[1], token.secret_hash):
         raise TokenRejected("token_unknown")
     now = timezone.now()

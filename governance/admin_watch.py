@@ -33,8 +33,8 @@ class FindingAdmin(ReadOnlyAdmin):
     search_fields = (BY_MODEL, "=id", "=owner_id")
     ordering = ("-created_at",)
     fields = (
-        "id", "workspace", "version", "severity", "state", "owner_id", "due", "evidence_digest", "opened_by",
-        "answered_by", "verified_by", "closed_by", "closed_event", "created_at",
+        "id", "workspace", "version", "severity", "state", "owner_id", "due", "evidence_digest", "metric",
+        "measured_on", "reason", "opened_by", "answered_by", "verified_by", "closed_by", "closed_event", "created_at",
     )  # fmt: skip
 
 

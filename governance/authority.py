@@ -19,6 +19,7 @@ M = TypeVar("M", bound=Model)
 
 READ_ACTION = {
     "audits.Event": "audit.read",
+    "audits.PrunedEvent": "audit.read",
     "audits.AuditExport": "audit.export",
     "audits.Webhook": "webhook.manage",
     "governance.RoleBinding": "access.read",
@@ -49,13 +50,14 @@ NEVER_BY_SERVICE_TOKEN = frozenset(
         "use_case.set_tier",
         "role.recertify",
         "person.manage",
+        "audit.prune",
     }
 )
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate"}
     | {"group.manage", "person.manage", "role.recertify", "access.read"}
-    | {"person.erase", "hold.manage"}
+    | {"person.erase", "hold.manage", "audit.prune"}
 )
 
 
@@ -114,22 +116,21 @@ def _holding(actor: Actor, action: str) -> list[access.Held]:
         return []
     if actor.scopes is not None and action not in covered_by(actor.scopes):
         return []
-    return [role for role in access.held(access.of_actor(actor)) if role.permits(action)]
+    return [role for role in access.held_by(actor) if role.permits(action)]
 
 
 def roles_of(actor: Actor) -> frozenset[str]:
     """The roles of the principal itself, on whatever they are held."""
-    return frozenset(role.role for role in access.held(access.of_actor(actor)))
+    return frozenset(role.role for role in access.held_by(actor))
 
 
 def roles_anywhere(workspace: UUID, person: UUID) -> frozenset[str]:
     """The roles a person holds in a workspace, on whatever."""
-    rows = access.of_person(person).filter(access.in_workspace(workspace))
-    return frozenset(role.role for role in access.held(rows) if role.role in ROLES)
+    return frozenset(role.role for role in access.held_by_person(person, workspace) if role.role in ROLES)
 
 
 def roles_of_person(workspace: UUID, person: UUID, ref: SubjectRef | None = None) -> frozenset[str]:
     """The roles a person holds on `ref`; without one, in the whole workspace."""
     owner = scoping.owner_of(ref)
-    rows = access.of_person(person).filter(access.in_workspace(workspace))
-    return frozenset(role.role for role in access.held(rows) if role.covers(owner) and role.role in ROLES)
+    held = access.held_by_person(person, workspace)
+    return frozenset(role.role for role in held if role.covers(owner) and role.role in ROLES)

@@ -16,11 +16,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from uuid import UUID
 
+from django.db.models import QuerySet
+
 from audits.checks.contract import Message
 from governance import glass
 from governance import standings as known
 from governance.hindrances import Hindrances, hindrances
 from governance.models import Environment, Grandfathered, Placement
+from governance.prepared import prepared
 from governance.standings import Moment
 from governance.states import PlacementState
 from registry.models import ModelVersion
@@ -92,19 +95,10 @@ def ask_all(
     moment = known.moment(at)
     digests = {question.digest for question in questions}
     versions: dict[str, list[ModelVersion]] = defaultdict(list)
-    found = ModelVersion.objects.filter(workspace_id=workspace, artifact_digest__in=digests)
-    if at is not None:
-        found = found.filter(created_at__lte=at)
-    if among is not None:
-        found = found.filter(model_id__in=among)
-    for version in found.select_related("model").order_by("-id"):
+    for version in _versions(workspace=workspace, digests=digests, until=at, among=among):
         versions[version.artifact_digest].append(version)
-    environments = {
-        row.name: row
-        for row in Environment.objects.filter(
-            workspace_id=workspace, name__in={question.environment for question in questions}
-        )
-    }
+    names = {question.environment for question in questions}
+    environments = {row.name: row for row in _environments(workspace=workspace, names=names)}
     placed = _placed(moment, versions, environments)
     # What ran before Crivo came is asked for only where no placement decides.
     unplaced = {
@@ -127,6 +121,23 @@ def ask_all(
     for n, rows, environment in refused:
         answers[n] = _through_broken_glass(answers[n], rows, environment, broken, states)
     return answers
+
+
+@prepared
+def _versions(
+    *, workspace: UUID, digests: Collection[str], until: datetime | None, among: Collection[UUID] | None
+) -> QuerySet[ModelVersion]:
+    found = ModelVersion.objects.filter(workspace_id=workspace, artifact_digest__in=digests)
+    if until is not None:
+        found = found.filter(created_at__lte=until)
+    if among is not None:
+        found = found.filter(model_id__in=among)
+    return found.select_related("model").order_by("-id")
+
+
+@prepared
+def _environments(*, workspace: UUID, names: Collection[str]) -> QuerySet[Environment]:
+    return Environment.objects.filter(workspace_id=workspace, name__in=names)
 
 
 def _meant(question: Question, versions: dict[str, list[ModelVersion]]) -> list[ModelVersion]:

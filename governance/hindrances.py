@@ -8,10 +8,10 @@ offline may not say yes beyond it. Asked about an earlier moment, the events of 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TypeVar
+from typing import Any, TypeVar
 from uuid import UUID
 
 from django.db.models import F, Q, QuerySet
@@ -31,6 +31,7 @@ from governance.models import (
 )
 from governance.policy import durations, terms
 from governance.policy.verdict import Requirement
+from governance.prepared import prepared
 from governance.standings import TOUCHING, Moment, state_after
 from governance.states import ConditionState, FindingState, ReviewState, WaiverState, at_least
 
@@ -234,10 +235,8 @@ def _published(events: Iterable[UUID | None], when: Moment) -> set[UUID]:
     return {event for event, since in known.items() if not when.past or since <= when.at}
 
 
-def review_dues(
-    rows: Iterable[Placement], when: Moment, *, renewed: bool = True
-) -> dict[UUID, datetime | None]:
-    """When each placement has to have been reviewed again. A renewal counts once its event is published."""
+def standing_since(rows: Iterable[Placement], when: Moment, *, renewed: bool = True) -> dict[UUID, datetime]:
+    """When each placement was made or last reviewed again. A renewal counts once its event is published."""
     placements = list(rows)
     completed = PlacementReview.objects.filter(state=ReviewState.COMPLETED)
     renewals = list(completed.filter(placement__in=[row.id for row in placements])) if renewed else []
@@ -246,6 +245,15 @@ def review_dues(
     for renewal in renewals:
         if renewal.completed_event in published and renewal.completed_at is not None:
             since[renewal.placement_id] = max(since[renewal.placement_id], renewal.completed_at)
+    return since
+
+
+def review_dues(
+    rows: Iterable[Placement], when: Moment, *, renewed: bool = True
+) -> dict[UUID, datetime | None]:
+    """When each placement has to have been reviewed again."""
+    placements = list(rows)
+    since = standing_since(placements, when, renewed=renewed)
     tiers = _tiers(placements)
     dues: dict[UUID, datetime | None] = {}
     for row in placements:
@@ -267,7 +275,11 @@ def _tiers(rows: list[Placement]) -> dict[tuple[UUID, str], str]:
     }
     if not wanted:
         return {}
-    found = UseCase.objects.filter(
-        workspace__in={workspace for workspace, _ in wanted}, name__in={name for _, name in wanted}
-    )
-    return {(row.workspace_id, row.name): row.risk_tier for row in found}
+    found = _use_cases(workspaces={workspace for workspace, _ in wanted}, names={name for _, name in wanted})
+    return {(workspace, name): tier for workspace, name, tier in found}
+
+
+@prepared
+def _use_cases(*, workspaces: Collection[UUID], names: Collection[str]) -> QuerySet[UseCase, Any]:
+    found = UseCase.objects.filter(workspace_id__in=workspaces, name__in=names)
+    return found.values_list("workspace_id", "name", "risk_tier")

@@ -9,14 +9,17 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.db import connection
+from django.db.models import QuerySet
 
 from audits.ledger.inclusion import EFFECTIVE_AT, published_at
 from audits.models import Event
 from governance import clock
 from governance.models import Grandfathered, Placement, Suspension
+from governance.prepared import prepared
 from governance.states import GrandfatheredState, PlacementState
 from registry.models import ModelVersion
 from registry.states import VersionState
@@ -129,6 +132,13 @@ FROM chain JOIN governance_placement p ON p.id = chain.id GROUP BY chain.id, p.i
 """  # noqa: S608 - nothing of the caller is in the text
 
 
+@prepared
+def _placements(*, ids: Sequence[UUID]) -> QuerySet[Placement]:
+    return Placement.objects.filter(id__in=ids).select_related(
+        "version__model", "environment", "promotion__policy"
+    )
+
+
 def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment) -> Chains:
     """Three queries; one more where a suspension was lifted, two more for the past.
 
@@ -144,12 +154,7 @@ def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment)
             },
         )
         found = cursor.fetchall()
-    rows = {
-        row.id: row
-        for row in Placement.objects.filter(id__in=[row[0] for row in found]).select_related(
-            "version__model", "environment", "promotion__policy"
-        )
-    }
+    rows = {row.id: row for row in _placements(ids=[row[0] for row in found])}
     asked = [rows[placement] for placement, wanted, *_ in found if wanted]
     touched = frozenset(kind for row in found for kind, there in zip(TOUCHING, row[2:], strict=True) if there)
     lifted = Suspension.objects.filter(
@@ -179,23 +184,9 @@ def _present(rows: Mapping[UUID, Placement]) -> dict[UUID, Known]:
 
 def _history(rows: Mapping[UUID, Placement], at: datetime) -> dict[UUID, Known]:
     """A rollback overwrites grant and successor in the row: what they were before is in the events."""
-    first = dict(
-        Event.objects.filter(
-            verb="promotion.granted",
-            outcome="done",
-            subject_kind="promotion",
-            subject_id__in=[row.promotion_id for row in rows.values()],
-        ).values_list("subject_id", "id")
-    )
-    events = Event.objects.filter(
-        subject_kind="placement",
-        subject_id__in=list(rows),
-        outcome="done",
-        verb__in=list(PLACEMENT_STATE_AFTER),
-        at__lte=at,
-    ).order_by("subject_id", "subject_seq")
+    first = dict(_grants(promotions=[row.promotion_id for row in rows.values()]))
     known: dict[UUID, Known] = {}
-    for event_id, subject, verb, detail in events.values_list("id", "subject_id", "verb", "detail"):
+    for event_id, subject, verb, detail in _moves(placements=list(rows), at=at):
         row = rows[subject]
         before = known.get(subject)
         state = _told(verb, detail, PLACEMENT_STATE_AFTER)
@@ -212,6 +203,25 @@ def _history(rows: Mapping[UUID, Placement], at: datetime) -> dict[UUID, Known]:
     return known
 
 
+@prepared
+def _grants(*, promotions: Sequence[UUID]) -> QuerySet[Event, Any]:
+    return Event.objects.filter(
+        verb="promotion.granted", outcome="done", subject_kind="promotion", subject_id__in=promotions
+    ).values_list("subject_id", "id")
+
+
+@prepared
+def _moves(*, placements: Sequence[UUID], at: datetime) -> QuerySet[Event, Any]:
+    told = Event.objects.filter(
+        subject_kind="placement",
+        subject_id__in=placements,
+        outcome="done",
+        verb__in=list(PLACEMENT_STATE_AFTER),
+        at__lte=at,
+    ).order_by("subject_id", "subject_seq")
+    return told.values_list("id", "subject_id", "verb", "detail")
+
+
 def _told(verb: str, detail: Mapping[str, str], table: Mapping[str, str]) -> str:
     """An event may name the state itself, in its detail: what a suspension interrupted can come back otherwise."""
     named = detail.get("state")
@@ -222,15 +232,22 @@ def state_after(
     kind: str, subjects: Iterable[UUID], table: Mapping[str, str], at: datetime
 ) -> dict[UUID, str]:
     """The state of each subject by its last telling event until `at`; subjects with none by then are left out."""
-    events = (
-        Event.objects.filter(
-            subject_kind=kind, subject_id__in=list(subjects), outcome="done", verb__in=list(table), at__lte=at
-        )
-        .order_by("subject_id", "-subject_seq")
+    events = _last_telling(kind=kind, subjects=list(subjects), verbs=list(table), at=at)
+    return {subject: _told(verb, detail, table) for subject, verb, detail in events}
+
+
+@prepared
+def _last_telling(
+    *, kind: str, subjects: Sequence[UUID], verbs: Sequence[str], at: datetime
+) -> QuerySet[Event, Any]:
+    told = Event.objects.filter(
+        subject_kind=kind, subject_id__in=subjects, outcome="done", verb__in=verbs, at__lte=at
+    )
+    return (
+        told.order_by("subject_id", "-subject_seq")
         .distinct("subject_id")
         .values_list("subject_id", "verb", "detail")
     )
-    return {subject: _told(verb, detail, table) for subject, verb, detail in events}
 
 
 def version_states(versions: Sequence[ModelVersion], when: Moment) -> dict[UUID, str]:

@@ -10,7 +10,7 @@ import numpy as np
 
 from audits.checks.bias_regression import regression
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
-from audits.checks.counting import counted_rows
+from audits.checks.counting import Counted, counted_rows
 from audits.checks.cube import Cube
 from audits.checks.disparity import (
     AGGREGATES,
@@ -25,7 +25,7 @@ from audits.checks.disparity import (
     selection_chi_square,
 )
 from audits.checks.group_calibration import calibration_within
-from audits.checks.groups import JOIN
+from audits.checks.groups import JOIN, without_rows
 from audits.checks.intervals import benjamini_hochberg, holm, wilson
 from audits.checks.materials import Materials
 from audits.checks.one_vs_rest import OVR_COLUMNS, one_vs_rest
@@ -72,18 +72,32 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     level (0.95), replicates (10,000), limits (metric → limit, for `minimum_n`). Metrics carry `attribute` "sex", or
     "sex×age" for an intersection. Raises CheckError where no figure could be trusted.
     """
-    semantics, parameters = materials.semantics, inputs.parameters
-    columns = tuple(dict.fromkeys(parameters.get("sensitive") or semantics.sensitive_columns))
+    columns = columns_of(inputs, materials)
+    if materials.semantics.task == "regression":
+        return regression(inputs, materials, columns, min_group=_min_group(inputs), level=_level(inputs))
+    return concluded(inputs, materials, columns, counted_rows(materials, columns))
+
+
+def columns_of(inputs: CheckInput, materials: Materials) -> tuple[str, ...]:
+    """The sensitive columns that are looked at. Raises CheckError."""
+    semantics = materials.semantics
+    columns = tuple(dict.fromkeys(inputs.parameters.get("sensitive") or semantics.sensitive_columns))
     if not columns:
         raise CheckError("no_sensitive_columns")
-    min_group = int(parameters.get("min_group", MIN_GROUP))
-    if semantics.task == "regression":
-        return regression(inputs, materials, columns, min_group=min_group, level=_level(inputs))
-    if semantics.favourable_label is None:
+    if semantics.task != "regression" and semantics.favourable_label is None:
         raise CheckError("semantics_missing", field="favourable_label")
-    counted = counted_rows(materials, columns)
+    return columns
+
+
+def concluded(
+    inputs: CheckInput, materials: Materials, columns: tuple[str, ...], counted: Counted
+) -> CheckResult:
+    """All figures, from the counts alone; of the materials only the model's classes are asked for."""
+    parameters, min_group = inputs.parameters, _min_group(inputs)
     cube, predictor = counted.cube, materials.model()
-    favourable = predictor.classes.index(semantics.favourable_label)
+    favourable_label = materials.semantics.favourable_label
+    assert favourable_label is not None  # noqa: S101 (columns_of has seen to it)
+    favourable = predictor.classes.index(favourable_label)
 
     metrics: list[Metric] = []
     rows: list[tuple[Any, ...]] = []
@@ -97,6 +111,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             metrics += _aggregate_metrics(attribute, found, inputs)
             if depth == 1:
                 metrics += _group_metrics(attribute, found, _level(inputs))
+                notes += without_rows(attribute, cube.levels[cube.attributes.index(attribute)], found.groups)
             if len(predictor.classes) > 2:
                 more, lines = one_vs_rest(cube, names, min_group, inputs, _level(inputs))
                 metrics += more
@@ -120,7 +135,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             GROUP_COLUMNS,
             tuple(rows),
             {
-                "favourable_label": semantics.favourable_label,
+                "favourable_label": favourable_label,
                 "min_group": min_group,
                 "level": _level(inputs),
                 "rows": cube.rows,
@@ -147,6 +162,10 @@ def favourable_counts(table: Counts, favourable: int) -> Counts:
     fp = table[:, :, favourable].sum(axis=1) - tp
     fn = table[:, favourable, :].sum(axis=1) - tp
     return np.stack([tp, fp, fn, table.sum(axis=(1, 2)) - tp - fp - fn], axis=1)
+
+
+def _min_group(inputs: CheckInput) -> int:
+    return int(inputs.parameters.get("min_group", MIN_GROUP))
 
 
 def _level(inputs: CheckInput) -> float:
@@ -259,7 +278,7 @@ def _group_rows(attribute: str, found: Disparity, level: float) -> Iterator[tupl
 
 def _notes(attribute: str, found: Disparity, inputs: CheckInput) -> Iterator[Message]:
     excluded = np.flatnonzero(~found.included)
-    minimum = int(inputs.parameters.get("min_group", MIN_GROUP))
+    minimum = _min_group(inputs)
     if len(excluded) > NAMED_EXCLUSIONS:
         rows = int(found.counts[excluded].sum())
         params = {"attribute": attribute, "groups": len(excluded), "rows": rows, "minimum": minimum}

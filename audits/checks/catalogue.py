@@ -44,6 +44,8 @@ class CheckDefinition:
     repeatable: bool = True  # the same input gives the same result; not so for measured times
     # How far a number may move on another image or CPU family, relative to the larger of 1 and itself.
     tolerance: float = 1e-9
+    # Module of its parts (audits.checks.mapped), where long data may be divided among workers.
+    mapped: str = ""
 
 
 def _parameters(**properties: Any) -> dict[str, Any]:
@@ -97,6 +99,8 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "roc_auc",
                 "brier_score",
                 "baseline_gain",
+                "expected_cost",
+                "cost_gain",
                 "generalisation_gap",
                 "row_overlap",
                 "entity_overlap",
@@ -113,8 +117,9 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="bias.group_disparity",
             title="Group disparity",
             kind="bias",
-            version="2",
+            version="3",
             function="audits.checks.bias:run",
+            mapped="audits.checks.bias_mapped",
             reads=("artifact", "evaluation"),
             parameters={
                 "type": "object",
@@ -178,7 +183,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="explainability.shap",
             title="Explainability (SHAP)",
             kind="explainability",
-            version="1",
+            version="2",
             function="audits.checks.explain:run",
             reads=("artifact", "training", "evaluation"),
             parameters={
@@ -187,9 +192,15 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "properties": {
                     "max_rows": {"type": "integer", "minimum": 10, "maximum": 100000},
                     "background_rows": {"type": "integer", "minimum": 10, "maximum": 10000},
+                    "proxy_association": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                 },
             },
-            metrics=("sensitive_attribution_share", "top_feature_share", "additivity_error"),
+            metrics=(
+                "sensitive_attribution_share",
+                "proxy_attribution_share",
+                "top_feature_share",
+                "additivity_error",
+            ),
             tolerance=1e-6,
         ),
         CheckDefinition(
@@ -243,7 +254,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="robustness.perturbation",
             title="Robustness to small disturbances",
             kind="robustness",
-            version="1",
+            version="2",
             function="audits.checks.robustness:run",
             reads=("artifact", "evaluation"),
             parameters=_parameters(

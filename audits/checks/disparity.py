@@ -176,15 +176,34 @@ def bootstrap(
     if groups < 2 or total == 0:
         return dict.fromkeys(AGGREGATES)
     stream = generator(seed, "disparity", context)
-    shares = counts.reshape(-1) / total
+    ordered, mirrored = draw_order(counts)
+    shares = ordered.reshape(-1) / total
     found: dict[str, list[Floats]] = {name: [] for name in AGGREGATES}
     step = max(1, CHUNK_CELLS // shares.size)
     for start in range(0, replicates, step):
         size = min(step, replicates - start)
         drawn = stream.multinomial(total, shares, size=size).reshape(size, groups, 4)
+        if mirrored:
+            drawn = drawn[..., ::-1]
         for name, function in AGGREGATES.items():
             found[name].append(function(drawn, 2))
     return {name: percentile_interval(np.concatenate(parts), level) for name, parts in found.items()}
+
+
+def draw_order(counts: Counts) -> tuple[Counts, bool]:
+    """The counts in the order they are drawn in, and whether with their cells mirrored (tn, fn, fp, tp).
+
+    The order comes from the counts alone: what a group is called, or which of two labels is the favourable one, moves
+    no interval.
+    """
+    given, turned = (in_order(table) for table in (counts, counts[:, ::-1]))
+    mirrored = turned.reshape(-1).tolist() < given.reshape(-1).tolist()
+    return (turned, True) if mirrored else (given, False)
+
+
+def in_order(table: Counts) -> Counts:
+    """Groups (the first axis) sorted by their counts. Every aggregate is the same in whatever order they stand."""
+    return table[np.lexsort(table.reshape(len(table), -1).T[::-1])]
 
 
 def minimum_n(name: str, counts: Counts, limit: float, level: float) -> int | None:

@@ -111,11 +111,11 @@ def calibration_within(
             metrics.append(_metric("calibration_gap", gap, attribute, group, interval, level, n, counts))
             bins = sums.bins(attribute, place)
             ece, ends = expected_error(
-                bins, stream=generator(seed, "ece", attribute, group), replicates=replicates, level=level
-            )
+                bins, stream=generator(seed, "ece", attribute), replicates=replicates, level=level
+            )  # a stream that does not know the group's name, which moves no interval
             found = _metric("calibration_error", ece, attribute, group, ends, level, n, counts)
             metrics.append(found)
-            if worst is None or ece > (worst.value or 0.0):
+            if worst is None or (ece, -n) > (worst.value or 0.0, -(worst.n or 0)):
                 worst = found
             rows += [
                 (

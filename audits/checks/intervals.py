@@ -95,7 +95,8 @@ def spread_of_means(
     """
     if len(means) < 2 or not np.isfinite(errors).all():
         return None
-    drawn = stream.normal(means, errors, size=(replicates, len(means)))
+    order = np.lexsort((errors, means))  # what a group is called moves no interval
+    drawn = stream.normal(means[order], errors[order], size=(replicates, len(means)))
     interval = percentile_interval(drawn.max(axis=1) - drawn.min(axis=1), level)
     if interval is None:
         return None

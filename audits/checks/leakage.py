@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
@@ -12,6 +15,12 @@ from audits.checks.materials import MAX_LABELS, Materials
 from audits.checks.predictor import Predictor
 
 MIN_ROWS = 30  # in fewer rows a binary column may agree by chance
+FEW_VALUES = (
+    20  # a number with more of them seldom comes twice, and then any other number stands one to one with it
+)
+MIN_REPEATS = (
+    MIN_ROWS - 2
+)  # rows with a label seen before: where every label is seen once, any key stands one to one
 
 
 def refuse_leakage(materials: Materials, predictor: Predictor, role: str) -> None:
@@ -22,7 +31,8 @@ def refuse_leakage(materials: Materials, predictor: Predictor, role: str) -> Non
     """
     target = materials.semantics.target
     refuse_as_input(predictor, target, role)
-    refuse_copies(copies(materials.frame(role), target, predictor.features), target, role)
+    number = materials.semantics.task == "regression"
+    refuse_copies(copies(materials.frame(role), target, predictor.features, number=number), target, role)
 
 
 def refuse_as_input(predictor: Predictor, target: str, role: str) -> None:
@@ -35,12 +45,12 @@ def refuse_copies(found: list[str], target: str, role: str) -> None:
         raise CheckError("target_leaks", columns=listed(found), target=target, role=role)
 
 
-def copies(frame: pd.DataFrame, target: str, columns: tuple[str, ...]) -> list[str]:
-    """Columns whose values stand one to one with the target's."""
+def copies(frame: pd.DataFrame, target: str, columns: tuple[str, ...], *, number: bool = False) -> list[str]:
+    """Columns whose values stand one to one with the target's; of a `number` with many values, straight lines only."""
     if target not in frame.columns or len(frame) < MIN_ROWS:
         return []
     _, classes = canonical_column(frame[target])
-    if len(classes) > MAX_LABELS:
+    if len(classes) > (FEW_VALUES if number else MAX_LABELS) or len(frame) - len(classes) < MIN_REPEATS:
         return _same_numbers(frame, target, columns)
     pairs = Pairs(target, columns)
     pairs.add(frame)
@@ -79,8 +89,26 @@ class Pairs:
                 return False
         return len(set(beside.values())) == len(beside)
 
+    def to_json(self) -> dict[str, Any]:
+        beside = {name: [list(pair) for pair in found.items()] for name, found in self.beside.items()}
+        return {"rows": self.rows, "labels": list(self.labels), "beside": beside}
+
+    def merge(self, given: Mapping[str, Any]) -> None:
+        """Add what was collected over other rows, as `to_json` gives it."""
+        self.rows += int(given["rows"])
+        self.labels |= set(given["labels"])
+        for name in list(self.beside):
+            beside = self.beside[name]
+            pairs = given["beside"].get(name)
+            if (
+                pairs is None
+                or any(beside.setdefault(value, label) != label for value, label in pairs)
+                or len(set(beside.values())) < len(beside)
+            ):
+                del self.beside[name]
+
     def copies(self) -> list[str]:
-        if self.rows < MIN_ROWS or len(self.labels - {None}) < 2:
+        if self.rows - len(self.labels) < MIN_REPEATS or len(self.labels - {None}) < 2:
             return []
         return [name for name, beside in self.beside.items() if len(beside) == len(self.labels)]
 

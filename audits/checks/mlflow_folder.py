@@ -11,7 +11,7 @@ import io
 import zipfile
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
 from audits.checks.contract import CheckError
 
@@ -30,10 +30,10 @@ class Flavour:
     version: str | None
 
 
-def unpacked(content: bytes, role: str) -> zipfile.ZipFile:
+def unpacked(file: BinaryIO, role: str) -> zipfile.ZipFile:
     """The archive, its promises checked before a byte is inflated. Raises CheckError `archive_*`."""
     try:
-        archive = zipfile.ZipFile(io.BytesIO(content))
+        archive = zipfile.ZipFile(file)
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         raise CheckError("archive_unreadable", role=role, problem=type(error).__name__) from None
     members = archive.infolist()
@@ -68,7 +68,7 @@ def flavour(content: bytes, *, pickles: bool) -> Flavour:
     """The one flavour to load. Raises CheckError `mlflow_*`, `archive_*`."""
     import yaml
 
-    archive = unpacked(content, "artifact")
+    archive = unpacked(io.BytesIO(content), "artifact")
     found = sorted(
         (name for name in archive.namelist() if PurePosixPath(name).name == "MLmodel"),
         key=lambda name: (len(PurePosixPath(name).parts), name),

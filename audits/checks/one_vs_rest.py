@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from audits.checks.contract import CheckInput, Message, Metric
 from audits.checks.cube import Cube
-from audits.checks.disparity import AGGREGATES, Counts, rate
+from audits.checks.disparity import AGGREGATES, Counts, in_order, rate
 from audits.checks.groups import JOIN
 from audits.checks.intervals import generator, percentile_interval
 
@@ -106,7 +106,7 @@ def _intervals(compared: Counts, attribute: str, inputs: CheckInput, level: floa
     total = int(compared.sum())
     if len(compared) < 2 or not total:
         return dict.fromkeys(OF)
-    flat = compared.reshape(-1)
+    flat = in_order(compared).reshape(-1)  # what a group is called moves no interval
     seen = np.flatnonzero(flat)  # a cell without rows is never drawn
     replicates = min(int(inputs.parameters.get("replicates", 10_000)), max(200, MAX_DRAWS // flat.size))
     stream = generator(inputs.seed, "one_vs_rest", attribute)

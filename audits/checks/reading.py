@@ -8,8 +8,9 @@ from __future__ import annotations
 import csv
 import io
 import re
+import zipfile
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO
 
@@ -21,7 +22,6 @@ from audits.checks.labels import _NUMBER, listed
 from audits.checks.mlflow_folder import member, unpacked
 
 SEPARATORS = (",", ";", "\t", "|")
-PART_ROWS = 1 << 18
 MAX_FIELD_CHARACTERS = 1_000_000
 MAX_CELLS = 400_000_000  # what a Parquet footer may promise before anything is decompressed
 MAX_BYTES = 8 << 30  # what its row groups may promise, unpacked
@@ -167,12 +167,16 @@ def _read_parquet(file: BinaryIO, role: str) -> pd.DataFrame:
 
     try:
         # ignore_metadata: the file's author decides on columns, never on a pandas index hidden in the footer
-        return _opened(file, role).read(use_threads=False).to_pandas(use_threads=False, ignore_metadata=True)
+        return (
+            opened_parquet(file, role)
+            .read(use_threads=False)
+            .to_pandas(use_threads=False, ignore_metadata=True)
+        )
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CheckError("parquet_unreadable", role=role, problem=type(error).__name__) from None
 
 
-def _opened(file: BinaryIO, role: str) -> Any:
+def opened_parquet(file: BinaryIO, role: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -186,42 +190,6 @@ def _opened(file: BinaryIO, role: str) -> Any:
     return source
 
 
-class ParquetParts:
-    """A long Parquet file in parts of at most PART_ROWS rows, whatever its row groups are: memory does not grow with
-    its length. `of` gives None for a file that is read at once: a short one, or one with categories, which differ from
-    part to part."""
-
-    def __init__(self, source: Any, role: str) -> None:
-        self.source, self.role = source, role
-        self.columns: tuple[str, ...] = tuple(source.schema_arrow.names)
-
-    @classmethod
-    def of(cls, file: BinaryIO, role: str) -> ParquetParts | None:
-        import pyarrow as pa
-
-        file.seek(0)
-        try:
-            source = _opened(file, role)
-        except (pa.ArrowException, OSError, ValueError) as error:
-            raise CheckError("parquet_unreadable", role=role, problem=type(error).__name__) from None
-        if source.metadata.num_rows <= PART_ROWS:
-            return None
-        if any(pa.types.is_dictionary(column.type) for column in source.schema_arrow):
-            return None
-        return cls(source, role)
-
-    def frames(self, columns: Iterable[str] | None = None) -> Iterator[pd.DataFrame]:
-        """The parts in order, with all columns or these."""
-        import pyarrow as pa
-
-        chosen = None if columns is None else list(columns)
-        try:
-            for batch in self.source.iter_batches(PART_ROWS, columns=chosen, use_threads=False):
-                yield pa.Table.from_batches([batch]).to_pandas(use_threads=False, ignore_metadata=True)
-        except (pa.ArrowException, OSError) as error:
-            raise CheckError("parquet_unreadable", role=self.role, problem=type(error).__name__) from None
-
-
 def _check_size(metadata: Any, columns: int, role: str) -> None:
     """What the footer announces, before a page is inflated: a few bytes may stand for gigabytes."""
     if metadata.num_rows * max(columns, 1) > MAX_CELLS:
@@ -233,21 +201,13 @@ def _check_size(metadata: Any, columns: int, role: str) -> None:
 
 def _read_parquet_folder(file: BinaryIO, role: str) -> pd.DataFrame:
     """A folder of Parquet files packed as a zip: parts in the order of their paths, `key=value` folders as columns."""
-    archive = unpacked(file.read(), role)
-    names = sorted(
-        name
-        for name in archive.namelist()
-        if name.endswith(".parquet") and not PurePosixPath(name).name.startswith(("_", "."))
-    )
-    if not names:
-        raise CheckError("archive_member_missing", role=role, name="*.parquet")
+    archive = unpacked(file, role)
     frames: list[pd.DataFrame] = []
     cells = 0
-    for name in names:
+    for name in parquet_members(archive, role):
         frame = _read_parquet(io.BytesIO(member(archive, name, role)), role)
-        for part in PurePosixPath(name).parts[:-1]:
-            key, sign, value = part.partition("=")
-            if sign and key not in frame.columns:
+        for key, value in folder_columns(name).items():
+            if key not in frame.columns:
                 frame[key] = value
         if frames and list(frame.columns) != list(frames[0].columns):
             raise CheckError("parquet_parts_differ", role=role, part=name[-100:])
@@ -256,3 +216,25 @@ def _read_parquet_folder(file: BinaryIO, role: str) -> pd.DataFrame:
             raise CheckError("data_too_large", role=role, rows=cells, limit=MAX_CELLS)
         frames.append(frame)
     return pd.concat(frames, ignore_index=True)
+
+
+def parquet_members(archive: zipfile.ZipFile, role: str) -> list[str]:
+    """The Parquet files of a folder, in the order of their paths. Raises CheckError `archive_member_missing`."""
+    names = sorted(
+        name
+        for name in archive.namelist()
+        if name.endswith(".parquet") and not PurePosixPath(name).name.startswith(("_", "."))
+    )
+    if not names:
+        raise CheckError("archive_member_missing", role=role, name="*.parquet")
+    return names
+
+
+def folder_columns(name: str) -> dict[str, str]:
+    """What the `key=value` folders on the way to a file say of all its rows."""
+    parts = (part.partition("=") for part in PurePosixPath(name).parts[:-1])
+    found: dict[str, str] = {}
+    for key, sign, value in parts:
+        if sign:
+            found.setdefault(key, value)
+    return found

@@ -227,7 +227,9 @@ def _spread(
 
 
 def _spread_interval(parts: list[Booleans], stream: np.random.Generator, level: float) -> tuple[float, float]:
-    """Percentile interval of the spread of proportions, each group redrawn; it holds the figure itself."""
+    """Percentile interval of the spread of proportions, each group redrawn; it holds the figure itself. Groups are
+    drawn in the order of their counts: what one is called moves no interval."""
+    parts = sorted(parts, key=lambda part: (len(part), int(part.sum())))
     drawn = np.stack([stream.binomial(len(part), part.mean(), 10_000) / len(part) for part in parts])
     spread = drawn.max(axis=0) - drawn.min(axis=0)
     low, high = np.quantile(spread, [(1 - level) / 2, (1 + level) / 2])

@@ -222,7 +222,8 @@ class _Chooser:
             return "nothing" if disclosure is None else self.choose(index, disclosure)
         assert self.scope is not None  # noqa: S101 - the constructor saw to it
         assert self.filter is not None  # noqa: S101
-        if self.scope.key(parse_envelope(envelope)) is None:
+        entry = parse_envelope(envelope)
+        if self.scope.key(entry.workspace, entry.subject) is None:
             return "nothing"
         if disclosure is None:
             raise ValueError(f"entry {index} is in scope, but its head is missing")

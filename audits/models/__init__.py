@@ -15,7 +15,9 @@ from audits.models.ledger import (
     SubjectHead,
 )
 from audits.models.net import Governed, OutOfBandChange
+from audits.models.parts import CheckPart
 from audits.models.personal import LegalHold, PersonalKey, SearchText
+from audits.models.pruned import DecisionLogVerb, PrunedEvent
 from audits.models.reproductions import Reproduction, ReproductionOutcome
 from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import Workspace
@@ -24,8 +26,10 @@ __all__ = [
     "AccessRecord",
     "AuditExport",
     "Blob",
+    "CheckPart",
     "CheckRun",
     "Checkpoint",
+    "DecisionLogVerb",
     "EarlierCheckpoint",
     "EarlierLeaf",
     "Event",
@@ -39,6 +43,7 @@ __all__ = [
     "Node",
     "OutOfBandChange",
     "PersonalKey",
+    "PrunedEvent",
     "Quarantine",
     "Reproduction",
     "ReproductionOutcome",

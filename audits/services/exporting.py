@@ -20,10 +20,11 @@ from audits.actors import Command, system_actor
 from audits.checks.contract import Message
 from audits.errors import Conflict
 from audits.ledger.body import timestamp
-from audits.ledger.note import SignatureMismatchError, VerifierKey
+from audits.ledger.note import SignatureMismatchError, VerifierKey, verify_checkpoint
 from audits.ledger.receipts import EntryDamaged
 from audits.models import AuditExport, Checkpoint
 from audits.services import export_bundle, export_table
+from audits.services.export_bundle import PrunedMeanwhile
 from audits.services.export_work import Work, work_for
 from audits.services.exports import MAX_ATTEMPTS, claim, complete_export, fail_export, renew
 from audits.states import ExportForm
@@ -49,8 +50,8 @@ def run_export(export_id: UUID) -> AuditExport | None:
         try:
             with work_for(export.id) as work:
                 stored, manifest = _made(export, work, newest.note.encode())
-        except EntryDamaged as damaged:
-            return fail_export(**ours, why=damaged.message).value
+        except (EntryDamaged, PrunedMeanwhile) as problem:
+            return fail_export(**ours, why=problem.message).value
         except (ValueError, SignatureMismatchError):
             return fail_export(**ours, why=Message("ledger_diverged")).value
         return complete_export(**ours, stored=stored, manifest=manifest).value
@@ -74,7 +75,7 @@ def _made(export: AuditExport, work: Work, newest: bytes) -> tuple[blobs.Stored,
         "time_zone": export.time_zone,
         "workspace": export.workspace.name,
     }
-    tell = _Told(export)
+    tell = _Told(export, verify_checkpoint(note, VerifierKey.parse(vkey)).size)
     with translation.override(export.language):
         if export.form == ExportForm.BUNDLE:
             manifest = export_bundle.make(export, work, note, vkey, stated, tell)
@@ -87,14 +88,14 @@ def _made(export: AuditExport, work: Work, newest: bytes) -> tuple[blobs.Stored,
 
 
 class _Told:
-    """Progress, told and the lease kept every ten seconds."""
+    """Progress, told after the first chunk and then every ten seconds, and the lease kept with it."""
 
-    def __init__(self, export: AuditExport) -> None:
-        self.export, self.told = export, time.monotonic()
+    def __init__(self, export: AuditExport, size: int) -> None:
+        self.export, self.size, self.told = export, size, float("-inf")
 
     def __call__(self, done: int) -> None:
         if time.monotonic() - self.told > RENEW_SECONDS:
-            renew(self.export, done)
+            renew(self.export, done, self.size)
             self.told = time.monotonic()
 
 

@@ -68,9 +68,9 @@ def request_export(
     return Result(export)
 
 
-def renew(export: AuditExport, done_entries: int) -> None:
+def renew(export: AuditExport, done_entries: int, log_size: int) -> None:
     """Say how far it is, and keep the lease. Conflict if another worker has taken over."""
-    if not _lease.renew(export.id, export.fence, done_entries=done_entries):
+    if not _lease.renew(export.id, export.fence, done_entries=done_entries, log_size=log_size):
         raise Conflict("export_taken_over", export=str(export.id))
 
 

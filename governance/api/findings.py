@@ -7,13 +7,15 @@ from uuid import UUID
 
 from django.db.models import Model, QuerySet
 from django.urls import path
-from drf_spectacular.utils import OpenApiParameter, extend_schema
+from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from audits import messages
 from audits.api.base import View, given_by, paged
-from audits.api.schema import problems
+from audits.api.schema import ReasonOut, problems
+from audits.checks.contract import Message
 from audits.errors import BadRequest
 from governance import exceptions, selectors
 from governance.clock import now as clock_now
@@ -90,6 +92,9 @@ class _OfVersion(serializers.ModelSerializer[M]):
 
 
 class VersionFindingOut(_OfVersion[Finding]):
+    metric = serializers.CharField(allow_null=True, help_text="the claim it is about, where Crivo opened it")
+    reason = serializers.SerializerMethodField(help_text="what Crivo found; null where a person opened it")
+
     class Meta:
         model = Finding
         fields = [
@@ -101,12 +106,18 @@ class VersionFindingOut(_OfVersion[Finding]):
             "owner_id",
             "due",
             "evidence_digest",
+            "metric",
+            "reason",
             "opened_by",
             "answered_by",
             "verified_by",
             "closed_by",
             "created_at",
         ]
+
+    @extend_schema_field(ReasonOut(allow_null=True))
+    def get_reason(self, row: Finding) -> dict[str, Any] | None:
+        return messages.as_json(Message(**row.reason)) if row.reason else None
 
 
 class WaiverOut(_OfVersion[Waiver]):

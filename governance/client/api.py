@@ -13,7 +13,9 @@ from uuid import uuid4
 
 from governance.client import shapes
 from governance.client.access import AccessCalls
-from governance.client.errors import Unreachable, Usage
+from governance.client.check_runs import CheckRuns
+from governance.client.environments import Environments
+from governance.client.errors import Reason, Unreachable, Usage
 from governance.client.evidence import EvidenceCalls
 from governance.client.explanations import Explanations
 from governance.client.lifecycle import Lifecycle
@@ -38,7 +40,18 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, EvidenceCalls, Reproductions):
+class Crivo(
+    Policies,
+    Lifecycle,
+    Watching,
+    Webhooks,
+    AccessCalls,
+    Explanations,
+    EvidenceCalls,
+    Reproductions,
+    CheckRuns,
+    Environments,
+):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken
@@ -372,6 +385,11 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, 
         """The newest events of the trail first."""
         return list(self._pages("audit/events", limit, **filters))
 
+    def pruned(self, **filters: Any) -> tuple[Reason, ...]:
+        """What `events` does not find any more because it was pruned, and in which export it is."""
+        answer = self._get("audit/events", page_size=1, **filters).json()
+        return shapes.reasons_of(answer, "pruned") if "pruned" in answer else ()
+
     def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
         """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""
         found: dict[str, Any] = self._get("audit/state", subject=subject, at=at).json()
@@ -395,11 +413,18 @@ class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, 
         answer = self._get(f"audit/exports/{_segment(export_id)}", wait=wait)
         return shapes.Export.read(answer.json())
 
-    def wait_for_export(self, export_id: str, *, seconds: float) -> shapes.Export:
-        """Until it is done or failed, or the time is over."""
-        return _waited(
-            lambda patience: self.export(export_id, wait=patience), lambda export: export.finished, seconds
-        )
+    def wait_for_export(
+        self, export_id: str, *, seconds: float, progress: Progress = no_progress
+    ) -> shapes.Export:
+        """Until it is done or failed, or the time is over. `progress` is told (entries done, entries of the log)."""
+
+        def look(patience: float) -> shapes.Export:
+            export = self.export(export_id, wait=patience)
+            if export.log_size:
+                progress(export.done_entries, export.log_size)
+            return export
+
+        return _waited(look, lambda export: export.finished, seconds)
 
     def download_export(self, export_id: str, sink: BinaryIO) -> None:
         """The export as a tar archive (a zip for csv and jsonl), into `sink` (seekable)."""

@@ -91,8 +91,8 @@ class Console:
             text = "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
             self.say("  " + (self.paint(text, "dim") if line == 0 else text))
 
-    def progress(self, label: str) -> Progress:
-        """A line that is rewritten while an upload runs, on a terminal only."""
+    def progress(self, label: str, unit: str = "MB", scale: float = 1e6) -> Progress:
+        """A line that is rewritten while an upload runs, or an export is made, on a terminal only."""
         if self.as_json or not self.err.isatty():
             return no_progress
         shown = 0.0
@@ -105,8 +105,9 @@ class Console:
             shown = now
             share = 100 * sent // total if total else 100
             end = "\n" if sent >= total else ""
+            decimals = 1 if scale > 1 else 0
             print(
-                f"\r{plain(label)}  {share:3d} %  {sent / 1e6:.1f} of {total / 1e6:.1f} MB",
+                f"\r{plain(label)}  {share:3d} %  {sent / scale:,.{decimals}f} of {total / scale:,.{decimals}f} {unit}",
                 end=end,
                 file=self.err,
                 flush=True,

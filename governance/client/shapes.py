@@ -407,10 +407,20 @@ class LineageEvent:
 
 @dataclass(frozen=True)
 class Export:
-    """An audit export in the making: queued, running, done or failed."""
+    """An audit export in the making: queued, running, done or failed.
+
+    `log_size` entries are looked through, `done_entries` of them by now; `matches` events and `counts` of them by verb
+    are known once it is done. `filter` is what was asked, with the seed that was drawn for a sample.
+    """
 
     id: str
     state: str
+    form: str
+    filter: dict[str, Any]
+    log_size: int | None
+    done_entries: int
+    matches: int | None
+    counts: dict[str, int]
     raw: dict[str, Any] = field(repr=False)
 
     @property
@@ -419,4 +429,17 @@ class Export:
 
     @classmethod
     def read(cls, data: Any) -> Export:
-        return cls(member(data, "id", str), member(data, "state", str), data)
+        return cls(
+            member(data, "id", str),
+            member(data, "state", str),
+            optional(data, "form", str) or "bundle",
+            optional(data, "filter", dict) or {},
+            optional(data, "log_size", int),
+            optional(data, "done_entries", int) or 0,
+            optional(data, "matches", int),
+            {
+                str(verb): member({"n": n}, "n", int)
+                for verb, n in (optional(data, "counts", dict) or {}).items()
+            },
+            data,
+        )

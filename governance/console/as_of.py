@@ -19,7 +19,7 @@ from governance.console.wording import sentence
 
 @page
 def state(request: HttpRequest, visitor: Visitor) -> HttpResponse:
-    if not visitor.may("audit.read"):
+    if not visitor.may_somewhere("audit.read"):
         raise PermissionDenied
     subject, at = request.GET.get("subject", "").strip(), request.GET.get("at", "").strip()
     context = {"visitor": visitor, "here": "trail", "subject": subject, "at": at}
@@ -33,6 +33,7 @@ def state(request: HttpRequest, visitor: Visitor) -> HttpResponse:
             "found": found,
             "lines": lines_of([told.event for told in found.events], visitor.workspace.id),
             "policies": [(row, sentence(row.reason) if row.reason else "") for row in found.policies],
+            "pruned": [sentence(note) for note in found.pruned],
             "gate": [(row, [sentence(reason) for reason in row.answer.reasons]) for row in found.gate],
         }
     return render(request, "console/as_of.html", context)

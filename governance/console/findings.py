@@ -265,10 +265,12 @@ class _Maker:
     def finding(self, row: Any) -> Item:
         done = row.state == FindingState.CLOSED
         about = gettext("opened by {opener}, to be answered by {owner}").format(
-            opener=self.people[row.opened_by], owner=self.people[row.owner_id]
+            opener=self.people[row.opened_by] if row.opened_by else gettext("Crivo itself"),
+            owner=self.people[row.owner_id],
         )
         title = f"{row.version.label} · {row.get_severity_display()}"
         late = not done and row.due <= self.now
+        why = [sentence(row.reason)] if row.reason else []
         return self._item(
             "finding",
             row,
@@ -277,6 +279,7 @@ class _Maker:
             "good" if done else "bad",
             due=row.due,
             due_word=gettext("overdue since") if late else gettext("due"),
+            said=[*why, *self.said.get(row.id, [])],
         )
 
     def waiver(self, row: Any) -> Item:

@@ -43,7 +43,7 @@ class Visitor:
 
     @cached_property
     def _held(self) -> list[access.Held]:
-        return access.held(access.of_actor(self.actor))
+        return access.held_by(self.actor)
 
     def roles_on_model(self, model_id: UUID) -> frozenset[str]:
         """The roles that count for one model; one query, however many models are asked about."""

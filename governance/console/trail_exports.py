@@ -110,12 +110,9 @@ def _shown(
 
 
 def _percent(export: AuditExport) -> int:
-    from audits.models import Checkpoint
-
     if export.state == ExportState.DONE:
         return 100
-    newest = Checkpoint.objects.order_by("-size").values_list("size", flat=True).first()
-    return min(99, 100 * export.done_entries // newest) if newest else 0
+    return min(99, 100 * export.done_entries // export.log_size) if export.log_size else 0
 
 
 def _asked(export: AuditExport) -> str:

@@ -21,7 +21,11 @@ class Finding(Governed):
     owner_id = models.UUIDField()  # who has to answer
     due = models.DateTimeField()
     evidence_digest = models.CharField(max_length=80, blank=True)
-    opened_by = models.UUIDField()  # people, not tokens
+    opened_by = models.UUIDField(null=True)  # people, not tokens; null: Crivo itself, about a claim
+    # Of a claim that is not borne out: our metric, the evaluation data it was recomputed on, and the sentence about it.
+    metric = models.CharField(max_length=100, null=True)  # noqa: DJ001 - null is left out of the row's digest
+    measured_on = models.CharField(max_length=80, null=True)  # noqa: DJ001
+    reason = models.JSONField(null=True)  # code and parameters
     answered_by = models.UUIDField(null=True)
     verified_by = models.UUIDField(null=True)
     closed_by = models.UUIDField(null=True)
@@ -49,6 +53,15 @@ class Finding(Governed):
                 condition=~Q(state="closed")
                 | Q(closed_by__isnull=False, closed_event__isnull=False, verified_by__isnull=False),
                 name="finding_closed_after_verification",
+            ),
+            models.CheckConstraint(
+                condition=Q(opened_by__isnull=False, metric=None, measured_on=None)
+                | Q(opened_by=None, metric__isnull=False, measured_on__isnull=False),
+                name="finding_opened_by_somebody",
+            ),
+            # A check run twice, or its message delivered twice, objects once.
+            models.UniqueConstraint(
+                fields=["version", "metric", "measured_on"], name="finding_one_per_claim"
             ),
         ]
 

@@ -103,7 +103,7 @@ def _may_manage(
     """For the whole service only by who holds the action for the whole service; else as the subject says."""
     require(command, action, target, remember_on=remember_on)
     if scope == BindingScope.SERVICE and command.actor.kind != "system":
-        roles = access.held(access.of_actor(command.actor))
+        roles = access.held_by(command.actor)
         if not any(role.scope_kind == BindingScope.SERVICE and role.permits(action) for role in roles):
             raise Forbidden("not_permitted", subject=remember_on, action=action)
 
@@ -112,7 +112,7 @@ def _grantable(command: Command, scope: str, target: SubjectRef) -> frozenset[st
     if command.actor.kind == "system":
         return frozenset(ROLES)
     owner = scoping.owner_of(target)
-    giving = [role for role in access.held(access.of_actor(command.actor)) if role.covers(owner)]
+    giving = [role for role in access.held_by(command.actor) if role.covers(owner)]
     if scope == BindingScope.SERVICE:
         giving = [role for role in giving if role.scope_kind == BindingScope.SERVICE]
     return frozenset().union(*(GRANTS.get(role.role, frozenset()) for role in giving))

@@ -16,13 +16,16 @@ from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
+from audits.models import CheckRun
 from audits.states import IllegalTransition, step
 from governance import clock, selectors
 from governance.authority import roles_of_person
 from governance.models import Finding
+from governance.services.claims import findings_on_claims
 from governance.services.promotions import settle_open
 from governance.services.words import DIGEST, checked_words, hands_off, person_acting
 from governance.states import FINDING, FindingState, Severity
+from registry.models import ModelVersion
 from registry.selectors import model_version_by_id
 
 
@@ -76,6 +79,18 @@ def open_finding(
     )
     settle_open(command, version)
     return Result(finding)
+
+
+@service("finding.opened")
+def hold_claims(*, command: Command, run_id: UUID) -> Result[CheckRun]:
+    """Open a finding on each claim of the version that this run does not bear out. Called by Crivo itself; once is
+    enough, and doing it again changes nothing."""
+    run = CheckRun.objects.get(id=run_id)
+    version = ModelVersion.objects.select_related("model", "evaluation").get(id=run.subject_id)
+    lock(version.workspace_id, version.model.ref)
+    if findings_on_claims(command, version, [run]):
+        settle_open(command, version)
+    return Result(run, created=False)
 
 
 @service("finding.answered")

@@ -10,6 +10,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audits.actors import Command, SubjectRef
@@ -74,10 +75,14 @@ def note_replacement(
     )
 
 
+def compromises() -> QuerySet[Event]:
+    """The events that told of a key which somebody else may hold; `detail["old"]` is its public name."""
+    return Event.objects.filter(verb="key.rotated", outcome="done", detail__compromised=True)
+
+
 def compromised_keys() -> set[str]:
     """Public names (thumbprints, vkeys) of keys that somebody else may hold."""
-    told = Event.objects.filter(verb="key.rotated", outcome="done", detail__compromised=True)
-    return {event.detail["old"] for event in told}
+    return {event.detail["old"] for event in compromises()}
 
 
 def _announced(command: Command, subject: SubjectRef, made: NewKey, compromised: str) -> Event:

@@ -27,6 +27,7 @@ from governance.in_force import policy_for
 from governance.models import Decision, Environment, Exclusion, Placement, Promotion, UseCase
 from governance.policy import quorum, terms
 from governance.services.acknowledging import require_acknowledged
+from governance.services.claims import findings_on_claims
 from governance.services.conditions import ConditionTerms, checked_conditions, set_conditions
 from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
@@ -299,6 +300,10 @@ def _settle(command: Command, promotion: Promotion) -> Promotion:
         return _expire(command, promotion)
     # In the transaction that would grant: what is granted is granted under the policy that is in force then.
     uncovered = hold_against_policy_in_force(command, promotion)
+    # Its checks have just finished, or answered an earlier request: what they do not bear out stands in the way now.
+    findings_on_claims(
+        command, promotion.version, [row.run for row in promotion.checks.select_related("run")]
+    )
     dossier = assess(promotion, now)
     if uncovered is not None:
         _refuse(command, promotion, uncovered, dossier)

@@ -10,7 +10,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audits import blobs
-from audits.actors import authoriser
+from audits.actors import SubjectRef, authoriser
 from audits.api.base import View, paged
 from audits.api.multipart import UNSTORABLE, receive
 from audits.api.parsers import StrictJSONParser
@@ -63,7 +63,7 @@ class DatasetDetail(View):
 
 
 def _taken(
-    view: View, request: Request, part: str, action: str
+    view: View, request: Request, part: str, action: str, on: SubjectRef
 ) -> tuple[blobs.Stored | Unprocessable, dict[str, Any], Any, str]:
     """What was sent, or fetched: the bytes (or why not), the metadata, what an idempotency key is bound to, the URI."""
     if request.content_type and request.content_type.startswith("multipart/"):
@@ -79,13 +79,9 @@ def _taken(
     if changed := storable(given)[1]:
         raise BadRequest("upload_metadata_invalid", field="metadata", reason=UNSTORABLE[min(changed)])
     uri = given.get("uri")
-    if not authoriser().may(view.actor, action):
-        return (
-            blobs.Stored("", 0),
-            metadata,
-            given,
-            "",
-        )  # nothing is fetched for who may not: the service says so
+    if not authoriser().may(view.actor, action, on):
+        # Nothing is fetched for who may not. The service says so; if it should permit them by now, it has no bytes.
+        return Unprocessable("fetch_not_begun", field="uri"), metadata, given, ""
     fetched = fetch(view.actor.workspace, uri, given.get("digest"))
     return fetched, metadata, given, str(uri)
 
@@ -102,11 +98,12 @@ class DatasetVersions(View):
         },
     )
     def post(self, request: Request, name: str) -> Response:
-        selectors.dataset(self.actor, name)
-        stored, metadata, body, uri = _taken(self, request, "file", "dataset_version.register")
+        dataset = selectors.dataset(self.actor, name)
+        action = datasets.registering(dataset)
+        stored, metadata, body, uri = _taken(self, request, "file", action, dataset.ref)
         given = _dataset_metadata(metadata)
         seen: Profile | Unprocessable
-        if isinstance(stored, Unprocessable) or not stored.digest:
+        if isinstance(stored, Unprocessable):
             seen = Profile(None, [])
         else:
             with blobs.opened(self.actor.workspace, stored.digest) as file:
@@ -200,8 +197,9 @@ class ModelVersions(View):
         },
     )
     def post(self, request: Request, name: str) -> Response:
-        selectors.model(self.actor, name)
-        stored, metadata, body, uri = _taken(self, request, "artifact", "model_version.register")
+        model = selectors.model(self.actor, name)
+        action = "model_version.register"
+        stored, metadata, body, uri = _taken(self, request, "artifact", action, model.ref)
         metadata = dict(metadata)
         digest = metadata.pop("digest", "")
         result = models.register_model_version(

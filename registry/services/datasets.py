@@ -55,6 +55,11 @@ def register_dataset(
     return Result(dataset)
 
 
+def registering(dataset: Dataset) -> str:
+    """The action that registers a version of it."""
+    return "evaluation_set.register" if dataset.hidden else "dataset_version.register"
+
+
 @service("dataset_version.registered")
 def register_dataset_version(
     *,
@@ -74,8 +79,7 @@ def register_dataset_version(
     """
     dataset = selectors.dataset(command.actor, name)
     lock(dataset.workspace_id, dataset.ref)
-    action = "evaluation_set.register" if dataset.hidden else "dataset_version.register"
-    require(command, action, dataset.ref)
+    require(command, registering(dataset), dataset.ref)
     if isinstance(stored, Unprocessable):
         stored.subject = dataset.ref
         raise stored

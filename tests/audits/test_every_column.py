@@ -34,6 +34,7 @@ pytestmark = [
     pytest.mark.past_the_door,
 ]
 MODULES = {f"audits.models.{name}" for name in ("earlier", "ledger", "net", "personal", "workspace")}
+# (What was pruned is attacked in test_pruning.)
 # Nothing that is proved, shown or decided rests on these.
 EXEMPT = {
     ("audits_event", "xid"): "read in its own transaction, and by the notary until the event has its leaf",

@@ -161,6 +161,26 @@ def test_a_group_with_few_rows_is_listed_with_its_size(check: str) -> None:
     assert left[0]["n"] == 1
 
 
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_declared_group_nobody_is_in_is_named(task: str) -> None:
+    what = study()
+    what["evaluation"] = what["evaluation"][what["evaluation"]["age"] < 65].reset_index(drop=True)
+    if task == "regression":
+        from sklearn.linear_model import LinearRegression
+
+        inputs = what["training"].drop(columns=["seen", "progression"])
+        what["model"] = LinearRegression().fit(inputs, what["training"]["bmi"] * 2 + what["training"]["bp"])
+        what["declared"] = cast.semantics(
+            task="regression", output="value", positive_label=None, favourable_label=None
+        )
+        what["evaluation"]["progression"] = what["evaluation"]["bmi"] * 2 + what["evaluation"]["s5"]
+    result = cast.run("bias.group_disparity", **what)
+    assert result["outcome"] == "completed", result["error"]
+    empty = [params for code, params in said(result) if code == "group_without_rows"]
+    assert empty == [{"attribute": "age", "group": "≥65"}]
+    assert not [item for item in result["metrics"] if item["group"] == "≥65"]
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_ten_thousand_categories(check: str) -> None:
     what = study()
@@ -243,6 +263,16 @@ class TestLeakage:
         )
         assert copies(frame, "y", tuple(frame.columns[1:])) == ["copy", "missing_is_no"]
         assert copies(frame.head(20), "y", ("copy",)) == []  # too few rows to tell
+
+    def test_numbers_that_never_come_twice_are_no_copies_of_each_other(self) -> None:
+        """A small regression: every value of both is there once, so they stand one to one and mean nothing by it."""
+        stream = np.random.default_rng(1)
+        frame = pd.DataFrame({"y": stream.normal(size=60), "income": stream.normal(size=60)})
+        assert copies(frame, "y", ("income",)) == []
+        assert copies(pd.concat([frame] * 4), "y", ("income",), number=True) == []
+        frame["levels"] = np.arange(60) % 3
+        frame["named"] = frame["levels"].map({0: "low", 1: "middle", 2: "high"})
+        assert copies(frame, "levels", ("named", "income"), number=True) == ["named"]
 
     def test_a_regressions_target_in_other_units(self) -> None:
         values = np.random.default_rng(0).normal(size=200)

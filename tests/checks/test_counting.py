@@ -14,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from audits.checks import reading
+from audits.checks import parts
 from audits.checks.group_calibration import CalibrationSums
 from tests.checks import cast
 
@@ -65,14 +65,14 @@ def test_however_it_is_cut(monkeypatch: pytest.MonkeyPatch, rows: int) -> None:
     at_once = found(frame, model)
     assert at_once["outcome"] == "completed", at_once["error"]
     assert {item["id"] for item in at_once["tables"]} >= {"groups", "calibration_by_group"}
-    monkeypatch.setattr(reading, "PART_ROWS", rows)
+    monkeypatch.setattr(parts, "PART_ROWS", rows)
     assert json.dumps(found(frame, model)) == json.dumps(at_once)
 
 
 def test_row_groups_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, model = people()
     at_once = found(frame, model)
-    monkeypatch.setattr(reading, "PART_ROWS", 100)
+    monkeypatch.setattr(parts, "PART_ROWS", 100)
     for size in (10, 250):
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False, row_group_size=size)
@@ -81,7 +81,7 @@ def test_row_groups_do_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_the_order_of_rows_does_not_matter(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, model = people()
-    monkeypatch.setattr(reading, "PART_ROWS", 100)
+    monkeypatch.setattr(parts, "PART_ROWS", 100)
     shuffled = frame.sample(frac=1, random_state=1).reset_index(drop=True)
     assert found(shuffled, model) == found(frame, model)
 
@@ -104,7 +104,7 @@ def test_bad_data_is_refused_as_at_once(monkeypatch: pytest.MonkeyPatch, spoil: 
     frame, model = people()
     at_once = found(spoil(frame), model)
     assert (at_once["outcome"], at_once["error"]["code"]) == ("errored", code)
-    monkeypatch.setattr(reading, "PART_ROWS", 100)
+    monkeypatch.setattr(parts, "PART_ROWS", 100)
     assert found(spoil(frame), model)["error"] == at_once["error"]
 
 
@@ -112,16 +112,17 @@ def test_a_copy_of_the_target_in_most_parts_only_is_no_leak(monkeypatch: pytest.
     frame, model = people()
     copied = frame.assign(bmi=frame.progression * 2.0)
     copied.loc[895, "bmi"] = 2.0 - copied.loc[895, "bmi"]
-    monkeypatch.setattr(reading, "PART_ROWS", 100)
+    monkeypatch.setattr(parts, "PART_ROWS", 100)
     assert found(copied, model)["outcome"] == "completed"
 
 
 def test_categories_are_read_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     frame, _ = people()
-    monkeypatch.setattr(reading, "PART_ROWS", 100)
+    monkeypatch.setattr(parts, "PART_ROWS", 100)
     categories = io.BytesIO(frame.astype({"sex": "category"}).to_parquet(index=False))
-    assert reading.ParquetParts.of(categories, "evaluation") is None
-    assert reading.ParquetParts.of(io.BytesIO(frame.to_parquet(index=False)), "evaluation") is not None
+    assert parts.ParquetParts.of(categories, "parquet", "evaluation") is None
+    numbers = io.BytesIO(frame.to_parquet(index=False))
+    assert parts.ParquetParts.of(numbers, "parquet", "evaluation") is not None
 
 
 def test_sums_of_scores_are_exact_and_add_up() -> None:

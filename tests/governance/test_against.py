@@ -121,8 +121,7 @@ def test_waiver_condition_and_glass_as_of_a_time(cast: Cast) -> None:
 
 
 def listed(promotion: Promotion) -> str | None:
-    entry = revoked().get(str(promotion.id))
-    return entry["status"] if entry else None
+    return {entry.promotion: entry.status for entry in revoked()}.get(str(promotion.id))
 
 
 @pytest.fixture
@@ -133,7 +132,8 @@ def attested(cast: Cast) -> tuple[ModelVersion, Promotion]:
     scenario.publish()
     promotion = live(cast, version, [{"text": "Recalibrate.", "due": later()}])
     scenario.as_owner(
-        "INSERT INTO governance_attestation (promotion_id, envelope, key_id, issued_at) VALUES (%s, %s, 'k', now())",
+        "INSERT INTO governance_attestation (promotion_id, n, envelope, key_id, issued_at) "
+        "VALUES (%s, 1, %s, 'k', now())",
         promotion.id, '{"payload":""}',
     )  # fmt: skip
     assert ask(version).allowed

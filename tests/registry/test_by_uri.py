@@ -18,7 +18,10 @@ from django.test import Client
 
 from audits import blobs, outbound
 from audits.folders import pack
-from registry.models import DatasetVersion, ModelVersion
+from governance.models import User
+from governance.services.access import bind_role
+from registry.models import Dataset, DatasetVersion, Model, ModelVersion
+from registry.services.datasets import register_dataset
 from tests import study
 from tests.cast import Cast
 from tests.snapshot import unchanged
@@ -153,6 +156,41 @@ class TestFiles:
         assert (version.uri, version.digest, version.rows) == (uri, digest(OTHER), 5)
         with blobs.opened(ready.workspace.id, version.digest) as file:
             assert file.read() == OTHER
+
+    def test_with_a_role_for_that_model_or_dataset_alone(
+        self, ready: Cast, settings: Any, tmp_path: Path
+    ) -> None:
+        """Asked of the workspace, such a role answers no: the bytes must still be fetched, and be what was named."""
+        settings.CRIVO_FILE_ROOTS = [str(tmp_path)]
+        (tmp_path / "data.csv").write_bytes(OTHER)
+        (tmp_path / "model").write_bytes(b"narrow")
+        nina = ready.people["nina"] = User.objects.create_user("nina", is_staff=True)
+        for on in (Dataset.objects.get().ref, Model.objects.get().ref):
+            bind_role(command=study.shell(ready), role="data_scientist", person=nina, scope=on.kind, on=on)
+        answer = put(ready, f"file://{tmp_path}/data.csv", digest(OTHER), "nina", sensitive={"sex": {}})
+        assert (answer.status_code, answer.json()["digest"]) == (201, digest(OTHER)), answer.content
+        answer = Client().post(
+            "/api/v1/models/progression/versions",
+            {"uri": f"file://{tmp_path}/model", "digest": digest(b"narrow"), "metadata": study.metadata()},
+            content_type="application/json",
+            headers=ready.headers("nina"),
+        )
+        assert (answer.status_code, answer.json()["artifact_digest"]) == (201, digest(b"narrow"))
+
+    def test_an_evaluation_set_by_who_may_register_nothing_else(
+        self, ready: Cast, settings: Any, tmp_path: Path
+    ) -> None:
+        settings.CRIVO_FILE_ROOTS = [str(tmp_path)]
+        (tmp_path / "data.csv").write_bytes(OTHER)
+        bruno = ready.command("bruno")
+        register_dataset(command=bruno, name="unseen", hidden=True)
+        answer = Client().post(
+            "/api/v1/datasets/unseen/versions",
+            {"uri": f"file://{tmp_path}/data.csv", "digest": digest(OTHER)},
+            content_type="application/json",
+            headers=ready.headers("bruno"),
+        )
+        assert (answer.status_code, answer.json()["digest"]) == (201, digest(OTHER)), answer.content
 
     def test_a_model_and_the_folder_of_one(self, ready: Cast, settings: Any, tmp_path: Path) -> None:
         settings.CRIVO_FILE_ROOTS = [str(tmp_path)]

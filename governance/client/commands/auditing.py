@@ -82,22 +82,43 @@ def _search() -> argparse.ArgumentParser:
     which = search.add_argument_group("which events (default: all)")
     which.add_argument("--verb", action="append", help="e.g. promotion.refused; may be repeated")
     which.add_argument("--outcome", choices=["done", "refused"])
-    which.add_argument("--from", metavar="TIME", help="from then on, e.g. 2026-01-31T00:00:00Z")
-    which.add_argument("--to", metavar="TIME", help="before then")
-    for name, text in (
-        ("actor", "id of who acted"),
-        ("subject-kind", "e.g. promotion"),
-        ("subject-id", "id of what was acted on"),
-        ("request-id", "of one request"),
-        ("correlation-id", "of everything one request led to"),
-        ("q", "words that all occur in the sentence, or in what people wrote"),
-    ):
-        which.add_argument(f"--{name}", help=text)
+    which.add_argument(
+        "--since", "--from", dest="from", metavar="TIME", help="from then on, e.g. 2026-01-31T00:00:00Z"
+    )
+    which.add_argument("--until", "--to", dest="to", metavar="TIME", help="before then")
+    which.add_argument("--actor", metavar="ID", help="of who acted")
+    which.add_argument("--subject", metavar="KIND:ID", help="what was acted on, as the trail has it")
+    which.add_argument("--subject-kind", metavar="KIND", help="e.g. promotion")
+    which.add_argument("--subject-id", metavar="ID", help="of what was acted on")
+    which.add_argument("--request", "--request-id", dest="request_id", metavar="ID", help="of one request")
+    which.add_argument(
+        "--correlation",
+        "--correlation-id",
+        dest="correlation_id",
+        metavar="ID",
+        help="of everything one request led to",
+    )
+    which.add_argument(
+        "--text",
+        "--q",
+        dest="q",
+        metavar="WORDS",
+        help="that all occur in the sentence, or in what people wrote",
+    )
     return search
 
 
 def _wanted(options: argparse.Namespace) -> dict[str, Any]:
-    return {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
+    """The filter as the server has it. Usage where --subject is no kind:id, or says what another option says."""
+    wanted = {name: getattr(options, name) for name in FILTERS if getattr(options, name) is not None}
+    if options.subject is None:
+        return wanted
+    kind, separator, subject = options.subject.partition(":")
+    if not (kind and separator and subject):
+        raise Usage(f"--subject is kind:id, not {plain(options.subject)}.", code="subject_unknown")
+    if {"subject_kind", "subject_id"} & set(wanted):
+        raise Usage("--subject says it all: leave --subject-kind and --subject-id out.", code="subject_twice")
+    return {**wanted, "subject_kind": kind, "subject_id": subject}
 
 
 def whoami_command(context: Context) -> int:
@@ -126,7 +147,9 @@ def export_command(context: Context) -> int:
     export = crivo.start_export(
         wanted, form=options.form, language=options.language, time_zone=options.time_zone
     )
-    export = crivo.wait_for_export(export.id, seconds=options.timeout)
+    export = crivo.wait_for_export(
+        export.id, seconds=options.timeout, progress=console.progress("export", unit="entries", scale=1)
+    )
     if not export.finished:
         console.document(export.raw)
         console.say(f"The export {plain(export.id)} is still {plain(export.state)}. Try again later.")
@@ -140,6 +163,12 @@ def export_command(context: Context) -> int:
         files = unpack(archive, target) if options.form == "bundle" else unzipped(archive, target)
     console.document({**export.raw, "folder": str(target), "files": files})
     console.say(f"export of {files:,} files in {target}")
+    if export.matches is not None:
+        console.say(f"{export.matches:,} events, from a log of {export.log_size or 0:,} entries")
+    for verb, count in sorted(export.counts.items()):
+        console.say(f"  {count:>9,}  {plain(verb)}")
+    if "sample" in export.filter:
+        console.say(f"a sample; take it again with --seed {plain(export.filter['sample'].get('seed', ''))}")
     if options.form == "bundle":
         console.say(f"Verify it with: crivo verify {options.folder} --vkey KEY")
     return OK
@@ -155,7 +184,8 @@ def events_command(context: Context) -> int:
     options, console = context.options, context.console
     if options.limit < 1:
         raise Usage("--limit is a number from 1.")
-    found = context.server().events(limit=options.limit, **_wanted(options))
+    wanted, crivo = _wanted(options), context.server()
+    found = crivo.events(limit=options.limit, **wanted)
     console.document(found)
     for event in found:
         index = event.get("index")
@@ -165,6 +195,9 @@ def events_command(context: Context) -> int:
         )
     if not found:
         console.say("No events that you may see.")
+    if len(found) < options.limit:
+        for note in crivo.pruned(**wanted):
+            console.say(plain(note.text))
     return OK
 
 
@@ -190,6 +223,8 @@ def state_command(context: Context) -> int:
         console.say(f"{title}:")
         for line in lines or ["–"]:
             console.say(f"  {plain(line)}")
+    for note in found.get("pruned", []):
+        console.say(plain(note["text"]))
     return OK
 
 
@@ -237,6 +272,8 @@ def _verify_as_json(context: Context, verifier: Any) -> int:
             "heads": report.heads,
             "matches": report.matches,
             "counts": report.counts,
+            "pruned": report.pruned,
+            "pruned_to": report.pruned_to,
             "problems": [str(problem) for problem in report.problems],
         }
     )
