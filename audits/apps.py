@@ -1,4 +1,4 @@
-from django.apps import AppConfig, apps
+from django.apps import AppConfig
 
 
 class AuditsConfig(AppConfig):
@@ -6,12 +6,8 @@ class AuditsConfig(AppConfig):
     verbose_name = "Audits"
 
     def ready(self) -> None:
-        from django.db.models.signals import post_migrate
-
-        from audits import messages, roles, verbs
+        from audits import messages, verbs
         from audits.sentences import SENTENCES, VERBS
 
         messages.register(SENTENCES)
         verbs.register(VERBS)
-        # The last of the three packages: its tables are there when its signal comes.
-        post_migrate.connect(roles.follow_migrations, sender=apps.get_app_config("governance"))

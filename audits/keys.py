@@ -3,12 +3,14 @@
 Web and worker hold the row-MAC key, the token pepper and the sealing key; only the notary reads the signing keys
 (ledger.signing). Or all of them are held by a KMS or an HSM (audits.held).
 
-The row key has successors: `row.<from>.key`, from when (Unix seconds) each is used. They are looked for once a second,
-so that every process changes keys by itself; earlier ones stay, for what was written under them.
+The row key has successors: `row.<from>.key`, from when (Unix seconds) each is used. They are looked for once a second
+(every ten, of a provider), so that every process changes keys by itself; earlier ones stay, for what was written under
+them.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import re
 import secrets
@@ -21,7 +23,9 @@ from pathlib import Path
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
-from audits.held import provider
+from audits.held import KeyProvider, provider
+
+log = logging.getLogger(__name__)
 
 
 def key_folder() -> Path:
@@ -56,7 +60,8 @@ def fingerprint(key: bytes) -> str:
 
 def row_keys() -> tuple[RowKey, ...]:
     """All that this installation has used or will, the oldest first."""
-    line = [(0, row_key()), *_row_successors(int(time.monotonic()))]
+    every = 1 if provider() is None else 10  # seconds
+    line = [(0, row_key()), *_row_successors(int(time.monotonic() / every), _source())]
     ends = [since for since, _ in line[1:]]
     return tuple(RowKey(since, until, key) for (since, key), until in zip(line, [*ends, None], strict=True))
 
@@ -72,11 +77,16 @@ def look_again() -> None:
     _row_successors.cache_clear()
 
 
+def _source() -> str:
+    path: str = settings.CRIVO_KEY_PROVIDER or settings.CRIVO_KEYS
+    return path
+
+
 @lru_cache(maxsize=1)
-def _row_successors(second: int) -> tuple[tuple[int, bytes], ...]:
+def _row_successors(second: int, source: str) -> tuple[tuple[int, bytes], ...]:
     holder = provider()
     if holder is not None:
-        return tuple((since, holder.secret(name)) for since, name in holder.line("row")[1:])
+        return _held_successors(holder)
     if os.environ.get("CRIVO_KEY_ROW") is not None:
         return ()
     found = []
@@ -84,6 +94,22 @@ def _row_successors(second: int) -> tuple[tuple[int, bytes], ...]:
         if match := re.fullmatch(r"row\.(\d{1,12})\.key", path.name):
             found.append((int(match[1]), _parsed(f"row.{match[1]}", path.read_text())))
     return tuple(sorted(found))
+
+
+_last_held: dict[str, tuple[tuple[int, bytes], ...]] = {}
+
+
+def _held_successors(holder: KeyProvider) -> tuple[tuple[int, bytes], ...]:
+    """As last heard, where the provider cannot be reached: events are written all the same."""
+    try:
+        _last_held[settings.CRIVO_KEY_PROVIDER] = tuple(
+            (since, holder.secret(name)) for since, name in holder.line("row")[1:]
+        )
+    except Exception:
+        if settings.CRIVO_KEY_PROVIDER not in _last_held:
+            raise
+        log.warning("what holds the keys cannot be reached: row keys as last heard", exc_info=True)
+    return _last_held[settings.CRIVO_KEY_PROVIDER]
 
 
 @cache

@@ -18,7 +18,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
-from django.db import connections
+from django.db import connections, transaction
 from django.utils.module_loading import import_string
 
 SERVICE, NOTARY = "crivo_app", "crivo_notary"
@@ -91,10 +91,10 @@ def apply(cursor: Any) -> bool:
     return True
 
 
-def follow_migrations(*, using: str, **_: Any) -> None:
+def follow_migrations(using: str) -> None:
     """After `migrate`: tables that are new are the notary's to read, and what is its alone stays so."""
     if using == "migrator":
-        with connections[using].cursor() as cursor:
+        with transaction.atomic(using=using), connections[using].cursor() as cursor:  # never half of them
             apply(cursor)
 
 

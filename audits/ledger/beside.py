@@ -180,7 +180,7 @@ def _check_told(report: Report) -> None:
     told = Event.objects.filter(verb="out_of_band.detected", outcome="done").order_by("id")
     for event in told.iterator(CHUNK):
         rows = list(OutOfBandChange.objects.filter(alarm_event=event.id).order_by("at", "id"))
-        if change_digest(rows) != event.after or not _as_told(event, rows):
+        if not rows or change_digest(rows) != event.after or not _as_told(event, rows):
             report.add(
                 "change_differs", "the changes past the door that it tells of are others", event=event.id
             )
@@ -194,11 +194,12 @@ def _check_told(report: Report) -> None:
 def _as_told(event: Event, rows: Sequence[OutOfBandChange]) -> bool:
     """What the digest leaves out. Of subject, time and program the event names the first row's."""
     said, first = event.detail, rows[0]
+    about = said.get("about", {})
+    common = (said.get("code"), said.get("table"), said.get("operation"), about.get("workspace"))
+    if "workspace" not in about:  # told before it was named
+        common = (*common[:3], str(first.workspace_id or ""))
     return all(
-        (row.code, row.table_name, row.operation)
-        == (said.get("code"), said.get("table"), said.get("operation"))
-        and row.workspace_id in (None, event.workspace_id)
-        for row in rows
+        (row.code, row.table_name, row.operation, str(row.workspace_id or "")) == common for row in rows
     ) and (
         first.id,
         first.at.isoformat(),
@@ -209,8 +210,8 @@ def _as_told(event: Event, rows: Sequence[OutOfBandChange]) -> bool:
         event.subject_id,
         said.get("changed_at"),
         said.get("application"),
-        said.get("about", {}).get("kind"),
-        said.get("about", {}).get("id"),
+        about.get("kind"),
+        about.get("id"),
     )
 
 

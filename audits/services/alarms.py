@@ -106,7 +106,11 @@ def tell_of_change(*, command: Command, changes: Sequence[OutOfBandChange]) -> R
                 {"row": row.row_id, "columns": row.columns, "before": row.before, "after": row.after}
                 for row in changes[:NAMED]
             ],
-            "about": {"kind": first.subject_kind, "id": str(first.subject_id or "")},
+            "about": {
+                "kind": first.subject_kind,
+                "id": str(first.subject_id or ""),
+                "workspace": str(first.workspace_id or ""),
+            },
             "database_role": first.database_role,
             "application": first.application,
             "changed_at": first.at.isoformat(),
