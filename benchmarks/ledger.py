@@ -267,7 +267,7 @@ PACKAGES = {"auditlog": _with_auditlog, "simple_history": _with_simple_history, 
 def checkpoints(count: int = 300) -> None:
     """One event at a time: from its commit until it is in a checkpoint that was signed and published."""
     from django.conf import settings
-    from django.db import connection, transaction
+    from django.db import connection, connections, transaction
 
     from audits.actors import Command, SubjectRef, system_actor
     from audits.ids import uuid7
@@ -276,11 +276,12 @@ def checkpoints(count: int = 300) -> None:
     from audits.models import Workspace
 
     workspace = Workspace.objects.get_or_create(name="default")[0]
-    database = connection.settings_dict
+    database, office = connection.settings_dict, connections["notary"].settings_dict
     host = database["OPTIONS"].get("host") or database["HOST"]
     environ = {
         **os.environ,
         "DATABASE_URL": f"postgres://{database['USER']}:{database['PASSWORD']}@/{database['NAME']}?host={host}",
+        "DATABASE_NOTARY_URL": f"postgres://{office['USER']}:{office['PASSWORD']}@/{office['NAME']}?host={host}",
         "CRIVO_PUBLISH": settings.CRIVO_PUBLISH,
         "CRIVO_KEYS": settings.CRIVO_KEYS,
         "CRIVO_ORIGIN": settings.CRIVO_ORIGIN,

@@ -78,9 +78,11 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-# Two doors to one database: `default` is the service (crivo_app, owns nothing), `migrator` changes the schema.
+# Three doors to one database: `default` is the service (crivo_app, owns nothing), `notary` writes the tree
+# (audits.roles), `migrator` changes the schema.
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db_url("DATABASE_URL"),
+    "notary": env.db_url("DATABASE_NOTARY_URL", env.str("DATABASE_URL")),
     "migrator": env.db_url("DATABASE_MIGRATION_URL", env.str("DATABASE_URL")),
 }
 DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
@@ -141,6 +143,7 @@ CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
 CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_NETS = ["registry.net.NETS", "governance.net.NETS"]
+CRIVO_NOTARY_RIGHTS = ["audits.roles.RIGHTS", "governance.net.NOTARY_RIGHTS"]
 CRIVO_DECISION_LOG = ["audits.retention.VERBS", "registry.retention.VERBS", "governance.retention.VERBS"]
 CRIVO_ALARMS = "governance.services.alarms.Alarms"
 CRIVO_EVENT_TASKS = {
