@@ -52,6 +52,9 @@ SENTENCES: dict[str, str | Promise] = {
     "material_unreadable": _(
         "The {role} ({digest}) cannot be read from the store, or its bytes have changed."
     ),
+    "zone_data_unreadable": _(
+        "The {role} data could not be read in its data zone ({reason}). Is it where it was registered?"
+    ),
     # the ledger and its exports
     "entry_damaged": _(
         "The event at {index} ({event}) is not the one that was logged: it was changed past Crivo. "

@@ -22,7 +22,7 @@ from audits.errors import BadRequest, Forbidden, NotFound, Unprocessable
 from audits.ledger import pruned
 from audits.ledger.inclusion import published_at
 from audits.models import Checkpoint, Event
-from governance import gate
+from governance import access, gate, scoping
 from governance.in_force import matching
 from governance.models import Environment, Placement, PolicyVersion, Promotion, UseCase
 from governance.standings import PLACEMENT_STATE_AFTER, VERSION_STATE_AFTER, state_after
@@ -92,10 +92,14 @@ class State:
 
 
 def state_of(actor: Actor, subject: str, at: datetime) -> State:
-    """`subject` is `name@n` (a model version) or `kind:id`. 403 for whom the trail is not; 404 without one."""
-    if not authoriser().may(actor, "audit.read"):
+    """`subject` is `name@n` (a model version) or `kind:id`. 403 for whom the trail is not; 404 without one.
+
+    Who reads the trail of one model or dataset is told of the roles that reach it, and of policies they may read.
+    """
+    if not authoriser().anywhere(actor, "audit.read"):
         raise Forbidden("not_permitted", action="audit.read")
     ref = _subject(actor, subject)
+    everywhere = authoriser().may(actor, "audit.read")
     then = trail.events(actor).filter(subject_kind=ref.kind, subject_id=ref.id, at__lte=at)
     newest = list(then.order_by("-subject_seq")[:MOST_EVENTS])
     version = _version(actor, ref)
@@ -106,8 +110,10 @@ def state_of(actor: Actor, subject: str, at: datetime) -> State:
         count=then.count(),
         events=_told(actor, newest[::-1]),
         state=_state(ref, newest, at),
-        policies=policies_at(actor.workspace, version, at),
-        roles=roles_at(actor.workspace, at),
+        policies=[
+            row for row in policies_at(actor.workspace, version, at) if everywhere or _shown(actor, row)
+        ],
+        roles=roles_at(actor.workspace, at, None if everywhere else scoping.owner_of(ref)),
         gate=_gate(actor.workspace, version, at),
         log_size=checkpoint.size if checkpoint is not None else 0,
         pruned=pruned.notes(actor.workspace, until=at, subject=(ref.kind, ref.id)),
@@ -120,7 +126,7 @@ def _subject(actor: Actor, text: str) -> SubjectRef:
             workspace_id=actor.workspace, model__name=match["name"], n=int(match["n"])
         ).select_related("model")
         found = version.first()
-        if found is None:
+        if found is None or not authoriser().may(actor, "audit.read", found.ref):
             raise NotFound("not_found", kind="model version", name=text)
         return found.ref
     match = _NAMED.fullmatch(text)
@@ -142,6 +148,13 @@ def _subject(actor: Actor, text: str) -> SubjectRef:
             return SubjectRef(match["kind"], subject)
         raise NotFound("not_found", kind=match["kind"], name=match["id"])
     return SubjectRef(match["kind"], subject, last.subject_label, last.subject_digest)
+
+
+def _shown(actor: Actor, row: PolicyThen) -> bool:
+    """Whether the policy may be read; that there was none is no secret."""
+    if row.policy is None:
+        return True
+    return authoriser().visible(actor, PolicyVersion.objects.filter(id=row.policy.id)).exists()
 
 
 def _told(actor: Actor, events: Sequence[Event]) -> list[Told]:
@@ -231,8 +244,11 @@ def _environments(workspace: UUID, at: datetime) -> Iterable[Environment]:
     return Environment.objects.filter(workspace_id=workspace, created_at__lte=at).order_by("position")
 
 
-def roles_at(workspace: UUID, at: datetime) -> list[RoleThen]:
-    """Who held which role, by the events that gave and took them; a role binds, and ends, with its commit."""
+def roles_at(workspace: UUID, at: datetime, owner: tuple[str, UUID] | None = None) -> list[RoleThen]:
+    """Who held which role, by the events that gave and took them; a role binds, and ends, with its commit.
+
+    `owner`: the model or dataset that the roles have to reach; None: whatever they were held on.
+    """
     rows = Event.objects.filter(
         workspace_id=workspace,
         subject_kind="role_binding",
@@ -242,9 +258,9 @@ def roles_at(workspace: UUID, at: datetime) -> list[RoleThen]:
     )
     bound: dict[UUID, Event] = {}
     for event in rows.order_by("subject_id", "subject_seq"):
-        if event.verb == "role.bound":
+        if event.verb == "role.bound" and (owner is None or _held(event.detail).covers(owner)):
             bound[event.subject_id] = event
-        else:
+        elif event.verb == "role.unbound":
             bound.pop(event.subject_id, None)
     held = [(event, event.detail["role"], _principal(event.detail)) for event in bound.values()]
     names = trail.names_of(workspace, {UUID(principal["id"]) for _, _, principal in held})
@@ -261,6 +277,11 @@ def roles_at(workspace: UUID, at: datetime) -> list[RoleThen]:
         ),
         key=lambda row: (row.role, row.name, row.principal),
     )
+
+
+def _held(detail: Any) -> access.Held:
+    scope = detail.get("scope") or {"kind": "workspace", "id": None}
+    return access.Held(detail["role"], scope["kind"], UUID(scope["id"]) if scope["id"] else None)
 
 
 def _principal(detail: Any) -> dict[str, str]:

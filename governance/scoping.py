@@ -185,12 +185,14 @@ def within(label: str, reach: Reach) -> Q | None:
         "governance.UseCase": lambda reach: Q(name__in=reach.use_cases),
         "governance.PolicyVersion": lambda reach: Q(use_case="") | Q(use_case__in=reach.use_cases),
         "governance.Environment": lambda reach: Q(),  # the names of the steps: everybody's
-        "governance.RoleBinding": lambda reach: (
-            Q(scope_kind=MODEL, scope_id__in=reach.models)
-            | Q(scope_kind=DATASET, scope_id__in=reach.datasets)
-        ),
+        "governance.RoleBinding": _bindings,
     }
-    return special[label](reach) if label in special else None  # type: ignore[no-untyped-call]
+    return special[label](reach) if label in special else None
+
+
+def _bindings(reach: Reach) -> Q:
+    """Roles given for these models and datasets alone."""
+    return Q(scope_kind=MODEL, scope_id__in=reach.models) | Q(scope_kind=DATASET, scope_id__in=reach.datasets)
 
 
 def _check_runs(reach: Reach) -> Q:
@@ -204,6 +206,12 @@ def _events(reach: Reach) -> Q:
     wanted = Q(
         subject_kind="check_run", subject_id__in=CheckRun.objects.filter(_check_runs(reach)).values("id")
     )
+    told = Explanation.objects.filter(
+        subject_kind="model_version", subject_id__in=reach.versions.values("id")
+    )
+    wanted |= Q(subject_kind="explanation", subject_id__in=told.values("id"))
+    bound = RoleBinding.objects.filter(_bindings(reach))
+    wanted |= Q(subject_kind="role_binding", subject_id__in=bound.values("id"))
     for kind, belongs in SUBJECTS.items():
         owner, path = belongs.owner
         ids = reach.models if owner == MODEL else reach.datasets

@@ -152,6 +152,9 @@ CRIVO_EVENT_TASKS = {
     "promotion.refused": ["governance.tasks.cancel_unneeded"],
     "promotion.checked": ["governance.tasks.notify_reviewers"],
 }
+# Data zones: those that datasets may name, and the one this process is in (a worker's; docs/zones.md).
+CRIVO_ZONES = env.list("CRIVO_ZONES", default=[])
+CRIVO_ZONE = env.str("CRIVO_ZONE", "")
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own

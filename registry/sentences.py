@@ -10,6 +10,17 @@ SENTENCES = {
         "The bytes that arrived have the digest {found}, not the announced {expected}. Send the file again."
     ),
     "dataset_name_taken": _("The name {name} is taken. Choose another one."),
+    "zone_unknown": _(
+        "There is no data zone {zone} here. Known: {known}. Whoever runs Crivo sets them up (CRIVO_ZONES)."
+    ),
+    "zone_missing": _("A smallest cell belongs to a data zone: name the zone as well."),
+    "smallest_cell_invalid": _("A smallest cell has from {least} to {most} rows."),
+    "zone_upload_refused": _(
+        "What is in the data zone {zone} is not sent here. Register it by its URI in the zone and its digest."
+    ),
+    "zone_columns_missing": _(
+        "Nobody outside the data zone {zone} looks into the data: declare its columns in metadata.columns."
+    ),
     "column_not_in_data": _("The column {column} is not in {dataset}. It has: {known}."),
     "same_content_other_declaration": _(
         "The same content is registered as {version}, with other sensitive columns declared."
@@ -36,6 +47,10 @@ SENTENCES = {
     "upload_csv_unreadable": _("The CSV file cannot be read: {reason}."),
     "metadata_missing": _("The metadata must declare {name}."),
     "metadata_invalid": _("The metadata is not valid: {reason}"),
+    "lock_unreadable": _("The environment lock cannot be read: {reason}. Understood are: {known}."),
+    "lock_not_declared": _(
+        "This lock has the digest {found}; the version declares {expected} as that of its environment."
+    ),
     "author_unknown": _("The author {name} is not known here, or nobody stands behind this token."),
     "lineage_not_an_object": _("A lineage event is a JSON object."),
     "lineage_names_nothing": _("The lineage event names no job, run or dataset."),
@@ -56,5 +71,6 @@ VERBS = {
     "dataset_version.registered": _("{actor} registered the dataset version {subject}"),
     "model.registered": _("{actor} registered the model {subject}"),
     "model_version.registered": _("{actor} registered the model version {subject}"),
+    "environment_lock.kept": _("{actor} kept the environment lock of {subject}"),
     "lineage.recorded": _("{actor} recorded lineage of run {subject}"),
 }

@@ -19,10 +19,10 @@ from governance.embedded.stack import EmbeddedStack
 from tests.test_durability import STEPS, flush, rows, until
 
 pytestmark = pytest.mark.slow
-ROWS = 800_000
+ROWS, USE_CASE = 800_000, "long-data"
 POLICY = f"""
 policy: measured-at-once
-applies_to: {{use_case: {study.USE_CASE}, environment: development}}
+applies_to: {{use_case: {USE_CASE}, environment: development}}
 checks:
   - check: bias.group_disparity
     parameters: {{sensitive: [sex], replicates: 200}}
@@ -70,13 +70,13 @@ def test_workers_die_in_the_middle_of_a_part(stack: EmbeddedStack, tmp_path: Pat
     files = study.build(tmp_path / "study")
     long = tmp_path / "evaluation.parquet"
     pd.read_csv(files.evaluation).sample(ROWS, replace=True, random_state=1).to_parquet(long, index=False)
-    crivo.register_use_case(study.USE_CASE, purpose=study.PURPOSE, risk_tier=study.RISK_TIER)
+    crivo.register_use_case(USE_CASE, purpose=study.PURPOSE, risk_tier=study.RISK_TIER)
     in_force(stack, POLICY)
     for name, path in ((study.TRAINING, files.training), (study.EVALUATION, long)):
         crivo.register_dataset(name)
         crivo.register_dataset_version(name, path, sensitive=study.SENSITIVE)
     crivo.register_model(study.MODEL)
-    described = json.loads(files.metadata["with"].read_text())
+    described = {**json.loads(files.metadata["with"].read_text()), "use_case": USE_CASE}
     crivo.register_model_version(study.MODEL, files.artifacts["with"], described)
     asked = crivo.promote(study.MODEL, 1, to="development", reason="ready")
     run = asked.raw["checks"][0]["id"]
@@ -109,5 +109,6 @@ def test_workers_die_in_the_middle_of_a_part(stack: EmbeddedStack, tmp_path: Pat
     until(lambda: crivo.promotion(asked.id).state == "granted" or None, "the promotion goes on by itself", 60)
 
     # Computed again, it has its one pass: the same bytes.
-    second = crivo.wait_for_reproduction(crivo.reproduce(run).id, seconds=400)
+    ana = Crivo(stack.base_url, session["tokens"]["ana"], tries=8)
+    second = ana.wait_for_reproduction(ana.reproduce(run).id, seconds=400)
     assert (second.outcome, second.computed_digest) == ("identical", found.result_digest)

@@ -14,6 +14,7 @@ from uuid import uuid4
 from governance.client import shapes
 from governance.client.access import AccessCalls
 from governance.client.check_runs import CheckRuns
+from governance.client.environments import Environments
 from governance.client.errors import Reason, Unreachable, Usage
 from governance.client.evidence import EvidenceCalls
 from governance.client.explanations import Explanations
@@ -49,6 +50,7 @@ class Crivo(
     EvidenceCalls,
     Reproductions,
     CheckRuns,
+    Environments,
 ):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 

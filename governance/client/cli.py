@@ -14,6 +14,7 @@ from governance.client.commands import (
     auditing,
     brownfield,
     checking,
+    environments,
     evidence,
     explaining,
     gating,
@@ -68,6 +69,7 @@ def parser() -> argparse.ArgumentParser:
         access,
         explaining,
         evidence,
+        environments,
         checking,
     ):
         module.declare(commands, common)

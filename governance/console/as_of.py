@@ -19,7 +19,7 @@ from governance.console.wording import sentence
 
 @page
 def state(request: HttpRequest, visitor: Visitor) -> HttpResponse:
-    if not visitor.may("audit.read"):
+    if not visitor.may_somewhere("audit.read"):
         raise PermissionDenied
     subject, at = request.GET.get("subject", "").strip(), request.GET.get("at", "").strip()
     context = {"visitor": visitor, "here": "trail", "subject": subject, "at": at}

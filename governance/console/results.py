@@ -28,7 +28,7 @@ from governance.console.tables import (
     tables_of,
     tests_table,
 )
-from governance.console.wording import CHECKS, number, reader, sentence, word
+from governance.console.wording import CHECKS, METRICS, number, reader, sentence, word
 
 log = logging.getLogger(__name__)
 MOST_NOTES = 30
@@ -115,6 +115,7 @@ def _figures(
             prefix=prefix,
             sensitive=sensitive,
             reason=excluded,
+            metric=lambda name: word(METRICS, name),
         )
     except Exception:
         log.exception("figures of a check result could not be drawn")

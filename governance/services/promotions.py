@@ -29,7 +29,7 @@ from governance.policy import quorum, terms
 from governance.services.acknowledging import require_acknowledged
 from governance.services.claims import findings_on_claims
 from governance.services.conditions import ConditionTerms, checked_conditions, set_conditions
-from governance.services.evidence import order_checks
+from governance.services.evidence import data_of, order_checks
 from governance.services.exclusions import excluded_people
 from governance.services.reopening import hold_against_policy_in_force, outdated
 from governance.services.reopening import state_digest as _state_digest
@@ -42,6 +42,7 @@ from governance.states import (
     PlacementState,
     PromotionState,
 )
+from governance.zones import zone_of
 from registry.models import ModelVersion
 from registry.selectors import model_version_by_id
 from registry.states import VersionState
@@ -72,7 +73,7 @@ def request_promotion(*, command: Command, version_id: UUID, to: str, reason: st
                 accepted=policy.body["artifact_formats"],
                 policy=policy.label,
             )
-        evaluation_data(version, policy.body)
+        zone_of(version, data_of(version, evaluation_data(version, policy.body)))
     except Unprocessable as refusal:
         refusal.subject = version.ref
         raise

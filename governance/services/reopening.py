@@ -11,9 +11,10 @@ from audits.states import step
 from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
 from governance.models import Exclusion, PolicyVersion, Promotion, UseCase
-from governance.services.evidence import order_checks
+from governance.services.evidence import data_of, order_checks
 from governance.services.exclusions import excluded_people
 from governance.states import PROMOTION, PromotionState
+from governance.zones import zone_of
 
 
 def state_digest(promotion: Promotion) -> str:
@@ -41,7 +42,9 @@ def _in_force(promotion: Promotion) -> PolicyVersion | Message:
         }
         return Message("artifact_format_refused", about)
     try:
-        evaluation_data(promotion.version, policy.body)
+        zone_of(
+            promotion.version, data_of(promotion.version, evaluation_data(promotion.version, policy.body))
+        )
     except Unprocessable as refusal:
         return refusal.message
     return policy

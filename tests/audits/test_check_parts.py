@@ -317,6 +317,12 @@ def test_short_data_have_their_one_pass(
     assert not CheckPart.objects.exists()
 
 
+def test_counts_of_parts_never_leave_a_data_zone(run: CheckRun) -> None:
+    assert check_parts.worth_laying_out(run)
+    run.input["semantics"]["zone"] = {"name": "eu", "k": 10}
+    assert not check_parts.worth_laying_out(run)
+
+
 def test_nothing_is_divided_where_that_is_switched_off(
     run: CheckRun, child: Child, monkeypatch: pytest.MonkeyPatch
 ) -> None:

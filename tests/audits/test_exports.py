@@ -307,7 +307,7 @@ def test_an_export_whose_workers_die_is_given_up(cast: Cast, notary: Notary) -> 
 
 def test_the_sweep_sends_what_was_lost(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, ...]] = []
-    monkeypatch.setattr("audits.dispatch.send", lambda *what: bool(sent.append(what)) or True)
+    monkeypatch.setattr("audits.dispatch.send", lambda *what, **_: bool(sent.append(what)) or True)
     export = ask(cast)
     assert sent == [("audits.tasks.run_export", str(export.id))]
     resend_waiting()
@@ -464,6 +464,28 @@ def test_memory_does_not_grow_with_the_log(
             tracemalloc.stop()
     for small, large in peaks.values():
         assert large < small * 1.3, peaks
+
+
+@pytest.mark.parametrize("form", ["bundle", "csv", "jsonl"])
+def test_how_far_it_is_can_be_seen(
+    cast: Cast, notary: Notary, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    for module in (export_bundle, export_table):
+        monkeypatch.setattr(module, "CHUNK", 256)
+    monkeypatch.setattr(exporting, "RENEW_SECONDS", -1.0)
+    fill(1_000, cast.workspace, subjects=20)
+    notary.run_pass()
+    export, seen, real = ask(cast, form=form), [], exporting.renew
+
+    def spied(*arguments: Any) -> None:
+        real(*arguments)
+        row = AuditExport.objects.get(id=export.id)
+        seen.append((row.done_entries, row.log_size))
+
+    monkeypatch.setattr(exporting, "renew", spied)
+    size = made(export).log_size
+    assert size is not None
+    assert seen == [(min(done, size), size) for done in range(256, size + 256, 256)]
 
 
 def test_the_tar_is_the_same_for_the_same_folder(tmp_path: Path) -> None:

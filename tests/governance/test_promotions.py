@@ -10,12 +10,15 @@ from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
+from django.utils import timezone
 
 from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.models import CheckRun, Event
+from audits.services.check_runs import obtain_run
 from governance import gate, selectors
 from governance.dossier import assess
 from governance.models import Decision, Placement, PolicyVersion, Promotion
+from governance.services.evidence import questions
 from governance.services.promotions import decide, withdraw_promotion
 from registry.models import ModelVersion
 from tests import study
@@ -85,6 +88,23 @@ def test_the_whole_way(cast: Cast, version: ModelVersion) -> None:
         "promotion.decided",
         "promotion.granted",
     ]
+
+
+def test_every_training_set_is_read_by_the_checks(cast: Cast, version: ModelVersion) -> None:
+    """Not only the first: else a row of the second that is in the evaluation data would pass as unseen."""
+    second = study.dataset_version(cast, study.CSV + b"33,1,27.0,1\n")
+    both = study.model_version(cast, training=["patients@1", "patients@2"])
+    (question,) = questions(both, {"checks": [{"check": "evaluation.performance", "require": []}]})
+    digests = {item.role: item.digest for item in question["materials"]}
+    assert digests == {
+        "artifact": both.artifact_digest,
+        "training": version.evaluation.digest,
+        "training:2": second.digest,
+        "evaluation": both.evaluation.digest,
+    }
+    run = obtain_run(cast.actor("pipeline"), **question, confinement_level=1, fresh_since=timezone.now())
+    assert [item["role"] for item in run.input["materials"]] == list(digests)
+    assert run.input["materials"][1]["format"] == "csv"
 
 
 def test_the_same_evidence_is_measured_once(cast: Cast, version: ModelVersion) -> None:

@@ -357,6 +357,26 @@ def test_the_way_of_a_use_case_over_http(cast: Cast, client: Client) -> None:
     assert call(cast, client, "GET", "use-cases/calls/history", by="davi").status_code == 404
 
 
+def test_every_field_of_the_intake_is_kept_and_told(cast: Cast, client: Client) -> None:
+    """What the intake asks for is what the interface takes, the event's row keeps and the answer tells."""
+    told: dict[str, Any] = {name: f"About {name}." for name in intake.TEXTS}
+    told |= {"success_metrics": ["Calls within a day"], "stakeholders": ["The clinic", "The insurer"]}
+    told["legal_basis"] = ["LGPD-11-II-f"]
+    assert set(told) == {*intake.TEXTS, *intake.LISTS}
+    assert set(told) >= {
+        "expected_return",
+        "stakeholders",
+        "human_oversight",
+        "affected_people",
+        "intended_users",
+    }
+    body = {"name": "calls", "purpose": "p", "risk_tier": "limited", **told}
+    made = call(cast, client, "POST", "use-cases", body)
+    assert (made.status_code, made.json()["intake"]) == (201, told), made.content
+    assert call(cast, client, "GET", "use-cases/calls").json()["intake"] == told
+    assert UseCase.objects.get(name="calls").history.get().content["intake"] == told
+
+
 def test_a_change_is_idempotent_under_its_key(cast: Cast, client: Client) -> None:
     made = call(cast, client, "POST", "use-cases", {"name": "calls", "purpose": "p", "risk_tier": "limited"})
     headers = {"If-Match": made.headers["ETag"], "Idempotency-Key": "change-1"}

@@ -60,7 +60,9 @@ def watched(cast: Cast, version: ModelVersion, promotion: Promotion) -> dict[str
             workspace=cast.workspace, promotion=promotion, decision=decision, n=1, due=due, set_by=bruno
         ),
         "review": PlacementReview.objects.create(
-            workspace=cast.workspace, placement=Placement.objects.earliest("id"), due=due
+            workspace=cast.workspace,
+            placement=Placement.objects.filter(version=version).earliest("id"),
+            due=due,
         ),
         "glass": glass,
         "alarm": Alarm.objects.create(workspace=cast.workspace, glass=glass, raised_by=bruno),
