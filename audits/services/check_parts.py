@@ -41,6 +41,8 @@ def worth_laying_out(run: CheckRun) -> bool:
     Columns packed well take a bit of a row and hardly less.
     """
     definition = CATALOGUE.get(run.check_slug)
+    if run.zone is not None:  # what a part counts is not cut down to what may leave a data zone
+        return False
     if definition is None or not definition.mapped or not settings.CRIVO_MAP_ROWS:
         return False
     if run.input["semantics"].get("zone"):  # counts of parts would leave the data zone, small cells and all

@@ -38,7 +38,7 @@ def test_whether_it_matches(
     study.finish(run, study.ratio_result())
     monkeypatch.setattr(reproducing, "computed", lambda row, lost: (second, {}))
     monkeypatch.setattr(
-        "audits.dispatch.send", lambda task, row: reproducing.run_reproduction(UUID(row)) is not None
+        "audits.dispatch.send", lambda task, row, **_: reproducing.run_reproduction(UUID(row)) is not None
     )
     ran = command("ana", "check", "reproduce", run.id)
     assert (ran.code, said in ran.out) == (code, True), ran
