@@ -20,6 +20,7 @@ from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
 from governance.client.policies import Policies
+from governance.client.reading import Reading
 from governance.client.reproductions import Reproductions
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 from governance.client.watching import Watching
@@ -38,7 +39,9 @@ def _encoded(body: Any) -> bytes:
         raise Usage(f"This cannot be sent as JSON: {error}", code="not_json") from error
 
 
-class Crivo(Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, EvidenceCalls, Reproductions):
+class Crivo(
+    Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, EvidenceCalls, Reproductions, Reading
+):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
     Errors: `Refused` (the server said no, with code, sentence and reasons), `Unreachable` (no answer, or a broken

@@ -18,6 +18,7 @@ from governance.client.commands import (
     explaining,
     gating,
     lifecycle,
+    listing,
     policies,
     promoting,
     registering,
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         explaining,
         evidence,
         checking,
+        listing,
     ):
         module.declare(commands, common)
     return root
