@@ -42,6 +42,9 @@ SENTENCES: dict[str, str | Promise] = {
     # check runs
     "check_pending": _("The check has not finished."),
     "check_run_taken_over": _("Another worker has taken this check over."),
+    "check_run_finished": _("The check is {state} already: there is nothing left to cancel."),
+    "check_cancelled": _("The check was cancelled before it had a result. Ask again, and it is computed."),
+    "check_not_needed": _("No request waits for this check any more, so it was ended without a result."),
     "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
     "check_result_malformed": _(
         "The confined process handed back something that is no result (at: {where})."
@@ -62,6 +65,22 @@ SENTENCES: dict[str, str | Promise] = {
     "export_taken_over": _("Another worker has taken this export over."),
     "export_not_done": _("The export is {state}: there is nothing to fetch."),
     "export_content_lost": _("The bytes of the export cannot be read from the store, or have changed."),
+    "events_pruned": _(
+        "{count} events from before {before} were pruned; they are in the export {export} ({digest})."
+    ),
+    "export_pruned_meanwhile": _(
+        "Events were pruned while the export was made, or just before. Ask for it again in a moment."
+    ),
+    "pruning_too_young": _("The decision log is kept for at least {years} years. Choose an earlier time."),
+    "pruning_export_incomplete": _(
+        "The export {export} is not a finished, verifiable one of everything. Make one without a filter, and wait "
+        "until it is done."
+    ),
+    "pruning_export_unverified": _("The export {export} does not verify, so nothing was pruned: {reason}"),
+    "pruning_on_hold": _(
+        "A legal hold stands on somebody who acted or wrote in {count} of these events. Lift it first, if it is over."
+    ),
+    "pruning_nothing": _("No event of the decision log from before {before} is in this export and may go."),
     "erasure_on_hold": _(
         "A legal hold forbids to erase what this person wrote. Lift it first, if it is over."
     ),
@@ -110,6 +129,7 @@ SENTENCES: dict[str, str | Promise] = {
     "webhook_killed_workers": _(
         "The delivery was given up after {attempts} tries, the last one without a word."
     ),
+    "webhook_event_pruned": _("The event was pruned since: there is nothing left to send."),
     "webhook_name_taken": _(
         "There is a webhook named {name} already. Choose another name, or change that one."
     ),
@@ -158,6 +178,7 @@ SENTENCES: dict[str, str | Promise] = {
     "explanation_not_done": _("The explanation is {state}: there is nothing to draw."),
     # checks computed again
     "reproduction_not_finished": _("The check is {state}: there is no result yet that could be reproduced."),
+    "reproduction_cancelled": _("The check was cancelled: there is no result that could be reproduced."),
     "reproduction_not_repeatable": _(
         "{check} measures this machine at this moment (times, memory): it gives other numbers each time, so a second "
         "run says nothing about the first. Nothing was run."
@@ -175,9 +196,11 @@ VERBS = {
     "explanation.requested": _("{actor} asked for the explanation of a decision by {subject}"),
     "explanation.completed": _("{actor} completed the explanation of a decision by {subject}"),
     "check_run.completed": _("{actor} completed the check {subject}"),
+    "check_run.cancelled": _("{actor} cancelled the check {subject}"),
     "audit.exported": _("{actor} exported the trail ({subject})"),
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
     "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),
+    "audit.pruned": _("{actor} pruned {subject} after an export of it"),
     "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
     "out_of_band.detected": _("{actor} found a change made past the services: {subject}"),
     "row.differs": _("{actor} found that a row is not what its last event says: {subject}"),

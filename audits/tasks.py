@@ -7,7 +7,15 @@ from uuid import UUID
 from celery import shared_task
 from django.db import InterfaceError, OperationalError
 
-from audits.services import check_runs, comparison, explanations, exports, housekeeping, reproductions
+from audits.services import (
+    check_parts,
+    check_runs,
+    comparison,
+    explanations,
+    exports,
+    housekeeping,
+    reproductions,
+)
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -16,6 +24,13 @@ def run_check(run_id: str) -> None:
     from audits.services.execution import run_check as execute
 
     execute(UUID(run_id))
+
+
+@shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
+def run_check_part(part_id: str) -> None:
+    from audits.services.mapping import run_part as execute
+
+    execute(UUID(part_id))
 
 
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
@@ -28,6 +43,7 @@ def run_export(export_id: str) -> None:
 @shared_task
 def resend_waiting() -> None:
     check_runs.resend_waiting()
+    check_parts.resend_waiting()
     exports.resend_waiting()
     explanations.resend_waiting()
     reproductions.resend_waiting()

@@ -19,7 +19,7 @@ from audits import verbs
 from audits.actors import Actor, authoriser, system_actor
 from audits.errors import BadRequest
 from audits.ledger.body import timestamp
-from audits.models import Event, SearchText
+from audits.models import Event, PrunedEvent, SearchText
 from audits.models.ledger import Outcome
 
 FIELDS = (
@@ -234,6 +234,11 @@ def _moment(given: Mapping[str, Any], name: str) -> datetime | None:
 
 def events(actor: Actor) -> QuerySet[Event]:
     return authoriser().visible(actor, Event.objects.select_related("leaf"))
+
+
+def pruned_events(actor: Actor) -> QuerySet[PrunedEvent]:
+    """What is left of events that were pruned."""
+    return authoriser().visible(actor, PrunedEvent.objects.all())
 
 
 class Names(Protocol):

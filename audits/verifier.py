@@ -10,7 +10,8 @@ What is checked, in one pass and without holding the log in memory:
 2. the entries hash, through every tile of the export, to the signed root (RFC 6962 §2.1, C2SP tlog-tiles);
 3. the entries of every subject are numbered 1, 2, 3 … and each carries the digest of the one before it;
 4. every disclosed head, rest and text is the one its entry commits to;
-5. what the export promises to disclose (its scope and filter) is disclosed, no more and no less;
+5. what the export promises to disclose (its scope and filter) is disclosed, no more and no less; what was pruned since
+   is exactly what an entry of the log says was pruned, and it says in which export it is;
 6. with `--previous`: the log only grew since a checkpoint somebody else has kept.
 
 The ledger writes with the functions of this file, so there is one definition of every format in it.
@@ -30,11 +31,14 @@ import re
 import stat
 import sys
 from binascii import unhexlify
+from bisect import bisect_left
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import BrokenExecutor, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import islice
+from operator import lt
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple
 
@@ -788,8 +792,8 @@ _BLOCK = 1 << 18  # bytes of events.jsonl at once
 
 
 def _line_pattern(string: str) -> re.Pattern[bytes]:
-    """A line with such strings. Groups: head, what pseudonyms and verb are in, head salt, index, rest, its detail,
-    params and texts, rest salt, subject salt, texts, workspace salt.
+    """A line with such strings. Groups: head, names (of subject, verb and workspace in it), head salt, index, rest, its
+    detail, params and texts if they are not empty, rest salt, other salts, texts.
 
     Where an object with free members ends is told by what follows it; whether it is canonical is asked of `_Pieces`,
     and whether salts are hexadecimal where they are used.
@@ -798,7 +802,7 @@ def _line_pattern(string: str) -> re.Pattern[bytes]:
     item, actor = rf'\{{"digest":{string},"kind":{string}\}}', rf'\{{"id":{string},"kind":{string}\}}'
 
     def free(following: str) -> str:
-        return rf"(\{{[^{{}}\n]*\}}|\{{[^,\n]*(?:,(?!{following})[^,\n]*)*\}})"
+        return rf"(?:\{{\}}|(\{{[^{{}}\n]*\}}|\{{[^,\n]*(?:,(?!{following})[^,\n]*)*\}}))"
 
     detail, params = free(r'"evidence":\['), free(r'"subject":\{"digest":')
     head = (
@@ -810,15 +814,16 @@ def _line_pattern(string: str) -> re.Pattern[bytes]:
         rf'"evidence":\[(?:{item}(?:,{item})*)?\],"on_behalf_of":(?:null|{actor}),'
         rf'"policy":(?:null|\{{"digest":{string},"id":{string},"version":(?:0|[1-9][0-9]{{0,14}})\}}),'
         rf'"reason":(?:null|\{{"code":{string},"params":{params}\}}),'
-        rf'"subject":\{{"digest":{maybe},"label":{string}\}},"texts":(\{{[^{{}}\n]*\}})\}})'
+        rf'"subject":\{{"digest":{maybe},"label":{string}\}},"texts":(?:\{{\}}|(\{{[^{{}}\n]*\}}))\}})'
     )
     line = (
         rf'\{{"head":{head},"head_salt":{salt},"index":(0|[1-9][0-9]{{0,18}}),(?:"rest":{rest},"rest_salt":{salt},)?'
-        rf'"subject_salt":{salt},(?:"texts":(\{{.*\}}),)?"workspace_salt":{salt}\}}\n'
+        r'"subject_salt":(".{32}",(?:"texts":(\{.*\}),)?"workspace_salt":".{32}")\}\n'
     )
     return re.compile(line.encode())
 
 
+_Plain = re.Match[bytes]
 _PLAIN_LINE = _line_pattern('"[^"]*"')  # in a block without backslashes and control characters
 _LINE = _line_pattern(r'"[^"\\\x00-\x1f]*"')
 _PLAIN_BYTES = bytes(63 if (byte < 32 and byte != 10) or byte == 92 else byte for byte in range(256))
@@ -887,13 +892,13 @@ def _shallow(piece: bytes) -> bool:
     return len(piece) < 128 or piece.count(b"{") + piece.count(b"[") < 64
 
 
-def _split(block: bytes) -> list[re.Match[bytes] | bytes]:
+def _split(block: bytes) -> list[_Plain | bytes]:
     *lines, rest = block.split(b"\n")
     return [*(line + b"\n" for line in lines), *([rest] if rest else [])]
 
 
-def _lines_of(block: bytes, pieces: _Pieces) -> list[re.Match[bytes] | bytes]:
-    """The lines of a block with their newlines: matched where they have the one form, else as they are."""
+def _lines_of(block: bytes, pieces: _Pieces) -> list[_Plain | bytes]:
+    """The lines of a block: groups where they have the one form, else bytes with their newline."""
     try:
         block.decode()
     except UnicodeDecodeError:
@@ -901,39 +906,36 @@ def _lines_of(block: bytes, pieces: _Pieces) -> list[re.Match[bytes] | bytes]:
     if len(block) > 2 * _BLOCK:  # a line so long that it may be too long
         return _split(block)
     plain = block.translate(_PLAIN_BYTES) == block
-    lines = _matched(block, _PLAIN_LINE if plain else _LINE)
-    if plain and len(lines) != block.count(b"\n"):  # a string went on in the next line
-        lines = _matched(block, _LINE)
-    free = [
-        piece
-        for line in lines
-        if not isinstance(line, bytes)
-        for piece in line.group(6, 7, 8)
-        if piece is not None and piece != b"{}"
-    ]
+    lines, free = _matched(block, _PLAIN_LINE if plain else _LINE)
     if not free or pieces.all_canonical(free):
         return lines
     return [
-        line
-        if isinstance(line, bytes) or all(map(pieces.is_canonical, filter(None, line.group(6, 7, 8))))
-        else line[0]
+        line if isinstance(line, bytes) or all(map(pieces.is_canonical, _free(line))) else line[0]
         for line in lines
     ]
 
 
-def _matched(block: bytes, pattern: re.Pattern[bytes]) -> list[re.Match[bytes] | bytes]:
-    lines: list[re.Match[bytes] | bytes] = []
-    position = 0
-    while position < len(block):
-        found = pattern.match(block, position)
-        if found is None:
-            end = block.find(b"\n", position) + 1 or len(block)
-            lines.append(block[position:end])
-            position = end
+def _free(line: _Plain) -> list[bytes]:
+    return [piece for piece in line.group(6, 7, 8) if piece is not None]
+
+
+def _matched(block: bytes, pattern: re.Pattern[bytes]) -> tuple[list[_Plain | bytes], list[bytes]]:
+    """The lines, and those of their pieces that must be canonical objects."""
+    lines: list[_Plain | bytes] = []
+    free: list[bytes] = []
+    position, length, match = 0, len(block), pattern.match
+    while position < length:
+        line = match(block, position)
+        end = block.find(b"\n", position) + 1 or length
+        if line is not None and line.end() == end:  # not where a string goes on in the next line
+            lines.append(line)
+            for piece in line.group(6, 7, 8):
+                if piece is not None:
+                    free.append(piece)
         else:
-            lines.append(found)
-            position = found.end()
-    return lines
+            lines.append(block[position:end])
+        position = end
+    return lines, free
 
 
 # --- what an export promises -------------------------------------------------------------------------------
@@ -1080,10 +1082,14 @@ class Manifest:
     matches: int
     counts: dict[str, int]
     stated: dict[str, Any]
+    pruned: int | None = None  # the entry that tells which events of the workspace were pruned
 
     @classmethod
     def parse(cls, data: bytes) -> Manifest:
         value = parse_canonical(data.removesuffix(b"\n"))
+        pruned = value.pop("pruned", None) if isinstance(value, dict) else None
+        if pruned is not None and (type(pruned) is not int or pruned < 0):
+            raise ValueError("pruned is no entry")
         _only(value, {"v", "log", "scope", "filter", "completeness", "heads", "matches", "counts", "stated"})
         completeness = value["completeness"]
         if type(value["v"]) is not int or value["v"] != 1 or completeness not in COMPLETENESS:
@@ -1103,7 +1109,15 @@ class Manifest:
             raise ValueError("a count is not a number")
         stated = _member(value, "stated", dict)
         return cls(
-            value["log"], scope, chosen, completeness, value["heads"], value["matches"], counts, stated
+            value["log"],
+            scope,
+            chosen,
+            completeness,
+            value["heads"],
+            value["matches"],
+            counts,
+            stated,
+            pruned,
         )
 
 
@@ -1186,6 +1200,10 @@ class Report:
     heads: int = 0
     matches: int = 0
     counts: dict[str, int] = field(default_factory=dict)
+    pruned: int = 0  # events in scope that are in earlier exports only, as the log says
+    pruned_to: list[dict[str, Any]] = field(
+        default_factory=list
+    )  # those exports: {export, export_digest, count}
     key_checked: bool = False
     previous_size: int | None = None
     stated: dict[str, Any] = field(default_factory=dict)
@@ -1271,7 +1289,7 @@ class _Lines:
         """Reads from where `handle` is; `stop` is the byte where somebody else goes on."""
         self.report = report
         self.number, self.last = 0, -1  # of the lines read; the index of the last good one
-        self.waiting: deque[re.Match[bytes] | bytes] = deque()
+        self.waiting: deque[_Plain | bytes] = deque()
         self._blocks = self._read(handle, None if stop is None else stop - handle.tell())
         self._next: Line | None = None
         self._pieces = _Pieces()
@@ -1329,18 +1347,23 @@ class _Lines:
         self.last = line.entry
         return line
 
-    def peek(self) -> re.Match[bytes] | None:
-        """The next line as it was matched, if it has not been read carefully and need not be."""
+    def plain(self, most: int) -> list[_Plain]:
+        """The next lines that were matched, up to the first that must be read carefully."""
         if self._next is not None or not self.more():
-            return None
-        waiting = self.waiting[0]
-        return None if isinstance(waiting, bytes) else waiting
+            return []
+        plain = []
+        for line in islice(self.waiting, most):
+            if isinstance(line, bytes):
+                break
+            plain.append(line)
+        return plain
 
-    def skip(self, index: int) -> None:
-        """The line that was peeked at is the one of this entry, and good."""
-        self.waiting.popleft()
-        self.number += 1
-        self.last = index
+    def skip(self, count: int, last: int) -> None:
+        """So many of them were good, the last one that of entry `last`."""
+        for _ in range(count):
+            self.waiting.popleft()
+        self.number += count
+        self.last = last
 
     def take(self, index: int) -> Line | None:
         line = self.next
@@ -1350,14 +1373,9 @@ class _Lines:
         return line
 
 
-class _About(NamedTuple):
-    """What follows from the names and salts in a line: pseudonyms, verb, and what puts it in scope."""
-
-    digest: bytes  # the subject's pseudonym, below in hexadecimal
-    subject: str
-    workspace: str
-    verb: str
-    scope: str | None
+# What follows from the names and salts in a line: the subject's pseudonym as bytes, it and the workspace's in
+# hexadecimal, the verb, and what puts it in scope.
+_About = tuple[bytes, str, str, str, str | None]
 
 
 class _Walk:
@@ -1368,11 +1386,12 @@ class _Walk:
         self.scope, self.filter, self.manifest = manifest.scope, manifest.filter, manifest
         self.chains: _Chains | _Runs = _Chains(report)
         self.seen_scope: set[str] = set()
-        self.known: dict[tuple[bytes, bytes, bytes], _About] = {}
-        self.verbs: list[str] = []  # of the events of one bundle that went the quick way
+        self.known: dict[tuple[bytes, bytes], _About] = {}
         # levels[l] holds the hashes of tile level l not yet folded into a full tile: at most 256 each.
         self.levels: list[list[bytes]] = [[]]
         self.files = 0
+        self.absent: list[bytes] = []  # event id and digest of each entry in scope that is not disclosed
+        self.told: Any = None  # what the log says was pruned
 
     def run(self, lines: _Lines, previous: Checkpoint | None) -> bytes:
         """The root over all entries."""
@@ -1427,78 +1446,116 @@ class _Walk:
         return hashes
 
     def _entries(self, start: int, entries: list[bytes], hashes: list[bytes], lines: _Lines) -> None:
-        """Each entry with its line: quickly where that says that all is well, else carefully."""
-        texts = [entry.decode("latin-1") for entry in entries]
-        event_ids = "".join([text[13:49] for text in texts])
-        genuine = len(event_ids) == 36 * len(texts) and _EVENT_IDS.fullmatch(event_ids)
-        for index, entry, text, digest in zip(
-            range(start, start + len(entries)), entries, texts, hashes, strict=True
-        ):
-            line = lines.peek() if genuine else None
-            if line is not None and self._well(index, text, digest, line):
-                lines.skip(index)
-            else:
-                self._entry(index, entry, digest, lines)
-        self.report.matches += len(self.verbs)
-        for verb, count in Counter(self.verbs).items():
-            self.report.counts[verb] = self.report.counts.get(verb, 0) + count
-        self.verbs.clear()
+        """Each entry with its line: many together while all is well, else one by one and carefully."""
+        done = 0
+        while done < len(entries):
+            well, tried = self._together(start + done, entries[done:], hashes[done:], lines)
+            for offset in range(done + well, done + tried):
+                self._entry(start + offset, entries[offset], hashes[offset], lines.take(start + offset))
+            done += tried
 
-    def _well(self, index: int, text: str, digest: bytes, line: re.Match[bytes]) -> bool:
-        """Whether the line and the entry's `text` are all they should be (event ids are looked at elsewhere). If so,
-        they are counted; if not, nothing was done.
+    def _together(
+        self, start: int, entries: list[bytes], hashes: list[bytes], lines: _Lines
+    ) -> tuple[int, int]:
+        """How many of the entries, from the first on, are well and counted, and how many were tried. Of those between
+        nothing was done: they are for the careful reader.
         """
-        head, names, head_salt, place, rest, _, _, committed, rest_salt, salt1, told, salt2 = line.groups()
+        plain = lines.plain(len(entries) + 1)
+        places = [int(line[4]) for line in plain]
+        if not plain or places[0] < start or not all(map(lt, places, places[1:])):
+            return 0, 1
+        count = bisect_left(places, start + len(entries))
+        # With a line beyond, the entries up to there have no others; without, nothing is known after the last.
+        tried = len(entries) if count < len(places) else places[-1] - start + 1
+        texts = [entry.decode("latin-1") for entry in entries[:tried]]
+        event_ids = "".join([text[13:49] for text in texts])
+        if len(event_ids) != 36 * tried or not _EVENT_IDS.fullmatch(event_ids):
+            return 0, tried
+        disclosed, follow = self._disclosed_by(plain[:count], places), self.chains.follow
+        verbs: list[str] = []
+        used, place, seen = 0, places[0], self.seen_scope
         try:
-            about = self.known.get((names, salt1, salt2)) or self._learn(names, salt1, salt2)
-            if text[136:137] == '"':
-                previous, seq = text[137:201], int(text[368:-86])
-                written = f'"{previous}"'
+            for index, text, digest in zip(range(start, start + tried), texts, hashes, strict=False):
+                if index != place:
+                    self._entry(index, entries[index - start], digest, None)
+                    continue
+                (subject_digest, subject, workspace, verb, scope), head, rest = next(disclosed)
+                if text[136:137] == '"':
+                    previous, seq = text[137:201], int(text[368:-86])
+                    written = f'"{previous}"'
+                else:
+                    previous, seq, written = "", 1, "null"
+                if text != (
+                    f'{{"event_id":"{text[13:49]}","head":"{head}","previous":{written},'
+                    f'"rest":"{rest or parse_envelope(entries[index - start]).rest}","subject":"{subject}",'
+                    f'"subject_seq":{seq},"v":1,"workspace":"{workspace}"}}'
+                ):
+                    break
+                if not follow(subject_digest, seq, previous, digest):
+                    break
+                used += 1
+                place = places[used] if used < count else -1
+                if scope is not None and scope not in seen:
+                    seen.add(scope)
+                if rest is not None:
+                    verbs.append(verb)
             else:
-                previous, seq, written = "", 1, "null"
-            if rest is not None:
-                rest_digest = sha256(unhexlify(rest_salt) + rest).hexdigest()
-            else:
-                rest_digest = parse_envelope(text.encode("latin-1")).rest
-            if text != (
-                f'{{"event_id":"{text[13:49]}","head":"{sha256(unhexlify(head_salt) + head).hexdigest()}",'
-                f'"previous":{written},"rest":"{rest_digest}","subject":"{about.subject}","subject_seq":{seq},'
-                f'"v":1,"workspace":"{about.workspace}"}}'
-            ):
-                return False
+                index += 1
         except ValueError:
-            return False
-        if int(place) != index or not head_salt.islower() or not (rest is None or rest_salt.islower()):
-            return False
-        if self.filter is not None and (rest is not None) != (
-            self.filter.everything or self.filter.matches(parse_head(head), index)
-        ):
-            return False
-        if told is not None and (rest is None or not _fits(told, committed)):
-            return False
-        if not self.chains.follow(about.digest, seq, previous, digest):
-            return False
-        self.report.heads += 1
-        if rest is not None:
-            self.verbs.append(about.verb)
-        if about.scope is not None and about.scope not in self.seen_scope:
-            self.seen_scope.add(about.scope)
-        return True
+            pass
+        if used:
+            lines.skip(used, places[used - 1])
+        report = self.report
+        report.heads += used
+        report.matches += len(verbs)
+        for verb, number in Counter(verbs).items():
+            report.counts[verb] = report.counts.get(verb, 0) + number
+        return index - start, tried
 
-    def _learn(self, names: bytes, subject_salt: bytes, workspace_salt: bytes) -> _About:
+    def _disclosed_by(
+        self, lines: list[_Plain], places: list[int]
+    ) -> Iterator[tuple[_About, str, str | None]]:
+        """What each line is about, and the digests of its head and of its rest, if that is there. ValueError from the
+        first on that is not as it should be.
+        """
+        known, chosen = self.known, self.filter
+        some = chosen is not None and not chosen.everything
+        for index, line in zip(places, lines, strict=False):
+            head, names, head_salt, _, rest, _, _, commitments, rest_salt, salts, texts = line.groups()
+            if texts is not None:
+                salts = salts[:35] + salts[-51:]
+            about = known.get((names, salts)) or self._learn(names, salts)
+            if index == self.manifest.pruned:
+                raise ValueError("what it says was pruned is for the careful reader")
+            if chosen is not None and (rest is None) != (
+                some and not chosen.matches(parse_head(head), index)
+            ):
+                raise ValueError("its rest is there and should not be, or the other way round")
+            if texts is not None and (rest is None or not _fits(texts, commitments or b"{}")):
+                raise ValueError("its texts are not those committed to")
+            if not head_salt.islower() or not (rest is None or rest_salt.islower()):
+                raise ValueError("a salt is not in lower case")
+            yield (
+                about,
+                sha256(unhexlify(head_salt) + head).hexdigest(),
+                None if rest is None else sha256(unhexlify(rest_salt) + rest).hexdigest(),
+            )
+
+    def _learn(self, names: bytes, salts: bytes) -> _About:
         """ValueError if a salt is not in hexadecimal, or the entry is not in scope."""
+        _, subject_salt, _, _, _, workspace_salt, _ = salts.split(b'"')
         if not (subject_salt.islower() and workspace_salt.islower()):
             raise ValueError("a salt is not in hexadecimal")
-        parts = [part.decode() for part in names.split(b'"')]
-        digest = pseudonym(unhexlify(subject_salt), parts[5], parts[1])
-        workspace = pseudonym(unhexlify(workspace_salt), "workspace", parts[13]).hex()
+        _, identifier, _, _, _, kind, _, _, _, verb, _, _, _, name, _ = names.decode().split('"')
+        digest = pseudonym(unhexlify(subject_salt), kind, identifier)
+        workspace = pseudonym(unhexlify(workspace_salt), "workspace", name).hex()
         scope = None if self.scope is None else self.scope.key(workspace, digest.hex())
         if self.scope is not None and scope is None:
             raise ValueError("it is out of scope")
-        about = _About(digest, digest.hex(), workspace, parts[9], scope)
+        about = digest, digest.hex(), workspace, verb, scope
         if len(self.known) >= 8192:
             self.known.clear()
-        self.known[names, subject_salt, workspace_salt] = about
+        self.known[names, salts] = about
         return about
 
     def _tile(self, level: int, index: int, width: int) -> bytes:
@@ -1538,20 +1595,20 @@ class _Walk:
                 "tile_differs", f"{tile_path(level, index, len(row))} is not the hash of the tiles below it"
             )
 
-    def _entry(self, index: int, entry: bytes, digest: bytes, lines: _Lines) -> None:
+    def _entry(self, index: int, entry: bytes, digest: bytes, line: Line | None) -> None:
         try:
             envelope = parse_envelope(entry)
         except ValueError as error:
             self.report.problem("envelope_malformed", str(error), index)
-            lines.take(index)
             return
         self.chains.add(index, envelope, digest)
-        line = lines.take(index)
         covered_by = None if self.scope is None else self.scope.key(envelope.workspace, envelope.subject)
         if covered_by is not None:
             self.seen_scope.add(covered_by)
         if line is None:
-            if covered_by is not None:
+            if covered_by is not None and self.manifest.pruned is not None:
+                self.absent.append(bytes.fromhex(envelope.event_id.replace("-", "")) + digest)
+            elif covered_by is not None:
                 self.report.problem(
                     "head_missing",
                     "it is in the export's scope, but events.jsonl does not disclose it",
@@ -1571,8 +1628,11 @@ class _Walk:
             problem("subject_differs", "the subject in the head is not the entry's", line.entry)
         if pseudonym(line.workspace_salt, "workspace", head.workspace).hex() != envelope.workspace:
             problem("workspace_differs", "the workspace in the head is not the entry's", line.entry)
+        extra = False
         if self.filter is not None and self.filter.matches(head, line.entry) != (line.rest_text is not None):
-            if line.rest_text is None:
+            if line.entry == self.manifest.pruned and line.rest_text is not None:
+                extra = True  # it is there to say what was pruned, whatever the filter
+            elif line.rest_text is None:
                 problem("match_missing", "it matches the filter, but its rest is left out", line.entry)
             else:
                 problem("match_extra", "it does not match the filter, but its rest is there", line.entry)
@@ -1584,8 +1644,11 @@ class _Walk:
                     line.entry,
                 )
             return
-        self.report.matches += 1
-        self.report.counts[head.verb] = self.report.counts.get(head.verb, 0) + 1
+        if not extra:
+            self.report.matches += 1
+            self.report.counts[head.verb] = self.report.counts.get(head.verb, 0) + 1
+        if line.entry == self.manifest.pruned and (head.verb, head.outcome) == ("audit.pruned", "done"):
+            self.told = json.loads(line.rest_text)["detail"]
         if sha256(line.rest_salt + line.rest_text).hexdigest() != envelope.rest:
             problem("rest_differs", "the disclosed rest is not the one the entry commits to", line.entry)
         commitments = line.rest.get("texts")
@@ -1832,6 +1895,7 @@ def verify_export(
     if earlier is not None:
         _check_earlier(earlier, checkpoint, report)
     _check_manifest(manifest, checkpoint, walk, report)
+    _check_pruned(manifest, walk, report)
     _warn_of_strays(folder.root, walk.files, report)
     return report
 
@@ -1840,6 +1904,8 @@ def _in_parallel(walk: _Walk, jobs: int, manifest: bytes, earlier: Checkpoint | 
     """The root, or None: one process has to do it."""
     if jobs < 2 or walk.size <= _MIN_SHARE * TILE_WIDTH or not isinstance(walk, _Together):
         return None
+    if walk.manifest.pruned is not None:
+        return None  # what is absent is gathered in one place
     try:
         shares = walk.shares(jobs, manifest)
     except (ValueError, UnreadableError, OSError, _BrokenBundle, BrokenExecutor):
@@ -1903,6 +1969,29 @@ def _check_manifest(manifest: Manifest, checkpoint: Checkpoint, walk: _Walk, rep
                 f"the scope names a workspace or subject with the pseudonym {digest[:12]}…, which no entry of"
                 " the log has: its name or salt was changed",
             )
+
+
+def _check_pruned(manifest: Manifest, walk: _Walk, report: Report) -> None:
+    """What is absent is exactly what the log itself says was pruned: their number, and SHA-256 over ids and digests."""
+    if manifest.pruned is None:
+        return
+    if manifest.scope is None or manifest.scope.kind != "workspace" or not isinstance(walk.told, dict):
+        report.problem(
+            "pruned_untold",
+            "events are left out as pruned, but that entry does not tell of a pruning of this workspace",
+            manifest.pruned,
+        )
+        return
+    digest = sha256(b"".join(sorted(walk.absent))).hexdigest()
+    if (len(walk.absent), digest) != (walk.told.get("total"), walk.told.get("pruned")):
+        report.problem(
+            "pruned_differs",
+            f"{len(walk.absent):,} events in scope are not disclosed, and they are not the "
+            f"{_plain(str(walk.told.get('total')))} that the log says were pruned: events were left out",
+            manifest.pruned,
+        )
+        return
+    report.pruned, report.pruned_to = len(walk.absent), walk.told.get("exports", [])
 
 
 def _warn_of_strays(root: Path, files: int, report: Report) -> None:
@@ -1971,6 +2060,13 @@ def _print(report: Report) -> None:
     )
     for verb, count in sorted(report.counts.items()):
         print(f"  {count:>12,}  {_plain(verb)}")
+    if report.pruned:
+        print(f"  pruned, as the log says: {report.pruned:,} events, which are in these exports:")
+        for told in report.pruned_to:
+            print(
+                f"  {_plain(str(told.get('count'))):>12}  {_plain(str(told.get('export')))}"
+                f" {_plain(str(told.get('export_digest')))}"
+            )
     if report.previous_size is not None and report.verified:
         print(f"  the log only grew since the earlier checkpoint of {report.previous_size:,} entries")
     if report.stated:

@@ -1,9 +1,10 @@
 """As of a moment: what was known about a subject then, which policy applied, who held which role, what the gate said.
 
 Everything is derived from events and from the times at which checkpoints were published; nothing is a copy kept for
-this question. A grant counts from the first published checkpoint that holds its event, a restriction from its event:
-the rules by which it was answered then. An event's time is taken inside its transaction, so the two agree but for the
-length of a commit (milliseconds)."""
+this question. What was pruned since is told of, and no state, policy, role or answer of the gate ever followed from it
+(audits.retention). A grant counts from the first published checkpoint that holds its event, a restriction from its
+event: the rules by which it was answered then. An event's time is taken inside its transaction, so the two agree but
+for the length of a commit (milliseconds)."""
 
 from __future__ import annotations
 
@@ -18,6 +19,7 @@ from audits import trail, verbs
 from audits.actors import Actor, SubjectRef, authoriser
 from audits.checks.contract import Message
 from audits.errors import BadRequest, Forbidden, NotFound, Unprocessable
+from audits.ledger import pruned
 from audits.ledger.inclusion import published_at
 from audits.models import Checkpoint, Event
 from governance import access, gate, scoping
@@ -86,6 +88,7 @@ class State:
     roles: list[RoleThen] = field(default_factory=list)
     gate: list[GateThen] = field(default_factory=list)
     log_size: int = 0  # entries in the newest checkpoint published by then
+    pruned: list[Message] = field(default_factory=list)  # events of the subject that are in an export only
 
 
 def state_of(actor: Actor, subject: str, at: datetime) -> State:
@@ -113,6 +116,7 @@ def state_of(actor: Actor, subject: str, at: datetime) -> State:
         roles=roles_at(actor.workspace, at, None if everywhere else scoping.owner_of(ref)),
         gate=_gate(actor.workspace, version, at),
         log_size=checkpoint.size if checkpoint is not None else 0,
+        pruned=pruned.notes(actor.workspace, until=at, subject=(ref.kind, ref.id)),
     )
 
 
@@ -139,6 +143,9 @@ def _subject(actor: Actor, text: str) -> SubjectRef:
         .first()
     )
     if last is None:
+        gone = trail.pruned_events(actor).filter(subject_kind=match["kind"], subject_id=subject)
+        if gone.exists():
+            return SubjectRef(match["kind"], subject)
         raise NotFound("not_found", kind=match["kind"], name=match["id"])
     return SubjectRef(match["kind"], subject, last.subject_label, last.subject_digest)
 

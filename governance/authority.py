@@ -19,6 +19,7 @@ M = TypeVar("M", bound=Model)
 
 READ_ACTION = {
     "audits.Event": "audit.read",
+    "audits.PrunedEvent": "audit.read",
     "audits.AuditExport": "audit.export",
     "audits.Webhook": "webhook.manage",
     "governance.RoleBinding": "access.read",
@@ -49,13 +50,14 @@ NEVER_BY_SERVICE_TOKEN = frozenset(
         "use_case.set_tier",
         "role.recertify",
         "person.manage",
+        "audit.prune",
     }
 )
 # Processes of Crivo itself, and whoever may run manage.py: they own the installation, and are recorded as such.
 SYSTEM_ACTIONS = frozenset(
     {"registry.read", "token.issue", "role.bind", "policy.apply", "audit.read", "audit.export", "key.rotate"}
     | {"group.manage", "person.manage", "role.recertify", "access.read"}
-    | {"person.erase", "hold.manage"}
+    | {"person.erase", "hold.manage", "audit.prune"}
 )
 
 

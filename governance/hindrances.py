@@ -235,10 +235,8 @@ def _published(events: Iterable[UUID | None], when: Moment) -> set[UUID]:
     return {event for event, since in known.items() if not when.past or since <= when.at}
 
 
-def review_dues(
-    rows: Iterable[Placement], when: Moment, *, renewed: bool = True
-) -> dict[UUID, datetime | None]:
-    """When each placement has to have been reviewed again. A renewal counts once its event is published."""
+def standing_since(rows: Iterable[Placement], when: Moment, *, renewed: bool = True) -> dict[UUID, datetime]:
+    """When each placement was made or last reviewed again. A renewal counts once its event is published."""
     placements = list(rows)
     completed = PlacementReview.objects.filter(state=ReviewState.COMPLETED)
     renewals = list(completed.filter(placement__in=[row.id for row in placements])) if renewed else []
@@ -247,6 +245,15 @@ def review_dues(
     for renewal in renewals:
         if renewal.completed_event in published and renewal.completed_at is not None:
             since[renewal.placement_id] = max(since[renewal.placement_id], renewal.completed_at)
+    return since
+
+
+def review_dues(
+    rows: Iterable[Placement], when: Moment, *, renewed: bool = True
+) -> dict[UUID, datetime | None]:
+    """When each placement has to have been reviewed again."""
+    placements = list(rows)
+    since = standing_since(placements, when, renewed=renewed)
     tiers = _tiers(placements)
     dues: dict[UUID, datetime | None] = {}
     for row in placements:

@@ -35,6 +35,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "signoff:invite": frozenset({"signoff.invite"}),
     "audit:read": frozenset({"audit.read"}),
     "audit:export": frozenset({"audit.export"}),
+    "audit:prune": frozenset({"audit.prune"}),
     "lifecycle:write": frozenset(
         {"placement.suspend", "placement.withdraw", "placement.rollback", "model_version.retire"}
     ),
@@ -61,6 +62,7 @@ SCOPES: dict[str, frozenset[str]] = {
     "risk:write": frozenset({"use_case.set_tier"}),
     "explanation:write": frozenset({"explanation.request"}),
     "check:reproduce": frozenset({"check_run.reproduce"}),
+    "check:cancel": frozenset({"check_run.cancel"}),
 }
 
 ACTIONS: frozenset[str] = frozenset().union(*SCOPES.values())
@@ -89,12 +91,15 @@ ROLES: dict[str, Role] = {
             _READ
             | _BUILD
             | {"deployment.record", "reconciliation.record", "evidence.attach", "explanation.request"}
-            | {"check_run.reproduce"},
+            | {"check_run.reproduce", "check_run.cancel"},
         ),
         Role(
             "data_scientist",
             _("Data scientist"),
-            _READ | _BUILD | _OWN | {"evidence.attach", "explanation.request", "check_run.reproduce"},
+            _READ
+            | _BUILD
+            | _OWN
+            | {"evidence.attach", "explanation.request", "check_run.reproduce", "check_run.cancel"},
         ),
         Role(
             "validator",
@@ -110,7 +115,7 @@ ROLES: dict[str, Role] = {
                 "evidence.attach",
                 "explanation.request",
             }
-            | {"evaluation_set.register", "evaluation_set.read", "check_run.reproduce"},
+            | {"evaluation_set.register", "evaluation_set.read", "check_run.reproduce", "check_run.cancel"},
             decides=True,
         ),
         Role(
@@ -164,7 +169,7 @@ ROLES: dict[str, Role] = {
             _("Administrator"),
             _READ
             | {"role.bind", "role.recertify", "group.manage", "person.manage", "token.issue", "access.read"}
-            | {"webhook.manage", "environment.configure", "person.erase"},
+            | {"webhook.manage", "environment.configure", "person.erase", "audit.prune"},
         ),
         Role("incident_manager", _("Incident manager"), _READ | {"placement.break_glass"}),
         # Whoever a model is for: with an account they decide like reviewers, without one through a link.

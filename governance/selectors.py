@@ -66,8 +66,7 @@ def promotions(actor: Actor) -> QuerySet[Promotion]:
             "environment",
             "policy",
             "placement",
-            "attestation",
-        ),
+        ).prefetch_related("attestations"),
     )
 
 

@@ -141,14 +141,23 @@ CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
 CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_NETS = ["registry.net.NETS", "governance.net.NETS"]
+CRIVO_DECISION_LOG = ["audits.retention.VERBS", "registry.retention.VERBS", "governance.retention.VERBS"]
+CRIVO_DECISION_LOG_YEARS = env.int("CRIVO_DECISION_LOG_YEARS", 10)  # kept at least so long (AI Act Art. 18)
 CRIVO_ALARMS = "governance.services.alarms.Alarms"
 CRIVO_EVENT_TASKS = {
     "check_run.completed": ["governance.tasks.settle_after_check"],
+    "check_run.cancelled": ["governance.tasks.settle_after_check"],
+    "promotion.withdrawn": ["governance.tasks.cancel_unneeded"],
+    "promotion.expired": ["governance.tasks.cancel_unneeded"],
+    "promotion.refused": ["governance.tasks.cancel_unneeded"],
     "promotion.checked": ["governance.tasks.notify_reviewers"],
 }
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own
+# Rows from which a check that can be mapped is divided among workers (0: never), and rows of one part.
+CRIVO_MAP_ROWS = env.int("CRIVO_MAP_ROWS", 2_000_000)
+CRIVO_PART_ROWS = env.int("CRIVO_PART_ROWS", 1_000_000)
 CRIVO_CHECK_MEMORY = env.int("CRIVO_CHECK_MEMORY", 4 * 1024**3)  # bytes
 
 # Webhooks: where they may go beyond the public internet (audits.outbound).

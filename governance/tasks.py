@@ -15,6 +15,11 @@ def settle_after_check(run_id: str) -> None:
     settling.settle_after_check(UUID(run_id))
 
 
+@shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
+def cancel_unneeded(promotion_id: str) -> None:
+    settling.cancel_unneeded(UUID(promotion_id))
+
+
 @shared_task
 def settle_waiting() -> None:
     settling.settle_waiting()

@@ -36,6 +36,19 @@ SENSITIVE = {
     },
 }
 
+# What a decision costs: {truth: {decision: cost}}; what is not named costs nothing, a gain is below 0.
+COSTS = {
+    "type": "object",
+    "minProperties": 1,
+    "maxProperties": 100,
+    "additionalProperties": {
+        "type": "object",
+        "minProperties": 1,
+        "maxProperties": 100,
+        "additionalProperties": {"type": "number", "minimum": -1e12, "maximum": 1e12},
+    },
+}
+
 SCHEMA: dict[str, Any] = {
     "$schema": "https://json-schema.org/draft/2020-12/schema",
     "title": "Metadata of a model version",
@@ -68,6 +81,8 @@ SCHEMA: dict[str, Any] = {
         "sensitive": SENSITIVE,
         "entity_key": TEXT,
         "time_column": TEXT,
+        "split": {"enum": ["random", "time", "entity"]},
+        "cost_matrix": COSTS,
         "training": {"type": "array", "items": REFERENCE, "minItems": 1, "maxItems": 100, "uniqueItems": True},
         "evaluation": REFERENCE,
         "claimed_metrics": {"type": "object", "additionalProperties": {"type": "number"}},
@@ -88,7 +103,9 @@ SCHEMA: dict[str, Any] = {
          "then": {"required": ["threshold"]}},
         {"if": {"properties": {"task": {"const": "multiclass"}}}, "then": {"required": ["favourable_label"]}},
         {"if": {"properties": {"task": {"const": "regression"}}},
-         "then": {"properties": {"output": {"const": "value"}}}},
+         "then": {"properties": {"output": {"const": "value"}, "cost_matrix": False}}},
+        *({"if": {"properties": {"split": {"const": split}}, "required": ["split"]}, "then": {"required": [needed]}}
+          for split, needed in (("time", "time_column"), ("entity", "entity_key"))),
     ],
 }  # fmt: skip
 

@@ -9,6 +9,7 @@ NETS = [
     Net("registry_dataset_version", ("dataset_version:id",)),
     Net("registry_model_version", ("model_version:id",)),
     Net("registry_model_version_training", ("model_version:modelversion_id",)),
+    Net("registry_environment_lock", ("model_version:version_id",)),
     Net("registry_lineage_event", ("lineage_event:id",)),
     Net("registry_lineage_node", ("lineage_event:*", "dataset_version:*", "model_version:*")),
     Net("registry_lineage_edge", ("lineage_event:*", "dataset_version:*", "model_version:*")),

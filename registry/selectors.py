@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.errors import NotFound
-from registry.models import Dataset, DatasetVersion, Model, ModelVersion
+from registry.models import Dataset, DatasetVersion, EnvironmentLock, Model, ModelVersion
 
 M = TypeVar("M", bound=DjangoModel)
 
@@ -61,3 +61,10 @@ def model_version(actor: Actor, name: str, n: int) -> ModelVersion:
 
 def model_version_by_id(actor: Actor, version_id: UUID) -> ModelVersion:
     return found(model_versions(actor).filter(id=version_id), "model version", str(version_id))
+
+
+def environment_lock(actor: Actor, name: str, n: int) -> EnvironmentLock:
+    """Of a version the actor may see; not found until it is kept."""
+    version = model_version(actor, name, n)
+    kept = EnvironmentLock.objects.filter(version=version).select_related("version__model")
+    return found(kept, "environment lock", version.label)

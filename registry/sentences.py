@@ -36,6 +36,10 @@ SENTENCES = {
     "upload_csv_unreadable": _("The CSV file cannot be read: {reason}."),
     "metadata_missing": _("The metadata must declare {name}."),
     "metadata_invalid": _("The metadata is not valid: {reason}"),
+    "lock_unreadable": _("The environment lock cannot be read: {reason}. Understood are: {known}."),
+    "lock_not_declared": _(
+        "This lock has the digest {found}; the version declares {expected} as that of its environment."
+    ),
     "author_unknown": _("The author {name} is not known here, or nobody stands behind this token."),
     "lineage_not_an_object": _("A lineage event is a JSON object."),
     "lineage_names_nothing": _("The lineage event names no job, run or dataset."),
@@ -56,5 +60,6 @@ VERBS = {
     "dataset_version.registered": _("{actor} registered the dataset version {subject}"),
     "model.registered": _("{actor} registered the model {subject}"),
     "model_version.registered": _("{actor} registered the model version {subject}"),
+    "environment_lock.kept": _("{actor} kept the environment lock of {subject}"),
     "lineage.recorded": _("{actor} recorded lineage of run {subject}"),
 }

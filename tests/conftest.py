@@ -121,7 +121,13 @@ def django_db_setup(django_db_blocker: Any, worker_id: str) -> Iterator[None]:
         _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
 
-KEEP = {"django_migrations", "django_content_type", "auth_permission", "audits_governed"}
+KEEP = {
+    "django_migrations",
+    "django_content_type",
+    "auth_permission",
+    "audits_governed",
+    "audits_decision_log",
+}
 
 
 def filled_tables(cursor: Any) -> list[str]:

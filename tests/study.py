@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from hashlib import sha256
 from typing import Any
 
 from audits import blobs
@@ -17,8 +18,10 @@ from governance.models import Promotion
 from governance.services.policies import apply_policy, register_use_case
 from governance.services.promotions import request_promotion
 from governance.services.settling import settle_after_check
-from registry.models import DatasetVersion, ModelVersion
+from registry.locks import read
+from registry.models import DatasetVersion, EnvironmentLock, ModelVersion
 from registry.services.datasets import register_dataset, register_dataset_version
+from registry.services.environments import keep_environment_lock
 from registry.services.models import register_model, register_model_version
 from registry.tabular import profile
 from tests.cast import Cast
@@ -50,6 +53,8 @@ applies_to: {{use_case: care, environment: {environment}}}
 checks: []
 approvals: []
 """
+# The environment it was made in, as its lock file has it.
+LOCK = b"numpy==2.4.0 \\\n    --hash=sha256:" + b"1" * 64 + b"\nscikit-learn==1.8.0\n"
 
 
 def metadata(**changes: Any) -> dict[str, Any]:
@@ -70,7 +75,7 @@ def metadata(**changes: Any) -> dict[str, Any]:
         "evaluation": "patients@1",
         "seed": 7,
         "code_commit": "0123456789abcdef",
-        "environment_digest": "sha256:" + "ab" * 32,
+        "environment_digest": f"sha256:{sha256(LOCK).hexdigest()}",
         "use_case": "care",
         **changes,
     }
@@ -120,6 +125,16 @@ def model_version(
         name=name,
         stored=blobs.store(cast.workspace.id, io.BytesIO(artifact), cap=1 << 20),
         metadata=json.loads(json.dumps(metadata(**changes))),
+    ).value
+
+
+def kept_lock(cast: Cast, version: ModelVersion) -> EnvironmentLock:
+    return keep_environment_lock(
+        command=cast.command("pipeline"),
+        name=version.model.name,
+        n=version.n,
+        stored=blobs.store(cast.workspace.id, io.BytesIO(LOCK), cap=1 << 20),
+        found=read(LOCK),
     ).value
 
 

@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from drf_spectacular.utils import extend_schema_field
 from rest_framework import serializers
 
 from audits import messages, verbs
+from audits.api.schema import ReasonOut
 from audits.checks.contract import Message
 from audits.models import AuditExport, CheckRun, Event
 from audits.models.ledger import Outcome
+from audits.progress import progress_of
+from audits.services.check_runs import message_of
 from audits.states import ExportForm
 
 
@@ -53,15 +58,37 @@ class EventOut(serializers.ModelSerializer[Event]):
         return leaf.index if leaf else None
 
 
+class ProgressOut(serializers.Serializer[None]):
+    """Of a check that is divided among workers; rows count as done with the part they are in."""
+
+    parts = serializers.IntegerField()
+    parts_done = serializers.IntegerField()
+    rows = serializers.IntegerField()
+    rows_done = serializers.IntegerField()
+
+
 class CheckRunOut(serializers.ModelSerializer[CheckRun]):
     check_name = serializers.CharField(source="check_slug")
+    progress = serializers.SerializerMethodField(help_text="null for a check in one pass")
+    error = serializers.SerializerMethodField(help_text="why an errored check gave no result, as a sentence")
 
     class Meta:
         model = CheckRun
         fields = [
             "id", "check_name", "check_version", "state", "subject_kind", "subject_id", "subject_digest", "input",
-            "input_digest", "result", "result_digest", "run_environment", "queued_at", "finished_at",
+            "input_digest", "result", "result_digest", "run_environment", "queued_at", "finished_at", "progress",
+            "error",
         ]  # fmt: skip
+
+    @extend_schema_field(ReasonOut(allow_null=True))
+    def get_error(self, row: CheckRun) -> dict[str, Any] | None:
+        error = message_of(row.result) if row.result else None
+        return messages.as_json(Message(error["code"], error["params"])) if error else None
+
+    @extend_schema_field(ProgressOut(allow_null=True))
+    def get_progress(self, row: CheckRun) -> dict[str, int] | None:
+        found = progress_of([row.id]).get(row.id)
+        return asdict(found) if found else None
 
 
 _VERB = {"type": "string", "enum": sorted(verbs.all_verbs())}

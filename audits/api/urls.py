@@ -11,5 +11,6 @@ urlpatterns = [
     path("audit/vkey", views.VerifierKeyDetail.as_view()),
     path("audit/proof/<uuid:event_id>", views.Proof.as_view()),
     path("check-runs/<uuid:run_id>", views.CheckRunDetail.as_view()),
+    path("", include("audits.api.check_runs")),
     path("", include("audits.api.webhooks")),
 ]

@@ -16,12 +16,13 @@ from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits import blobs, trail
+from audits import blobs, messages, trail
 from audits.actors import authoriser
 from audits.api import serializers as shapes
 from audits.api.base import Page, View, wait_for, wait_seconds
 from audits.api.schema import WAIT, problems
 from audits.errors import BadRequest, Conflict, Forbidden, LedgerUnavailable, NotFound
+from audits.ledger import pruned
 from audits.ledger.receipts import receipt_for
 from audits.models import AuditExport, Checkpoint, CheckRun
 from audits.services.exports import request_export
@@ -30,6 +31,16 @@ from audits.states import ExportForm, ExportState
 
 class TrailPage(Page):
     ordering = ("-at", "-id")  # type: ignore[assignment]
+
+    def get_paginated_response_schema(self, schema: dict[str, Any]) -> dict[str, Any]:
+        """With what is not found because it was pruned, and in which export it is."""
+        whole: dict[str, Any] = super().get_paginated_response_schema(schema)
+        whole["properties"]["pruned"] = {
+            "type": "array",
+            "description": "of the time asked about: what was pruned, and in which export it is",
+            "items": {"$ref": "#/components/schemas/ReasonOut"},
+        }
+        return whole
 
 
 class Events(View):
@@ -71,7 +82,10 @@ class Events(View):
         )
         names = trail.names_of(self.actor.workspace, {row.actor_id for row in rows})
         shape = shapes.EventOut(rows, many=True, context={"names": names})
-        return paginator.get_paginated_response(shape.data)
+        response = paginator.get_paginated_response(shape.data)
+        told = pruned.notes(self.actor.workspace, since=wanted.since)
+        response.data["pruned"] = [messages.as_json(note) for note in told]
+        return response
 
 
 class Exports(View):
@@ -197,12 +211,13 @@ class VerifierKeyDetail(Plain):
 class Proof(Plain):
     @extend_schema(
         responses={(200, "text/plain"): OpenApiTypes.STR, **problems(403, 404)},
-        description="Proof (C2SP tlog-proof) that the event is in the log.",
+        description="Proof (C2SP tlog-proof) that the event is in the log, also of one that was pruned since.",
     )
     def get(self, request: Request, event_id: UUID) -> HttpResponse:
         if not authoriser().anywhere(self.actor, "audit.read"):
             raise Forbidden("not_permitted", action="audit.read")
-        if not trail.events(self.actor).filter(id=event_id).exists():
+        here = trail.events(self.actor).filter(id=event_id).exists()
+        if not here and not trail.pruned_events(self.actor).filter(event_id=event_id).exists():
             raise NotFound("not_found", kind="event", name=str(event_id))
         receipt = receipt_for(event_id)
         if receipt is None:
@@ -211,9 +226,15 @@ class Proof(Plain):
 
 
 class CheckRunDetail(View):
-    @extend_schema(responses={200: shapes.CheckRunOut, **problems(404)})
+    query = ("wait",)
+
+    @extend_schema(parameters=[WAIT], responses={200: shapes.CheckRunOut, **problems(404)})
     def get(self, request: Request, run_id: UUID) -> Response:
-        row = authoriser().visible(self.actor, CheckRun.objects.all()).filter(id=run_id).first()
-        if row is None:
-            raise NotFound("not_found", kind="check run", name=str(run_id))
+        def one() -> CheckRun:
+            row = authoriser().visible(self.actor, CheckRun.objects.all()).filter(id=run_id).first()
+            if row is None:
+                raise NotFound("not_found", kind="check run", name=str(run_id))
+            return row
+
+        row = wait_for(one, lambda found: found.finished, wait_seconds(request))
         return Response(shapes.CheckRunOut(row).data)

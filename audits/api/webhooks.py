@@ -116,7 +116,7 @@ class TryOut(serializers.ModelSerializer[WebhookAttempt]):
 
 class DeliveryOut(serializers.ModelSerializer[WebhookDelivery]):
     event = serializers.UUIDField(source="event_id")
-    type = serializers.SerializerMethodField()
+    type = serializers.SerializerMethodField(help_text="null where the event was pruned")
     tries = TryOut(many=True)
 
     class Meta:
@@ -126,8 +126,9 @@ class DeliveryOut(serializers.ModelSerializer[WebhookDelivery]):
             "settled_at", "tries",
         ]  # fmt: skip
 
-    def get_type(self, row: WebhookDelivery) -> str:
-        return type_of(row.event.verb, row.event.outcome)
+    def get_type(self, row: WebhookDelivery) -> str | None:
+        event = getattr(row, "event", None)
+        return type_of(event.verb, event.outcome) if event is not None else None
 
 
 class VerbsOut(serializers.Serializer[None]):
@@ -238,12 +239,12 @@ class WebhookDeliveries(View):
     )
     def get(self, request: Request, webhook_id: UUID) -> Response:
         row = webhooks.webhook(self.actor, webhook_id)
-        rows = WebhookDelivery.objects.filter(webhook=row).select_related("event")
+        rows = WebhookDelivery.objects.filter(webhook=row)
         if state := request.query_params.get("state"):
             if state not in DeliveryState.values:
                 raise BadRequest("invalid", field="state", reason=state[:50])
             rows = rows.filter(state=state)
-        rows = rows.prefetch_related("tries")
+        rows = rows.prefetch_related("tries", "event")
         paginator = DeliveryPage()
         page = paginator.paginate_queryset(rows, request, view=self)
         return paginator.get_paginated_response(DeliveryOut(page, many=True).data)

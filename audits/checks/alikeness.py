@@ -26,6 +26,19 @@ def time_overlap(materials: Materials) -> list[Metric]:
     return [Metric("time_overlap", early / n, n=n, denominators={"not_later": early, "rows": n})]
 
 
+def split_notes(split: str | None, metrics: list[Metric]) -> tuple[Message, ...]:
+    """A note where the data are not split the way the version declares."""
+    against = {
+        "time": ("time_overlap", "not_later", "split_not_by_time"),
+        "entity": ("entity_overlap", "shared", "split_not_by_entity"),
+    }
+    name, count, code = against.get(split or "", ("", "", ""))
+    for metric in metrics:
+        if metric.metric == name and metric.denominators[count]:
+            return (Message(code, {"rows": metric.denominators[count]}),)
+    return ()
+
+
 def unfamiliar(
     inputs: CheckInput, materials: Materials, predictor: Predictor
 ) -> tuple[list[Metric], tuple[Message, ...]]:

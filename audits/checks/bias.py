@@ -25,7 +25,7 @@ from audits.checks.disparity import (
     selection_chi_square,
 )
 from audits.checks.group_calibration import calibration_within
-from audits.checks.groups import JOIN
+from audits.checks.groups import JOIN, without_rows
 from audits.checks.intervals import benjamini_hochberg, holm, wilson
 from audits.checks.materials import Materials
 from audits.checks.one_vs_rest import OVR_COLUMNS, one_vs_rest
@@ -111,6 +111,7 @@ def concluded(
             metrics += _aggregate_metrics(attribute, found, inputs)
             if depth == 1:
                 metrics += _group_metrics(attribute, found, _level(inputs))
+                notes += without_rows(attribute, cube.levels[cube.attributes.index(attribute)], found.groups)
             if len(predictor.classes) > 2:
                 more, lines = one_vs_rest(cube, names, min_group, inputs, _level(inputs))
                 metrics += more

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from audits.checks.contract import CheckInput, CheckResult, Message, Metric, Table
 from audits.checks.cube import Grouping
 from audits.checks.flips import flip_metrics
-from audits.checks.groups import JOIN, joined, sensitive_groupings
+from audits.checks.groups import JOIN, joined, sensitive_groupings, without_rows
 from audits.checks.intervals import Interval, generator, normal_interval, spread_of_means
 from audits.checks.leakage import refuse_leakage
 from audits.checks.materials import Materials
@@ -72,6 +72,7 @@ def regression(
             metrics += _spreads(attribute, found, compared, float(np.sort(predicted).std()), inputs, level)
             if depth == 1:
                 metrics += _per_group(attribute, compared, level)
+                notes += without_rows(attribute, groupings[attribute][1], found)
             rows += [_row(attribute, group, item, group in compared, level) for group, item in found.items()]
             notes += [
                 Message(

@@ -99,6 +99,8 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "roc_auc",
                 "brier_score",
                 "baseline_gain",
+                "expected_cost",
+                "cost_gain",
                 "generalisation_gap",
                 "row_overlap",
                 "entity_overlap",
@@ -181,7 +183,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="explainability.shap",
             title="Explainability (SHAP)",
             kind="explainability",
-            version="1",
+            version="2",
             function="audits.checks.explain:run",
             reads=("artifact", "training", "evaluation"),
             parameters={
@@ -190,9 +192,15 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 "properties": {
                     "max_rows": {"type": "integer", "minimum": 10, "maximum": 100000},
                     "background_rows": {"type": "integer", "minimum": 10, "maximum": 10000},
+                    "proxy_association": {"type": "number", "exclusiveMinimum": 0, "maximum": 1},
                 },
             },
-            metrics=("sensitive_attribution_share", "top_feature_share", "additivity_error"),
+            metrics=(
+                "sensitive_attribution_share",
+                "proxy_attribution_share",
+                "top_feature_share",
+                "additivity_error",
+            ),
             tolerance=1e-6,
         ),
         CheckDefinition(

@@ -22,12 +22,22 @@ class Message:
 
 @dataclass(frozen=True)
 class Material:
-    """One file a check reads. `role` is artifact, training or evaluation; the digest is `sha256:<hex>`."""
+    """One file a check reads. `role` is artifact, training or evaluation, or training:2, training:3, … where a version
+    was trained on several data sets, read as one table; the digest is `sha256:<hex>`."""
 
     role: str
     digest: str
     format: str  # artifact: skops | joblib | pickle | ...; dataset: csv | parquet | parquet-folder
     dialect: dict[str, str] = field(default_factory=dict)  # of a CSV: separator, decimal, encoding
+
+
+def numbered(role: str, place: int) -> str:
+    """The role of the file at `place` (from 1) among several of one role."""
+    return role if place == 1 else f"{role}:{place}"
+
+
+def plain_role(role: str) -> str:
+    return role.partition(":")[0]
 
 
 @dataclass(frozen=True)

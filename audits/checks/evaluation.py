@@ -10,9 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from audits.checks.alikeness import time_overlap, unfamiliar
+from audits.checks.alikeness import split_notes, time_overlap, unfamiliar
 from audits.checks.claims import ALIASES, TOLERANCE
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
+from audits.checks.costs import cheapest, cost_gain, cost_table, expected_cost
 from audits.checks.labels import Codes, canonical_column, listed
 from audits.checks.leakage import refuse_leakage
 from audits.checks.materials import Materials
@@ -36,7 +37,8 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     over always answering the most frequent training class (for regression the relative drop in mean absolute error
     against always answering the training median); row_overlap the share of evaluation rows (inputs and target) that
     also occur in training; time_overlap the share not later than the last training row; unknown_level_ratio the share
-    with a category that training never had. Raises CheckError where the target has one class only.
+    with a category that training never had; expected_cost and cost_gain what a row costs by the cost matrix, and how
+    much less than with the cheapest constant answer. Raises CheckError where the target has one class only.
     """
     predictor = materials.model()
     for role in ("training", "evaluation"):
@@ -44,16 +46,19 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     unknown, columns = unfamiliar(inputs, materials, predictor)
     if materials.semantics.task == "regression":
         figures, training, baseline, tables = _regression(materials, predictor)
-        gap_of = "r2"
+        gap_of, costs = "r2", []
     else:
         figures, training, baseline, tables = _classification(inputs, materials, predictor)
         gap_of = "accuracy"
+        costs = _costs(materials, predictor, figures, training, baseline)
     metrics = [_metric(name, figure) for name, figure in figures.items()]
     metrics.append(_gap(gap_of, training[gap_of], figures[gap_of]))
     metrics.append(_gain(materials.semantics.task, figures, baseline))
+    metrics += costs
     metrics += _overlaps(materials, predictor)
     metrics += time_overlap(materials)
     metrics += unknown
+    columns = (*columns, *split_notes(materials.semantics.split, metrics))
     claimed, claim_metric, notes = _claims(inputs, materials, figures)
     metrics.append(claim_metric)
     table = Table(
@@ -97,6 +102,24 @@ def _classification(inputs: CheckInput, materials: Materials, predictor: Predict
     if scores is not None:
         tables.append(calibration(true == positive, scores))
     return figures["evaluation"], figures["training"], dummy, tuple(tables)
+
+
+def _costs(
+    materials: Materials, predictor: Predictor, evaluation: Figures, training: Figures, dummy: Figures
+) -> list[Metric]:
+    """Adds expected_cost to the figures, and gives cost_gain; nothing without a declared cost matrix."""
+    table = cost_table(materials.semantics.costs, predictor.classes)
+    if table is None:
+        return []
+    roles = ("training", "evaluation")
+    truth = {role: materials.truth(role, predictor.classes) for role in roles}
+    decided = {role: predictor.label_codes(materials.frame(role)) for role in roles}
+    for role, figures in (("training", training), ("evaluation", evaluation)):
+        figures["expected_cost"] = expected_cost(table, truth[role], decided[role], LEVEL)
+    constant = cheapest(table, truth["training"])
+    answer = np.full_like(truth["evaluation"], constant)
+    dummy["expected_cost"] = expected_cost(table, truth["evaluation"], answer, LEVEL)
+    return [cost_gain(table, truth["evaluation"], decided["evaluation"], constant, LEVEL)]
 
 
 def _truth(materials: Materials, predictor: Predictor, role: str) -> Codes:

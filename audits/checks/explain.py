@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,14 @@ from audits.checks.groups import sensitive_groupings
 from audits.checks.intervals import Interval, generator, percentile_interval
 from audits.checks.materials import Materials
 from audits.checks.predictor import Predictor
+from audits.checks.proxies import cramers_v
 from audits.checks.routes import TOLERANCE, Route, choose, rows_within
 from audits.checks.shapley import Attribution
 
 Floats = npt.NDArray[np.float64]
 MAX_ROWS = 500
 BACKGROUND_ROWS = 100
+PROXY_ASSOCIATION = 0.3
 LEVEL = 0.95
 REPLICATES = 1_000
 ESTIMANDS_BACKGROUND = ("interventional",)  # those that replace absent columns by rows of the background
@@ -44,7 +46,8 @@ class Explanation:
 def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     """Attribution on the evaluation data against a background of training rows.
 
-    parameters: max_rows explained (default 500, fewer where the model is costly: noted), background_rows (100).
+    parameters: max_rows explained (default 500, fewer where the model is costly: noted), background_rows (100),
+    proxy_association (0.3: Cramér's V from which an input counts as a proxy of a sensitive column).
     Shares are of the sum over features of mean |phi|. Raises CheckError `not_additive`.
     """
     predictor = materials.model()
@@ -60,8 +63,11 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     features = predictor.features
     sensitive = [name for name in materials.semantics.sensitive_columns if name in features]
     groupings = sensitive_groupings(materials, "evaluation", materials.semantics.sensitive_columns)
+    least = float(inputs.parameters.get("proxy_association", PROXY_ASSOCIATION))
+    proxies = proxies_of(materials, features, groupings, least)
     tables = (
         _importance(explanation, features, inputs.seed),
+        _proxies(proxies, phi, features, least),
         _by_group(explanation, features, groupings),
         _points(explanation, features),
     )
@@ -69,7 +75,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
         _share(
             "sensitive_attribution_share",
             phi,
-            lambda means: means[..., [features.index(name) for name in sensitive]].sum(axis=-1),
+            _columns(features, sensitive),
             inputs.seed,
         ),
         *(
@@ -81,6 +87,15 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
                 attribute=name,
             )
             for name in sensitive
+        ),
+        *(
+            _share(
+                "proxy_attribution_share", phi, _columns(features, names), inputs.seed, attribute=attribute
+            )
+            for attribute, names in (
+                (None, sorted({name for found in proxies.values() for name in found})),
+                *((attribute, list(found)) for attribute, found in proxies.items()),
+            )
         ),
         _share("top_feature_share", phi, lambda means: means.max(axis=-1), inputs.seed),
         Metric("additivity_error", explanation.error, n=len(phi), denominators={"rows": len(phi)}),
@@ -155,6 +170,41 @@ def digest(frame: pd.DataFrame, columns: tuple[str, ...]) -> str:
     """sha256 of the rows as CSV with shortest exact numbers: the same rows, the same digest, on any machine."""
     text = frame[list(columns)].to_csv(index=False, lineterminator="\n")
     return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+def proxies_of(
+    materials: Materials, features: tuple[str, ...], groupings: dict[str, Any], least: float
+) -> dict[str, dict[str, float]]:
+    """{sensitive column: {input: its association}} of inputs that are not sensitive themselves (Cramér's V, Bergsma
+    2013, over all evaluation rows)."""
+    frame = materials.frame("evaluation")
+    found: dict[str, dict[str, float]] = {}
+    for attribute, (codes, _) in groupings.items():
+        found[attribute] = {}
+        for name in features:
+            value = None if name in groupings else cramers_v(frame[name], codes)[0]
+            if value is not None and value >= least:
+                found[attribute][name] = value
+    return found
+
+
+def _proxies(
+    proxies: dict[str, dict[str, float]], phi: Floats, features: tuple[str, ...], least: float
+) -> Table:
+    means = np.abs(phi).mean(axis=0)
+    total = float(means.sum())
+    rows = [
+        (attribute, name, value, float(means[features.index(name)]) / total if total else None)
+        for attribute, found in proxies.items()
+        for name, value in sorted(found.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    columns = ("attribute", "feature", "association", "share")
+    return Table("shap_proxies", columns, tuple(rows), {"proxy_association": least})
+
+
+def _columns(features: tuple[str, ...], names: Sequence[str]) -> Callable[[Floats], Any]:
+    places = [features.index(name) for name in names]
+    return lambda means: means[..., places].sum(axis=-1)
 
 
 def _column(place: int) -> Callable[[Floats], Any]:

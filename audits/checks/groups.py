@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 import pandas as pd
 
-from audits.checks.contract import CheckError
+from audits.checks.contract import CheckError, Message
 from audits.checks.cube import Grouping
 from audits.checks.labels import canonical_column
 from audits.checks.materials import Materials
@@ -73,6 +75,14 @@ def bin_labels(edges: tuple[float, ...]) -> tuple[str, ...]:
         else:
             inner.append(f"[{shown[place]}, {shown[place + 1]})")
     return (f"<{shown[0]}", *inner, f"≥{shown[-1]}")
+
+
+def without_rows(attribute: str, levels: tuple[str, ...], seen: Iterable[str]) -> Iterator[Message]:
+    """A note for each declared bin that nobody is in: the check says nothing about that group."""
+    there = set(seen)
+    for level in levels:
+        if level not in there:
+            yield Message("group_without_rows", {"attribute": attribute, "group": level})
 
 
 def sensitive_groupings(materials: Materials, role: str, columns: tuple[str, ...]) -> dict[str, Grouping]:

@@ -26,10 +26,12 @@ ROLE = "evaluation"
 
 def lay_out(question: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str, Any]:
     """{survey, spans: [{first, last, rows}]}: the batches `first` to `last` (without it) are one part, of `part_rows`
-    rows or a few more. No spans where the data are shorter than two parts, or the check has its one pass."""
+    rows or a few more. No spans where there are fewer than `map_rows` rows or two parts, or the check has its one pass.
+    """
     asked, inputs, materials = _given(question, files)
     parts = materials.parts(ROLE)
-    spans = [] if parts is None else _spans(parts.sizes, int(asked["part_rows"]))
+    enough = parts is not None and parts.rows >= int(asked["map_rows"])
+    spans = _spans(parts.sizes, int(asked["part_rows"])) if parts is not None and enough else []
     if len(spans) < 2:
         return {"survey": None, "spans": []}
     survey = _module(inputs).survey(inputs, materials)

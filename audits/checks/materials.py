@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from audits.checks.contract import CheckError, CheckInput
+from audits.checks.contract import CheckError, CheckInput, plain_role
 from audits.checks.labels import Codes, canonical_column, listed
 from audits.checks.loading import load_model
 from audits.checks.parts import ParquetParts
@@ -34,12 +34,22 @@ class Materials:
         self._model: Predictor | None = None
 
     def frame(self, role: str) -> pd.DataFrame:
-        """The data of `role`, all columns. The same object each time: copy before changing it."""
+        """The data of `role`, all columns; several files of one role one below the other, with the columns in the
+        order of the first. The same object each time: copy before changing it. Raises `datasets_differ`."""
         if role not in self._frames:
-            self._frames[role] = read_frame(
-                self._file(role), self._formats[role], role, self._dialects.get(role)
-            )
+            parts = [self._read(name, role) for name in self._formats if plain_role(name) == role]
+            if not parts:
+                raise CheckError("material_missing", role=role)
+            for other in parts[1:]:
+                apart = set(parts[0].columns) ^ set(other.columns)
+                if apart:
+                    raise CheckError("datasets_differ", role=role, columns=listed(sorted(apart)))
+            whole = parts[0] if len(parts) == 1 else pd.concat(parts, ignore_index=True)
+            self._frames[role] = whole
         return self._frames[role]
+
+    def _read(self, name: str, role: str) -> pd.DataFrame:
+        return read_frame(self._file(name), self._formats[name], role, self._dialects.get(name))
 
     def parts(self, role: str) -> ParquetParts | None:
         """The data of `role` in parts, where it is too long to be held at once; None: take `frame`."""

@@ -27,11 +27,16 @@ TEMPLATES: dict[str, str] = {
     "semantics_missing": "The version does not declare {field}. Declare it and register the version again.",
     "semantics_invalid": "The version declares {field} as {value}, which is not understood. Correct it and register"
     " the version again.",
+    "split_not_by_time": "The version declares that evaluation comes after training, and {rows} evaluation rows are not"
+    " later than the last training row.",
+    "split_not_by_entity": "The version declares that no entity is in both data sets, and {rows} evaluation rows are"
+    " about one that training has.",
     "no_sensitive_columns": "Neither the version nor the policy names a sensitive column, so there are no groups to"
     " compare. Declare at least one.",
     # data files
     "data_format_unsupported": "The {role} data is in the format {format}, which no check reads. Use csv, parquet or"
     " parquet-folder.",
+    "datasets_differ": "The {role} data sets differ in their columns: {columns}. Register them with the same ones.",
     "data_empty": "The {role} data has no rows.",
     "data_too_large": "The {role} data announces {rows} rows; the limit is {limit} cells in all.",
     "csv_not_utf8": "The {role} data is not UTF-8 at line {line}. Save it as UTF-8.",
@@ -142,6 +147,7 @@ TEMPLATES: dict[str, str] = {
     " bins for it.",
     "sensitive_all_missing": "The sensitive column {column} is empty in every row.",
     "too_many_groups": "{column} makes {count} groups (limit {limit}). Declare bins, or merge categories.",
+    "group_without_rows": "Nobody in the data is in the group {group} of {attribute}, so nothing is said about it.",
     "group_excluded": "{attribute} = {group} is left out of the comparison: {n} rows ({positives} positive,"
     " {negatives} negative) are fewer than {minimum}.",
     "groups_excluded": "{groups} groups of {attribute} with {rows} rows in all are left out of the comparison: each"

@@ -19,6 +19,7 @@ from audits.checks.contract import CheckError
 from audits.checks.mlflow_folder import member, unpacked
 
 PART_ROWS = 1 << 18
+LOCAL_HEADER = 30  # bytes before the name of a member of a zip
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,8 @@ class ParquetParts:
         first: tuple[Any, tuple[str, ...]] | None = None
         cells = 0
         for name in reading.parquet_members(archive, role):
-            source = _open(io.BytesIO(member(archive, name, role)), role)
+            opened = _member(file, archive, name, role)
+            source = opened()
             schema = source.schema_arrow.remove_metadata()
             added = {
                 key: value for key, value in reading.folder_columns(name).items() if key not in schema.names
@@ -81,7 +83,7 @@ class ParquetParts:
             cells += source.metadata.num_rows * (len(schema.names) + len(added))
             if cells > reading.MAX_CELLS:
                 raise CheckError("data_too_large", role=role, rows=cells, limit=reading.MAX_CELLS)
-            files.append(_File(_member(archive, name, role), source.metadata.num_rows, added))
+            files.append(_File(opened, source.metadata.num_rows, added))
         if first is None or sum(found.rows for found in files) <= PART_ROWS:
             return None
         return cls(files, (*first[0].names, *first[1]), role)
@@ -106,8 +108,58 @@ class ParquetParts:
             raise CheckError("parquet_unreadable", role=self.role, problem=type(error).__name__) from None
 
 
-def _member(archive: zipfile.ZipFile, name: str, role: str) -> Callable[[], Any]:
-    return lambda: _open(io.BytesIO(member(archive, name, role)), role)
+def _member(file: BinaryIO, archive: zipfile.ZipFile, name: str, role: str) -> Callable[[], Any]:
+    """Opens one file of the folder. Parquet is packed already, so zips mostly store it as it is: then it is read where
+    it lies, a batch at a time; else the file as a whole is unpacked into memory."""
+
+    def opened() -> Any:
+        where = _stored_at(file, archive.getinfo(name))
+        if where is None:
+            return _open(io.BytesIO(member(archive, name, role)), role)
+        return _open(io.BufferedReader(_Stored(file, *where)), role)
+
+    return opened
+
+
+def _stored_at(file: BinaryIO, info: zipfile.ZipInfo) -> tuple[int, int] | None:
+    """(start, length) of a member that is stored as it is; None for any other."""
+    if info.compress_type != zipfile.ZIP_STORED or info.flag_bits & 1 or info.file_size != info.compress_size:
+        return None
+    file.seek(info.header_offset)
+    header = file.read(LOCAL_HEADER)
+    if len(header) < LOCAL_HEADER or not header.startswith(b"PK\x03\x04"):
+        return None
+    name, extra = (int.from_bytes(header[at : at + 2], "little") for at in (26, 28))
+    return info.header_offset + LOCAL_HEADER + name + extra, info.file_size
+
+
+class _Stored(io.RawIOBase):
+    """A stretch of a file, as a file."""
+
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self.file, self.start, self.size, self.place = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        base = {io.SEEK_SET: 0, io.SEEK_CUR: self.place, io.SEEK_END: self.size}[whence]
+        self.place = max(0, base + offset)
+        return self.place
+
+    def tell(self) -> int:
+        return self.place
+
+    def readinto(self, buffer: Any) -> int:
+        wanted = max(0, min(len(buffer), self.size - self.place))
+        self.file.seek(self.start + self.place)  # others read other stretches of it
+        content = self.file.read(wanted)
+        buffer[: len(content)] = content
+        self.place += len(content)
+        return len(content)
 
 
 def _open(file: BinaryIO, role: str) -> Any:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
@@ -39,6 +39,10 @@ class Semantics:
     claimed_metrics: dict[str, Any]
     time_column: str | None = None
     classes: tuple[str, ...] = ()  # labels in the order of the model's outputs, where its file has none
+    costs: dict[tuple[str, str], float] = field(
+        default_factory=dict
+    )  # (truth, decision): cost; others cost 0
+    split: str | None = None  # how evaluation rows were set apart: random, time or entity
 
     @classmethod
     def read(cls, declared: dict[str, Any]) -> Semantics:
@@ -66,6 +70,8 @@ class Semantics:
             claimed_metrics=dict(declared.get("claimed_metrics") or {}),
             time_column=declared.get("time_column") or None,
             classes=_classes(declared.get("classes") or []),
+            costs=_costs(declared.get("cost_matrix") or {}),
+            split=declared.get("split") or None,
         )
 
     @property
@@ -81,6 +87,19 @@ def _classes(declared: Any) -> tuple[str, ...]:
     if len(set(names)) != len(list(declared)):
         raise CheckError("semantics_invalid", field="classes", value=str(declared)[:40])
     return names
+
+
+def _costs(declared: Any) -> dict[tuple[str, str], float]:
+    """{truth: {decision: cost}} by canonical labels."""
+    found: dict[tuple[str, str], float] = {}
+    rows = declared.items() if isinstance(declared, dict) else [("", declared)]
+    for truth, row in rows:
+        if not isinstance(row, dict):
+            raise CheckError("semantics_invalid", field="cost_matrix", value=str(declared)[:40])
+        for decision, cost in row.items():
+            value = _number(cost, f"cost_matrix.{truth}.{decision}")
+            found[str(canonical(truth)), str(canonical(decision))] = value or 0.0
+    return found
 
 
 def _needed(declared: dict[str, Any], field: str) -> Any:
@@ -108,12 +127,12 @@ def _sensitive(declared: Any) -> tuple[Sensitive, ...]:
         use = str(details.get("use") or "monitored")
         if use not in USES:
             raise CheckError("semantics_invalid", field=f"sensitive.{column}.use", value=use)
-        field = f"sensitive.{column}.bins"
+        name = f"sensitive.{column}.bins"
         raw = details.get("bins") or []
         if not isinstance(raw, (list, tuple)):
-            raise CheckError("semantics_invalid", field=field, value=str(raw)[:40])
-        edges = tuple(edge for value in raw if (edge := _number(value, field)) is not None)
+            raise CheckError("semantics_invalid", field=name, value=str(raw)[:40])
+        edges = tuple(edge for value in raw if (edge := _number(value, name)) is not None)
         if len(edges) != len(raw) or any(low >= high for low, high in pairwise(edges)):
-            raise CheckError("semantics_invalid", field=field, value=str(raw)[:40])
+            raise CheckError("semantics_invalid", field=name, value=str(raw)[:40])
         items.append(Sensitive(str(column), use, edges))
     return tuple(items)

@@ -15,7 +15,7 @@ import stat
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
@@ -148,11 +148,13 @@ class Zygote:
         required_level: int = 1,
         entry: str = ENTRY,
         digests: Mapping[str, str] | None = None,
+        stopped: Callable[[], bool] | None = None,
     ) -> ConfinedOutcome:
         """Call `entry(check_input, {name: open binary file})` in a locked child and wait for its outcome.
 
         `files` are paths or descriptors of regular files; the child gets its own read-only descriptors.
         `digests` (`sha256:<hex>` by name) are checked on those descriptors before anything starts.
+        The child is ended (`killed_by_signal`) soon after `stopped` says that nobody wants the answer.
         `entry` is `module:function`, our code, imported by the zygote before the fork. Whatever the foreign
         bytes do is in the outcome. Raises only for mistakes of the caller's: ValueError (a level that is
         not 1 or 2, not a regular file, too many files, a check_input that isn't JSON), OSError (a file that
@@ -178,9 +180,16 @@ class Zygote:
                     params = {"file": name, "expected": wanted, "found": found}
                     return ConfinedOutcome(error=Message("digest_mismatch", params))
             handles.insert(0, stack.enter_context(_in_memory(payload)))
-            return self._run(header, handles, limits, required_level)
+            return self._run(header, handles, limits, required_level, stopped)
 
-    def _run(self, header: bytes, handles: list[int], limits: Limits, required_level: int) -> ConfinedOutcome:
+    def _run(
+        self,
+        header: bytes,
+        handles: list[int],
+        limits: Limits,
+        required_level: int,
+        stopped: Callable[[], bool] | None,
+    ) -> ConfinedOutcome:
         try:
             self.start()
         except ZygoteError as error:
@@ -188,7 +197,7 @@ class Zygote:
         assert self._control is not None  # noqa: S101  (start has set it)
         try:
             outcome, alive = supervise(
-                self._control, header, handles, limits, required_level, self._libraries
+                self._control, header, handles, limits, required_level, self._libraries, stopped
             )
         except BaseException:
             # An exception from a signal handler (a soft time limit): the zygote's last words are still in the

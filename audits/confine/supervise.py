@@ -14,6 +14,7 @@ import selectors
 import signal
 import socket
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final, Literal
 
@@ -23,6 +24,7 @@ from audits.confine.outcome import ConfinedOutcome, Confinement, Limits
 
 CHUNK: Final = 1 << 16
 GRACE_SECONDS: Final = 10.0  # from SIGKILL to the zygote's word that the child is gone
+STOP_SECONDS: Final = 0.5  # how long a child that nobody waits for may go on
 _CODE = re.compile(r"[a-z][a-z0-9_.]{0,63}")
 
 
@@ -33,13 +35,13 @@ class _Job:
     frames: Frames
     deadline: float
     pidfd: int | None = None
-    killed: Literal["timeout", "output"] | None = None
+    killed: Literal["timeout", "output", "stopped"] | None = None
     status: dict[str, Any] | None = None
     failed: str | None = None  # the zygote is not to be trusted any further
     refused: str | None = None  # the zygote did not fork, and is fine
     ooms: int = field(default_factory=lambda: _oom_kills())
 
-    def kill(self, reason: Literal["timeout", "output"]) -> None:
+    def kill(self, reason: Literal["timeout", "output", "stopped"]) -> None:
         self.killed = self.killed or reason
         self.deadline = time.monotonic() + GRACE_SECONDS
         self.end()
@@ -57,9 +59,10 @@ def supervise(
     limits: Limits,
     required_level: int,
     libraries: dict[str, str],
+    stopped: Callable[[], bool] | None = None,
 ) -> tuple[ConfinedOutcome, bool]:
-    """Send one job to the zygote and wait. `handles`: check input and files. Second value: may the zygote
-    go on?
+    """Send one job to the zygote and wait. `handles`: check input and files. `stopped`: asked now and then,
+    does nobody want the answer any more? Second value: may the zygote go on?
     """
     started = time.monotonic()
     job = _Job(frames=Frames(limits.output_bytes), deadline=started + limits.wall_seconds)
@@ -72,7 +75,7 @@ def supervise(
             job.failed = f"{type(broken).__name__} on sending the job"
         finally:
             os.close(writing)  # else the pipe never ends
-        _watch(control, reading, job)
+        _watch(control, reading, job, stopped)
         _drain(reading, job.frames)
     finally:
         if job.status is None:
@@ -93,13 +96,16 @@ def supervise(
     return outcome, job.failed is None
 
 
-def _watch(control: socket.socket, reading: int, job: _Job) -> None:
+def _watch(
+    control: socket.socket, reading: int, job: _Job, stopped: Callable[[], bool] | None = None
+) -> None:
     """Until the zygote has reaped the child, refused the job, or failed."""
     with selectors.DefaultSelector() as selector:
         selector.register(control, selectors.EVENT_READ)
         selector.register(reading, selectors.EVENT_READ)
         while job.status is None and job.failed is None and job.refused is None:
-            events = selector.select(max(0.0, job.deadline - time.monotonic()))
+            patience = max(0.0, job.deadline - time.monotonic())
+            events = selector.select(patience if stopped is None else min(patience, STOP_SECONDS))
             for key, _ in events:
                 if key.fileobj is control:
                     _hear(control, job)
@@ -107,6 +113,8 @@ def _watch(control: socket.socket, reading: int, job: _Job) -> None:
                     selector.unregister(reading)
             if job.frames.broken and job.killed is None:
                 job.kill("output")
+            if stopped is not None and job.killed is None and stopped():
+                job.kill("stopped")
             if time.monotonic() >= job.deadline and job.status is None:
                 if job.killed is None:
                     job.kill("timeout")

@@ -34,6 +34,7 @@ from audits.ledger.note import (
     SignatureMismatchError,
     sign_checkpoint,
 )
+from audits.ledger.pruned import envelopes_of
 from audits.ledger.publication import ForkError, Publication
 from audits.ledger.record import mac_of
 from audits.ledger.tree import leaf_hash
@@ -184,7 +185,10 @@ class Notary:
             cursor.execute(
                 "SELECT id FROM (SELECT e.id, e.subject_seq, max(e.at) OVER ("
                 "  PARTITION BY e.subject_kind, e.subject_id ORDER BY e.subject_seq) AS since"
-                "  FROM audits_event e WHERE e.xid >= %s::text::xid8"
+                # Of what was pruned the envelope is left: after an incident it gets its place in the new log, too.
+                "  FROM (SELECT id, subject_kind, subject_id, subject_seq, at, xid FROM audits_event UNION ALL"
+                "    SELECT event_id, subject_kind, subject_id, subject_seq, at, xid FROM audits_pruned) e"
+                "  WHERE e.xid >= %s::text::xid8"
                 "  AND NOT EXISTS (SELECT 1 FROM audits_leaf l WHERE l.event_id = e.id)"
                 "  AND NOT EXISTS (SELECT 1 FROM audits_quarantine q WHERE q.event_id = e.id)"
                 "  AND e.id <> ALL(%s::uuid[])) w "
@@ -204,7 +208,16 @@ class Notary:
             events = Event.objects.in_bulk(chunk)
             genuine: list[UUID] = []
             grown = []
-            for event in (events[event_id] for event_id in chunk):
+            kept = envelopes_of([event_id for event_id in chunk if event_id not in events])
+            for event_id in chunk:
+                if event_id in kept:
+                    genuine.append(event_id)
+                    grown += tree.append(leaf_hash(kept[event_id]))
+                    continue
+                if event_id not in events:
+                    self._unreadable[event_id] = "pruned_differs"
+                    continue
+                event = events[event_id]
                 entry, code = genuine_entry(event, salts.get(event.workspace_id, ""))
                 if entry is None:
                     bad.append((event, code))

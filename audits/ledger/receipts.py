@@ -9,7 +9,7 @@ from audits.ledger import nodes
 from audits.ledger.entry import body_of
 from audits.ledger.note import SignatureMismatchError, make_receipt
 from audits.ledger.tree import inclusion_proof, leaf_hash
-from audits.models import Checkpoint, Event, Leaf
+from audits.models import Checkpoint, Event, Leaf, PrunedEvent
 
 
 class EntryDamaged(Problem):
@@ -33,16 +33,27 @@ def entry_of(event: Event, leaf: Leaf) -> bytes:
     return entry
 
 
+def _kept(pruned: PrunedEvent, leaf: Leaf) -> bytes:
+    """Of an event that was pruned, its envelope was kept: it proves as before."""
+    entry = bytes(pruned.envelope)
+    if leaf_hash(entry) != bytes(leaf.hash):
+        raise EntryDamaged.at(leaf.index, leaf.event_id)
+    return entry
+
+
 def receipt_for(event_id: UUID) -> str | None:
     """The receipt of an event against the newest published checkpoint; None while it is in none.
 
     Four queries, whatever the size of the log. EntryDamaged if row, leaf or tree no longer belong together.
     """
     leaf = Leaf.objects.select_related("event__workspace").filter(event_id=event_id).first()
+    pruned = None if leaf is not None else PrunedEvent.objects.filter(event_id=event_id).first()
+    if pruned is not None:
+        leaf = Leaf.objects.filter(event_id=event_id).first()
     newest = Checkpoint.objects.order_by("-size").first()
     if leaf is None or newest is None or leaf.index >= newest.size:
         return None
-    entry = entry_of(leaf.event, leaf)
+    entry = entry_of(leaf.event, leaf) if pruned is None else _kept(pruned, leaf)
     try:
         proof = nodes.read_together(lambda node: inclusion_proof(leaf.index, newest.size, node))
         return make_receipt(leaf_hash(entry), leaf.index, proof, newest.note.encode(), entry).decode()

@@ -31,11 +31,13 @@ l."index", encode(l.hash, 'hex'), l.event_id, coalesce(e.workspace_id::text, '')
 coalesce(e.on_behalf_of::text, ''), e.verb, e.subject_kind, e.subject_id, e.subject_label, e.subject_digest,
 e.subject_seq, e.outcome, coalesce(e.reason::text, ''), e.texts, coalesce(e.policy::text, ''), e.evidence, e.before,
 e.after, e.detail, e.request_id, e.correlation_id, e.previous, e.subject_salt, e.head_salt, e.rest_salt,
-to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"')
+to_char(e.at AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'), coalesce(p.workspace_id::text, ''),
+coalesce(encode(p.envelope, 'hex'), '')
 """
 _COPY = (
     f"COPY (SELECT {_COLUMNS} FROM audits_leaf l LEFT JOIN audits_event e ON e.id = l.event_id "  # noqa: S608
     "LEFT JOIN audits_workspace w ON w.id = e.workspace_id "
+    "LEFT JOIN audits_pruned p ON p.event_id = l.event_id AND e.id IS NULL "
     'WHERE l."index" >= {start:d} AND l."index" < {stop:d} ORDER BY l."index") TO STDOUT'
 )
 _HEAD = (
@@ -71,6 +73,9 @@ class Entry(NamedTuple):
     subject_salt: bytes
     workspace_salt: bytes
     has_texts: bool
+    pruned_of: bytes = (
+        b""  # the workspace, where only the envelope is left (audits.ledger.pruned): head and rest are empty
+    )
 
 
 class Reader:
@@ -102,8 +107,10 @@ class Reader:
         (
             index, stored, event, workspace, workspace_salt, actor_kind, actor, on_behalf_of, verb, kind, subject,
             label, digest, seq, outcome, reason, texts, policy, evidence, before, after, detail, request, correlation,
-            previous, subject_salt, head_salt, rest_salt, at,
+            previous, subject_salt, head_salt, rest_salt, at, pruned_of, kept,
         ) = fields  # fmt: skip
+        if kept:
+            return _pruned(int(index), event, stored, pruned_of, unhexlify(kept))
         if not workspace:
             raise EntryDamaged.at(int(index), UUID(event.decode()))
         try:
@@ -181,6 +188,17 @@ class Reader:
             event.head_salt.encode(), body.rest, event.rest_salt.encode(), event.subject_salt.encode(), workspace_salt,
             bool(event.texts),
         )  # fmt: skip
+
+
+def _pruned(index: int, event: bytes, stored: bytes, workspace: bytes, envelope: bytes) -> Entry:
+    value = leaf_hash(envelope)
+    if value.hex().encode() != stored:
+        raise EntryDamaged.at(index, UUID(event.decode()))
+    nothing = b""
+    return Entry(
+        index, event, value, envelope, nothing, nothing, nothing, nothing, nothing, nothing, nothing, nothing, False,
+        workspace,
+    )  # fmt: skip
 
 
 def _unescaped(match: re.Match[bytes]) -> bytes:

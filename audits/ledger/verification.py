@@ -26,6 +26,7 @@ from audits.ledger.note import (
     VerifierKey,
     verify_checkpoint_by_any,
 )
+from audits.ledger.pruned import Pruned
 from audits.ledger.record import mac_of
 from audits.ledger.tree import CompactTree, leaf_hash
 from audits.models import Checkpoint as PublishedCheckpoint
@@ -60,6 +61,7 @@ class LedgerReport:
     waiting: int = 0
     quarantined: int = 0
     erased: int = 0  # texts of persons who were erased
+    pruned: int = 0  # events of which only the envelope is left, as the log says
     checkpoints: int = 0
     count: int = 0
     findings: list[Finding] = field(default_factory=list)
@@ -102,6 +104,7 @@ class _Walk:
         self.texts: dict[tuple[UUID, str], Opened] = {}
         self.damaged: set[tuple[UUID, str]] = set()
         self.signed = self._signed(kept)
+        self.pruned = Pruned()
 
     def _signed(self, kept: tuple[bytes, ...]) -> list[tuple[str, Checkpoint]]:
         found = [
@@ -143,6 +146,9 @@ class _Walk:
             stored = next(rows, None)
         for what, checkpoint in self.signed:
             self._compare(what, checkpoint)
+        self.report.pruned = self.pruned.count
+        for doubt in self.pruned.finish():
+            self.report.add("pruned_differs", doubt.sentence, doubt.index, doubt.event)
         total = sum(count >> level for level in range(1, 63))
         with connection.cursor() as cursor:
             cursor.execute("SELECT count(*) FROM audits_node")
@@ -163,12 +169,17 @@ class _Walk:
             text for leaf in chunk if "event" in leaf._state.fields_cache for text in leaf.event.written.all()
         ]
         self.texts = opened(written, self.damaged)
+        self.pruned.open(chunk)
 
     def _leaf(self, leaf: Leaf) -> None:
         """The event's row against its leaf, and against its MAC."""
         try:
             event = leaf.event
         except Event.DoesNotExist:
+            if self.pruned.holds(leaf):
+                for doubt in self.pruned.doubts(leaf):
+                    self.report.add("pruned_differs", doubt.sentence, doubt.index, doubt.event)
+                return
             self.report.add("event_missing", "its event was removed", leaf.index, leaf.event_id)
             return
         try:
@@ -295,7 +306,10 @@ _CHAINS = """
 SELECT id, subject_seq, previous, seq_before, digest_before FROM (
   SELECT e.id, e.subject_seq, e.previous, encode(l.hash, 'hex') AS digest,
     lag(e.subject_seq, 1, 0::bigint) OVER w AS seq_before, lag(encode(l.hash, 'hex')) OVER w AS digest_before
-  FROM audits_event e LEFT JOIN audits_leaf l ON l.event_id = e.id
+  FROM (
+    SELECT id, subject_kind, subject_id, subject_seq, previous FROM audits_event UNION ALL
+    SELECT event_id, subject_kind, subject_id, subject_seq, NULL FROM audits_pruned) e  -- its leaf binds its previous
+  LEFT JOIN audits_leaf l ON l.event_id = e.id
   WINDOW w AS (PARTITION BY e.subject_kind, e.subject_id ORDER BY e.subject_seq)) c
 WHERE subject_seq <> seq_before + 1
   OR (seq_before = 0 AND previous <> '') OR (seq_before > 0 AND digest_before IS NOT NULL AND previous <> digest_before)
@@ -308,7 +322,10 @@ FROM audits_subject_head h
 FULL JOIN (
   SELECT DISTINCT ON (e.subject_kind, e.subject_id) e.subject_kind, e.subject_id, e.subject_seq AS seq,
     e.workspace_id, e.subject_salt, e.after, encode(l.hash, 'hex') AS digest
-  FROM audits_event e LEFT JOIN audits_leaf l ON l.event_id = e.id
+  FROM (
+    SELECT id, subject_kind, subject_id, subject_seq, workspace_id, subject_salt, after FROM audits_event UNION ALL
+    SELECT event_id, subject_kind, subject_id, subject_seq, workspace_id, NULL, NULL FROM audits_pruned) e
+  LEFT JOIN audits_leaf l ON l.event_id = e.id
   ORDER BY e.subject_kind, e.subject_id, e.subject_seq DESC) last
   ON last.subject_kind = h.kind AND last.subject_id = h.subject_id
 WHERE coalesce(h.seq, -1) <> coalesce(last.seq, 0) OR (last.seq IS NOT NULL AND (

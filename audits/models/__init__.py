@@ -17,6 +17,7 @@ from audits.models.ledger import (
 from audits.models.net import Governed, OutOfBandChange
 from audits.models.parts import CheckPart
 from audits.models.personal import LegalHold, PersonalKey, SearchText
+from audits.models.pruned import DecisionLogVerb, PrunedEvent
 from audits.models.reproductions import Reproduction, ReproductionOutcome
 from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import Workspace
@@ -28,6 +29,7 @@ __all__ = [
     "CheckPart",
     "CheckRun",
     "Checkpoint",
+    "DecisionLogVerb",
     "EarlierCheckpoint",
     "EarlierLeaf",
     "Event",
@@ -41,6 +43,7 @@ __all__ = [
     "Node",
     "OutOfBandChange",
     "PersonalKey",
+    "PrunedEvent",
     "Quarantine",
     "Reproduction",
     "ReproductionOutcome",

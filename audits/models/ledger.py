@@ -94,10 +94,13 @@ class EventText(models.Model):
 
 
 class Leaf(models.Model):
-    """Where an event stands in the tree. A position only: transaction ids are not causal, `subject_seq` is."""
+    """Where an event stands in the tree. A position only: transaction ids are not causal, `subject_seq` is.
+
+    It outlives its event where that was pruned (PrunedEvent); a leaf with neither is found by `verify_ledger`.
+    """
 
     index = models.BigIntegerField(primary_key=True)
-    event = models.OneToOneField(Event, models.PROTECT, related_name="leaf")
+    event = models.OneToOneField(Event, models.PROTECT, related_name="leaf", db_constraint=False)
     hash = models.BinaryField(max_length=32)
 
     class Meta:

@@ -56,7 +56,7 @@ class WebhookDelivery(models.Model):
 
     id = models.UUIDField(primary_key=True, default=uuid7, editable=False)
     webhook = models.ForeignKey(Webhook, models.PROTECT, related_name="deliveries")
-    event = models.ForeignKey(Event, models.PROTECT, related_name="+")
+    event = models.ForeignKey(Event, models.PROTECT, related_name="+", db_constraint=False)  # or pruned since
     leaf_index = models.BigIntegerField()
     subject_kind = models.CharField(max_length=60)
     subject_id = models.UUIDField()

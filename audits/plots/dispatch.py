@@ -41,6 +41,7 @@ class _Request:
     limit: float | None
     sensitive: Collection[str]
     reason: Reason | None
+    metric: Labels
 
 
 def gettext_noop(message: str) -> str:
@@ -57,13 +58,15 @@ def plots_for(
     limit: float | None = None,
     sensitive: Collection[str] = frozenset(),
     reason: Reason | None = None,
+    metric: Labels | None = None,
 ) -> list[Plot]:
     """The figures of `tables` ({id, columns, rows, params} as in `contract.Table`), in their order.
 
     Tables of an unknown id, without rows or without anything to draw give none. `prefix` must be unique on
     the page; each figure gets its own below it. `limit` (least ratio to the highest rate) and `sensitive`
     (column names) may also come with a table's params, as `ratio_limit` and `sensitive`; the arguments win.
-    `labels` is gettext, `number` takes (value, decimals), `reason` renders the `excluded` cell of a group.
+    `labels` is gettext, `number` takes (value, decimals), `reason` renders the `excluded` cell of a group,
+    `metric` names a metric.
     """
     reader = Reader(labels, number)
     plots: list[Plot] = []
@@ -83,6 +86,7 @@ def plots_for(
             limit=limit if limit is not None else svg.finite(params.get("ratio_limit")),
             sensitive=sensitive or _names(params.get("sensitive")),
             reason=reason,
+            metric=metric or (lambda name: name.replace("_", " ")),
         )
         drawn = draw(request)
         if drawn:
@@ -210,6 +214,11 @@ def _confusion_caption(request: _Request) -> str:
     return _("How many rows of each true class were given each prediction.")
 
 
+MOST_DRIFT = (
+    1.0  # four times the customary limit: one column that is something else altogether hides no other
+)
+
+
 def _drift(request: _Request) -> str:
     names = (
         "population_stability_index",
@@ -227,6 +236,7 @@ def _drift(request: _Request) -> str:
         title=_("Drift of each column"),
         axis=_("population stability index"),
         marks=[limit for limit in limits if limit is not None],
+        most=MOST_DRIFT,
     )
 
 
@@ -239,8 +249,20 @@ def _drift_caption(request: _Request) -> str:
 
 def _robustness(request: _Request) -> str:
     _ = request.reader.gettext
+    disturbances = {"noise": _("noise"), "shift": _("shift"), "missing": _("missing values")}
+    rows = []
+    for row in request.rows:
+        if isinstance(row, Mapping):
+            head = disturbances.get(str(row.get("disturbance")), str(row.get("disturbance")))
+            attribute = row.get("attribute")
+            whose = (
+                {"head": head, "who": _("all rows")}
+                if attribute is None
+                else {"head": f"{head} · {attribute}", "who": row.get("group")}
+            )
+            rows.append({**row, **whose})
     return intervals.interval_plot(
-        intervals.lines_of(request.rows, "disturbance", ("attribute", "group"), ("flip_rate", "low", "high")),
+        intervals.lines_of(rows, "head", ("who",), ("flip_rate", "low", "high")),
         request.reader,
         prefix=request.prefix,
         kind="robustness",
@@ -251,18 +273,23 @@ def _robustness(request: _Request) -> str:
 
 def _robustness_caption(request: _Request) -> str:
     _ = request.reader.gettext
-    return _("Share of decisions that a disturbance turns over, for all rows (no name) and for each group.")
+    return _("Share of decisions that a disturbance turns over, for all rows and for each group.")
 
 
 def _over_time(request: _Request) -> str:
     _ = request.reader.gettext
+    rows = []
+    for row in request.rows:
+        if isinstance(row, Mapping):
+            times = [svg.clean_name(row[name]) for name in ("from", "to") if row.get(name) is not None]
+            rows.append({**row, "when": " – ".join(dict.fromkeys(times))})
     return intervals.interval_plot(
-        intervals.lines_of(request.rows, "", ("window", "from", "to"), ("value", "low", "high")),
+        intervals.lines_of(rows, "", ("window", "when"), ("value", "low", "high")),
         request.reader,
         prefix=request.prefix,
         kind="over-time",
         title=_("Performance over time"),
-        axis=str(request.params.get("metric", "")),
+        axis=request.metric(str(request.params.get("metric", ""))),
         zero=False,
     )
 
@@ -304,7 +331,8 @@ def _group_calibration(request: _Request) -> str:
         if score is None or observed is None or not svg.count(row.get("n")):
             continue
         low, high = scores.wilson(min(max(observed, 0.0), 1.0), svg.count(row.get("n")) or 1)
-        about = f"{row.get('bin_low')} – {row.get('bin_high')}"
+        ends = (request.reader.decimals(svg.finite(row.get(end)), 1) for end in ("bin_low", "bin_high"))
+        about = " – ".join(ends)
         head = f"{row.get('attribute')}: {row.get('group')}"
         rows.append(
             {"head": head, "bin": about, "gap": observed - score, "low": low - score, "high": high - score}
@@ -381,7 +409,11 @@ def _dependence_caption(request: _Request) -> str:
 def _forest(request: _Request) -> str:
     reader = request.reader
     return forest.forest_plot(
-        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
+        request.rows,
+        labels=reader.gettext,
+        number=reader.number,
+        prefix=request.prefix,
+        title_of=request.metric,
     )
 
 

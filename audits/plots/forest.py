@@ -11,8 +11,16 @@ from audits.plots.reader import Labels, NumberFormat, Reader, Row, as_mappings, 
 from audits.plots.svg import Markup, Scale, el, group, isolate, line, text
 
 COLUMNS = ("metric", "attribute", "value", "low", "high", "limit", "n")
-ROW, HEADER = 26.0, 34.0
+ROW, HEADER, HEADING = 24.0, 34.0, 24.0
 MOST_ROWS = 40
+# Of no fixed range: each has a panel of its own, or it would press all shares into a corner.
+UNBOUNDED = (
+    "treatment_equality_difference",
+    "mean_prediction_difference",
+    "mean_residual_difference",
+    "mae_difference",
+    "rmse_difference",
+)
 
 
 @dataclass(frozen=True)
@@ -45,7 +53,8 @@ def forest_plot(
     prefix: str = "disparities",
     title_of: Labels | None = None,
 ) -> str:
-    """A dot and its interval for each disparity, in a panel of ratios (1: none) and one of differences (0: none).
+    """A dot and its interval for each disparity, in a panel of ratios (1: none) and one of differences (0: none), each
+    metric under its name; a difference without a fixed range has a panel of its own.
 
     `limit` is the least ratio or the largest difference of the policy, None without one. `title_of` names a metric.
     """
@@ -65,9 +74,18 @@ def forest_plot(
         if str(row.get("metric")).endswith(("_ratio", "_difference"))
     ]
     found.sort(key=lambda item: (item.metric, item.attribute))
+    shares = [item for item in found if not item.ratio and item.metric not in UNBOUNDED]
     panels = [
         (reader.gettext("Ratios: 1 is no disparity"), 1.0, [item for item in found if item.ratio]),
-        (reader.gettext("Differences: 0 is no disparity"), 0.0, [item for item in found if not item.ratio]),
+        (reader.gettext("Differences: 0 is no disparity"), 0.0, shares),
+        *(
+            (
+                reader.gettext("In its own unit: 0 is no disparity"),
+                0.0,
+                [one for one in found if one.metric == name],
+            )
+            for name in UNBOUNDED
+        ),
     ]
     panels = [
         (title, none, items) for title, none, items in panels if any(each.value is not None for each in items)
@@ -83,7 +101,9 @@ def _draw(panels: list[tuple[str, float, list[Line]]], reader: Reader, named: La
     hidden = 0
     for title, none, items in panels:
         hidden += max(0, len(items) - MOST_ROWS)
-        items = items[:MOST_ROWS]
+        if len(items) > MOST_ROWS:  # single columns are drawn before their intersections
+            first = sorted(items, key=lambda item: item.attribute.count("×"))[:MOST_ROWS]
+            items = [item for item in items if item in first]
         parts.append(text(MARGIN, y + 18, title, "plot-strong"))
         drawn, said, y = _panel(items, none, y + HEADER, reader, named)
         parts += drawn
@@ -119,21 +139,27 @@ def _panel(
         for item in items
     ]
     edges, right = columns(heads, cells)
-    shown = [f"{item.attribute} · {named(item.metric)}" for item in items]
-    room = min(300.0, max(svg.text_width(name) for name in shown) + 2)
+    room = min(240.0, max(80.0, *(svg.text_width(item.attribute) for item in items)) + 2)
     left = MARGIN + room + 14
     values = [
         each for item in items for each in (item.value, item.low, item.high, item.limit) if each is not None
     ]
     scale = svg.nice_scale(min(none, *values), max(none, *values), left, max(right - 6, left + 100), 5)
-    bottom = top + ROW * len(items)
+    bottom = top + ROW * len(items) + HEADING * len({item.metric for item in items})
     parts = [text(edge, top - 8, head, "plot-muted", "end") for edge, head in zip(edges, heads, strict=True)]
     parts += x_axis(scale, top, bottom, reader)
     parts.append(line(scale(none), top, scale(none), bottom, "plot-axis"))
     words = []
-    for index, (item, name, shown_cells) in enumerate(zip(items, shown, cells, strict=True)):
-        y = top + ROW * index + ROW / 2
-        row = [svg.label(MARGIN, y + 4, name, room)]
+    y, heading = top - ROW / 2, ""  # of the middle of the row before
+    for item, shown_cells in zip(items, cells, strict=True):
+        if item.metric != heading:
+            heading = item.metric
+            parts.append(
+                svg.label(MARGIN, y + ROW / 2 + 17, named(heading), WIDTH - 2 * MARGIN, "plot-muted")
+            )
+            y += HEADING
+        y += ROW
+        row = [svg.label(MARGIN, y + 4, item.attribute, room)]
         row += [
             text(edge, y + 4, cell, "plot-text", "end") for edge, cell in zip(edges, shown_cells, strict=True)
         ]

@@ -51,16 +51,20 @@ def interval_plot(
     axis: str,
     marks: Sequence[float] = (),
     zero: bool = True,
+    most: float | None = None,
 ) -> str:
     """Points with intervals as SVG, "" without a line. `marks` are limits to hold them against, drawn as dashes.
 
-    `zero`: the axis begins at 0. At most 40 lines are drawn, and the rest is said to be there.
+    `zero`: the axis begins at 0; `most`: it ends here, and what lies beyond is drawn as a triangle at its end. At most
+    40 lines are drawn, and the rest is said to be there.
     """
     if not lines:
         return ""
     drawn, rest = list(lines[:MOST_LINES]), max(0, len(lines) - MOST_LINES)
     ends = [end for item in drawn for end in (item.value, item.low, item.high) if end is not None]
     low, high = min([*ends, *marks]), max([*ends, *marks])
+    cut = most if most is not None and high > most else None
+    high = high if cut is None else cut
     room = min(240.0, max(70.0, *(svg.text_width(item.label) for item in drawn)) + 2)
     left = MARGIN + room + 14
     scale = svg.nice_scale(min(low, 0.0) if zero else low, high, left, WIDTH - MARGIN - 60, 5)
@@ -85,7 +89,11 @@ def interval_plot(
             if item.low is not None and item.high is not None:
                 row.append(line(scale(item.low), middle, scale(item.high), middle, "plot-interval"))
                 interval = f" ({reader.decimals(item.low, places)} – {reader.decimals(item.high, places)})"
-            row.append(el("circle", cls="plot-dot", cx=scale(item.value), cy=middle, r=5))
+            if cut is not None and item.value > cut:
+                d = f"M{svg.decimal(scale(cut) - 5)} {svg.decimal(middle - 6)}l10 6l-10 6z"
+                row.append(el("path", cls="plot-dot", d=d))
+            else:
+                row.append(el("circle", cls="plot-dot", cx=scale(item.value), cy=middle, r=5))
             row.append(text(WIDTH - MARGIN, middle + 4, shown, "plot-text", "end"))
             named = ", ".join(isolate(svg.fit(part, 400)) for part in (section, item.label) if part)
             sentence = f"{named}: {shown}{interval}"
@@ -94,6 +102,10 @@ def interval_plot(
     parts.append(line(left, top, left, bottom, "plot-axis"))
     y = bottom + 36
     parts.append(text(left, y, axis, "plot-muted"))
+    if cut is not None:
+        y += 16
+        note = reader.gettext("Triangles lie beyond the axis: read their figures.")
+        parts.append(text(MARGIN, y, note, "plot-note"))
     if rest:
         y += 16
         note = reader.gettext("Further lines not drawn: %(n)s.") % {"n": reader.count(rest)}

@@ -5,6 +5,7 @@ Claiming and leases are bookkeeping of the queue, not governed changes: they lea
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import asdict
 from datetime import datetime, timedelta
 from functools import partial
@@ -17,20 +18,21 @@ from django.db.models import Q, QuerySet
 from django.utils import timezone
 
 from audits import dispatch
-from audits.actors import Actor, Command, SubjectRef
+from audits.actors import Actor, Command, SubjectRef, authoriser
 from audits.canonical import digest_of
 from audits.checks.catalogue import CATALOGUE
-from audits.checks.contract import CheckInput, CheckResult, Material, Message
-from audits.door import Result, service
-from audits.errors import Conflict
+from audits.checks.contract import CheckInput, CheckResult, Material, Message, plain_role
+from audits.door import Result, require, service
+from audits.errors import Conflict, NotFound, Unprocessable
 from audits.ledger.record import lock, record
-from audits.models import CheckRun
+from audits.models import CheckPart, CheckRun
 from audits.services.leases import Lease, as_long_as_it_waited
-from audits.states import CHECK_RUN, CheckRunState, step
+from audits.states import CHECK_RUN, CheckPartState, CheckRunState, step
 
 # Renewed while the check computes: a killed worker's run is free again soon.
 LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
+REASON_LIMIT = 4000
 RUN_TASK = "audits.tasks.run_check"
 _lease = Lease(CheckRun, LEASE, RUN_TASK, as_long_as_it_waited)
 claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
@@ -94,7 +96,7 @@ def _input(
         parameters=parameters,
         seed=seed,
         semantics=semantics,
-        materials=tuple(material for material in materials if material.role in definition.reads),
+        materials=tuple(material for material in materials if plain_role(material.role) in definition.reads),
     )
 
 
@@ -127,6 +129,7 @@ def latest_answer(
 
 
 OPEN = (CheckRunState.QUEUED, CheckRunState.RUNNING)
+CANCELLED = ("check_cancelled", "check_not_needed")
 
 
 @service("check_run.completed")
@@ -134,23 +137,68 @@ def complete_check_run(
     *, command: Command, run_id: UUID, fence: int, result: CheckResult, run_environment: dict[str, Any]
 ) -> Result[CheckRun]:
     """Write the outcome, once. 409 if another worker has taken the run over meanwhile (`fence` is behind)."""
-    run = CheckRun.objects.select_for_update().get(id=run_id)
-    lock(run.workspace_id, run.ref)
+    run = _held(run_id)
     if run.fence != fence or run.finished:
         raise Conflict("check_run_taken_over", run=str(run.id))
+    run.run_environment = run_environment
+    return Result(_ended(command, run, result, verb="check_run.completed"), created=False)
+
+
+@service("check_run.cancelled")
+def cancel_check_run(*, command: Command, run_id: UUID, reason: str) -> Result[CheckRun]:
+    """End a check before it has a result; whoever counts is stopped. 403 unless the actor may, 409 once it is finished.
+
+    A cancelled check has errored: it passes no request, and the next one that asks the same has it computed.
+    """
+    if not authoriser().visible(command.actor, CheckRun.objects.all()).filter(id=run_id).exists():
+        raise NotFound("not_found", kind="check run", name=str(run_id))
+    run = _held(run_id)
+    require(command, "check_run.cancel", run.ref)
+    if not reason.strip() or len(reason) > REASON_LIMIT:
+        raise Unprocessable("reason_missing", subject=run.ref, field="reason", limit=REASON_LIMIT)
+    if run.finished:
+        raise Conflict("check_run_finished", subject=run.ref, state=run.state)
+    result = failed_result("check_cancelled")
+    return Result(
+        _ended(command, run, result, verb="check_run.cancelled", texts={"reason": reason}), created=False
+    )
+
+
+def end_unneeded(command: Command, run_id: UUID, needed: Callable[[], bool], *others: SubjectRef) -> CheckRun:
+    """End a run that nobody waits for; it stays as it is if it is finished, or `needed` by now.
+
+    Part of the transaction of a service. `others`: whose locks keep the answer of `needed` from changing.
+    """
+    run = _held(run_id, *others)
+    if run.finished or needed():
+        return run
+    return _ended(command, run, failed_result("check_not_needed"), verb="check_run.cancelled")
+
+
+def _held(run_id: UUID, *others: SubjectRef) -> CheckRun:
+    """The run and its head, locked in this order. A request may refer to it meanwhile (FOR KEY SHARE)."""
+    run = CheckRun.objects.select_for_update(no_key=True).get(id=run_id)
+    lock(run.workspace_id, run.ref, *others)
+    return run
+
+
+def _ended(
+    command: Command, run: CheckRun, result: CheckResult, *, verb: str, texts: dict[str, str] | None = None
+) -> CheckRun:
     wanted = CheckRunState.COMPLETED if result.outcome == "completed" else CheckRunState.ERRORED
     run.state = step(CHECK_RUN, run.state, wanted)
     run.result = result.to_json()
     run.result_digest = digest_of(run.result)
-    run.run_environment = run_environment
     run.finished_at = timezone.now()
     run.lease_until = None
     run.save()
+    forget_parts(run)
     record(
         command,
-        verb="check_run.completed",
+        verb=verb,
         subject=run.ref,
         reason=result.error,
+        texts=texts or {},
         evidence=[
             {"kind": "check_input", "digest": run.input_digest},
             {"kind": "result", "digest": run.result_digest},
@@ -163,7 +211,16 @@ def complete_check_run(
             "subject": {"kind": run.subject_kind, "id": str(run.subject_id), "digest": run.subject_digest},
         },
     )
-    return Result(run, created=False)
+    return run
+
+
+def forget_parts(run: CheckRun) -> None:
+    """Nobody goes on counting, nor needs what was counted. Part of the transaction that ends the run."""
+    parts = CheckPart.objects.filter(run=run)
+    parts.filter(state__in=[CheckPartState.QUEUED, CheckPartState.RUNNING]).update(
+        state=CheckPartState.DROPPED, lease_until=None
+    )
+    parts.update(asked=None, counted=None)
 
 
 def failed_result(code: str, **params: Any) -> CheckResult:

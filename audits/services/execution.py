@@ -4,45 +4,25 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from functools import cache
-from threading import Event, Thread
-from typing import Any
+from threading import Event
 from uuid import UUID
 
-from django.conf import settings
-from django.db import DatabaseError, InterfaceError, OperationalError, connection
+from django.db import InterfaceError, OperationalError, connection
 
-from audits import blobs
 from audits.actors import Command, system_actor
-from audits.checks.contract import CheckResult, Message
-from audits.checks.results import MalformedResult, parse_result
-from audits.confine import ConfinedOutcome, Limits, Zygote
+from audits.checks.contract import CheckResult
 from audits.errors import Conflict
 from audits.models import CheckRun
-from audits.services.check_runs import (
-    LEASE,
-    MAX_ATTEMPTS,
-    claim,
-    complete_check_run,
-    failed_result,
-    renew,
-)
+from audits.services import check_parts, mapping
+from audits.services.check_runs import MAX_ATTEMPTS, claim, complete_check_run, failed_result, renew
+from audits.services.confined import in_the_child, kept_alive
 
-RENEW_SECONDS = LEASE.total_seconds() / 4
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0)  # seconds between attempts to write a result down
 log = logging.getLogger(__name__)
 
 
-@cache
-def zygote() -> Zygote:
-    """One per worker process, started with its first check."""
-    return Zygote()
-
-
 def run_check(run_id: UUID) -> CheckRun | None:
-    """The finished run, or None if it was not ours to run."""
+    """The finished run, or None if it was not ours to run or goes on in parts."""
     run = claim(run_id)
     if run is None:
         return None
@@ -52,8 +32,11 @@ def run_check(run_id: UUID) -> CheckRun | None:
         environment: dict[str, object] = {}
         result = failed_result("check_killed_workers", attempts=run.attempts - 1)
     else:
-        with kept_alive(lambda: renew(run.id, run.fence), f"check run {run.id}"):
-            result, environment = computed(run)
+        with kept_alive(lambda: renew(run.id, run.fence), f"check run {run.id}") as lost:
+            answer = _answer(run, lost)
+        if answer is None:
+            return None
+        result, environment = answer
     return _written_down(command, run, result, environment)
 
 
@@ -77,86 +60,16 @@ def _written_down(
     raise AssertionError("unreachable")
 
 
-@contextmanager
-def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[None]:
-    """Renew a lease from a thread, on its own connection, for as long as the block takes."""
-    finished = Event()
-
-    def keep() -> None:
-        while not finished.wait(RENEW_SECONDS):
-            try:
-                if not renewed():
-                    return
-            except DatabaseError:
-                log.warning("the lease of %s could not be renewed", what)
-            finally:
-                connection.close()
-
-    thread = Thread(target=keep, name=f"lease of {what}", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        finished.set()
-        thread.join()
+def _answer(run: CheckRun, lost: Event) -> tuple[CheckResult, dict[str, object]] | None:
+    """What came out, or None: the run was divided, and others go on with it."""
+    parts = check_parts.parts_of(run)
+    if not parts:
+        return None if mapping.lay_out(run, lost) else computed(run, lost)
+    if attempts := check_parts.killed_workers(parts):
+        return failed_result("check_killed_workers", attempts=attempts), {}
+    return mapping.reduced(run, parts, lost) or computed(run, lost)
 
 
-def computed(run: CheckRun) -> tuple[CheckResult, dict[str, object]]:
-    """The result of the run's input, computed in the confined child; nothing is written."""
-    return in_the_child(run.workspace_id, run.input, required_level=run.confinement_level)
-
-
-def in_the_child(
-    workspace: UUID, question: dict[str, Any], *, required_level: int, **entry: str
-) -> tuple[CheckResult, dict[str, object]]:
-    """What the child answers to `question`, whose `materials` it gets as open files; and its environment.
-
-    `entry`: the function that answers, where it is not that of the checks.
-    """
-    materials = question["materials"]
-    with ExitStack() as stack:
-        files = {}
-        for material in materials:
-            try:
-                handle = stack.enter_context(blobs.opened(workspace, material["digest"]))
-            except (OSError, ValueError):
-                return failed_result(
-                    "material_unreadable", role=material["role"], digest=material["digest"]
-                ), {}
-            files[material["role"]] = handle.fileno()
-        outcome = zygote().run(
-            question,
-            files,
-            limits=Limits(
-                wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
-            ),
-            required_level=required_level,
-            digests={material["role"]: material["digest"] for material in materials},
-            **entry,
-        )
-    return _outcome_of(outcome)
-
-
-def _outcome_of(outcome: ConfinedOutcome) -> tuple[CheckResult, dict[str, object]]:
-    """What a confined run is kept as: the result, and the environment it was computed in."""
-    environment: dict[str, object] = {
-        "seconds": round(outcome.seconds, 3),
-        "max_rss_bytes": outcome.max_rss_bytes,
-        "libraries": outcome.libraries,
-        "confinement": (
-            {"level": outcome.confinement.level, "mechanisms": list(outcome.confinement.mechanisms)}
-            if outcome.confinement
-            else None
-        ),
-    }
-    if outcome.result is None:
-        error = outcome.error or Message("check_crashed")
-        return CheckResult(outcome="errored", error=Message(error.code, dict(error.params))), environment
-    return _parsed(outcome.result), environment
-
-
-def _parsed(data: dict[str, object]) -> CheckResult:
-    try:
-        return parse_result(data)
-    except MalformedResult as error:
-        return failed_result("check_result_malformed", where=str(error)[:200])
+def computed(run: CheckRun, lost: Event | None = None) -> tuple[CheckResult, dict[str, object]]:
+    """The result of the run's input, computed in one pass in the confined child; nothing is written."""
+    return in_the_child(run.workspace_id, run.input, required_level=run.confinement_level, lost=lost)

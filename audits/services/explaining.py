@@ -8,7 +8,7 @@ from audits.actors import Command, system_actor
 from audits.errors import Conflict
 from audits.models import Explanation
 from audits.services.check_runs import failed_result
-from audits.services.execution import in_the_child, kept_alive
+from audits.services.confined import in_the_child, kept_alive
 from audits.services.explanations import MAX_ATTEMPTS, claim, complete_explanation, renew, unsealed
 
 ENTRY = "audits.checks.local:execute"
@@ -26,10 +26,10 @@ def run_explanation(explanation_id: UUID) -> Explanation | None:
     elif given is None:
         result = failed_result("explanation_record_lost")
     else:
-        with kept_alive(lambda: renew(row.id, row.fence), f"explanation {row.id}"):
+        with kept_alive(lambda: renew(row.id, row.fence), f"explanation {row.id}") as lost:
             question = {**row.question, "record": given}
             result, environment = in_the_child(
-                row.workspace_id, question, required_level=row.confinement_level, entry=ENTRY
+                row.workspace_id, question, required_level=row.confinement_level, lost=lost, entry=ENTRY
             )
     command = Command(system_actor("worker", row.workspace_id))
     try:

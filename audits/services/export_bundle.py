@@ -6,6 +6,8 @@ from collections.abc import Callable
 from typing import Any
 from uuid import UUID
 
+from audits.errors import Problem
+from audits.ledger import pruned
 from audits.ledger.note import VerifierKey
 from audits.ledger.rows import Entry, Reader, line_of
 from audits.ledger.tiles import TileWriter, seal
@@ -29,13 +31,15 @@ def make(
     stated: dict[str, Any],
     tell: Callable[[int], None],
 ) -> dict[str, Any]:
-    """Fill the folder of `work`; the manifest. ValueError if the log is not the one that the checkpoint signs."""
+    """Fill the folder of `work`; the manifest. ValueError if the log is not the one that the checkpoint signs;
+    PrunedMeanwhile where events went that this checkpoint does not tell of.
+    """
     log = verify_checkpoint(note, VerifierKey.parse(vkey))
     wanted = TrailQuery.parse(export.query, EXPORTED)
     choose = _Choice(export, wanted)
     progress, ours = work.progress, str(export.workspace_id).encode()
     writer = TileWriter.resume(work.folder, progress.start, progress.more.get("levels", [[]]))
-    reader = Reader()
+    reader, told = Reader(), Told(export, log.size)
     with work.growing("events.jsonl") as file:
         for start in range(progress.start, log.size, CHUNK):
             stop = min(start + CHUNK, log.size)
@@ -45,6 +49,10 @@ def make(
             matches, heads = choose(mine, start, stop)
             texts = _texts(matches)
             chosen = {entry.place for entry in matches}
+            if wanted.provable and told.entry is not None:
+                chosen.add(told.entry)  # it says which events are absent, and where they are
+            gone = sum(entry.pruned_of == ours for entry in entries)
+            progress.more["gone"] = progress.more.get("gone", 0) + gone
             file.write(
                 b"".join(
                     line_of(entry, True, texts.get(entry.event))
@@ -57,10 +65,12 @@ def make(
             progress.counts.update([entry.verb.decode() for entry in matches])
             tell(stop)
             if (start // CHUNK) % SAVED == SAVED - 1 and stop < log.size:
-                progress.start, progress.more = stop, {"levels": writer.state()}
+                progress.start = stop
+                progress.more["levels"] = writer.state()
                 work.save(file)
     if (writer.size, writer.close()) != (log.size, log.root):
         raise ValueError("the entries are not those the checkpoint signs")
+    told.agrees(progress.more.get("gone", 0))
     workspace = export.workspace
     return seal(
         work.folder,
@@ -73,12 +83,38 @@ def make(
             "filter": wanted.as_filter() if wanted.provable else None,
             "heads": progress.heads,
             "matches": progress.counts.total(),
+            **({"pruned": told.entry} if told.entry is not None and wanted.provable else {}),
             "scope": {"kind": "workspace", "id": str(workspace.id), "salt": workspace.salt}
             if wanted.provable
             else None,
-            "stated": stated,
+            "stated": {**stated, **told.stated},
         },
     )
+
+
+class Told:
+    """What was pruned of the workspace, by the log up to `size`; `entry` is where it says so, `stated` for people."""
+
+    def __init__(self, export: AuditExport, size: int) -> None:
+        self.export = export
+        event = pruned.newest(export.workspace_id)
+        self.event = event.id if event is not None else None
+        leaf = getattr(event, "leaf", None)
+        self.entry: int | None = None if leaf is None else leaf.index
+        if event is not None and (self.entry is None or self.entry >= size):
+            raise PrunedMeanwhile("export_pruned_meanwhile")
+        self.total: int = event.detail["total"] if event is not None else 0
+        self.stated = {"pruned": event.detail["exports"]} if event is not None else {}
+
+    def agrees(self, gone: int) -> None:
+        """After the work, of which a killed worker may have done a part before: nothing else went meanwhile."""
+        event = pruned.newest(self.export.workspace_id)
+        if (event.id if event is not None else None) != self.event or gone != self.total:
+            raise PrunedMeanwhile("export_pruned_meanwhile")
+
+
+class PrunedMeanwhile(Problem):
+    """Rows went while the export was made: what it has of them would not agree with what its log says."""
 
 
 class _Choice:

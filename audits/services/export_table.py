@@ -15,6 +15,7 @@ from django.db.models import F
 from audits import messages, sealing, trail, verbs
 from audits.ledger.note import VerifierKey
 from audits.models import AuditExport, Event
+from audits.services.export_bundle import Told
 from audits.services.export_work import Work
 from audits.states import ExportForm
 from audits.trail import EXPORTED, TrailQuery
@@ -42,7 +43,7 @@ def make(
     """Fill the folder of `work`: events.csv or events.jsonl, and about.json. What is in the latter is returned."""
     log = verify_checkpoint(note, VerifierKey.parse(vkey))
     wanted = TrailQuery.parse(export.query, EXPORTED)
-    progress = work.progress
+    progress, told = work.progress, Told(export, log.size)
     write, name = (_csv, "events.csv") if export.form == ExportForm.CSV else (_jsonl, "events.jsonl")
     with work.growing(name) as file:
         if progress.length == 0 and export.form == ExportForm.CSV:
@@ -56,12 +57,13 @@ def make(
             tell(stop)
             if number % SAVED == 0:
                 work.save(file)
+    told.agrees(told.total)
     about = {
         "counts": dict(sorted(progress.counts.items())),
         "heads": progress.counts.total(),
         "log": {"origin": log.origin, "size": log.size, "root": log.root.hex()},
         "matches": progress.counts.total(),
-        "stated": stated,
+        "stated": {**stated, **told.stated},
     }
     (work.folder / "about.json").write_text(
         json.dumps(about, ensure_ascii=False, indent=1, sort_keys=True) + "\n"

@@ -24,6 +24,7 @@ from audits.ledger.note import SignatureMismatchError, VerifierKey, verify_check
 from audits.ledger.receipts import EntryDamaged
 from audits.models import AuditExport, Checkpoint
 from audits.services import export_bundle, export_table
+from audits.services.export_bundle import PrunedMeanwhile
 from audits.services.export_work import Work, work_for
 from audits.services.exports import MAX_ATTEMPTS, claim, complete_export, fail_export, renew
 from audits.states import ExportForm
@@ -49,8 +50,8 @@ def run_export(export_id: UUID) -> AuditExport | None:
         try:
             with work_for(export.id) as work:
                 stored, manifest = _made(export, work, newest.note.encode())
-        except EntryDamaged as damaged:
-            return fail_export(**ours, why=damaged.message).value
+        except (EntryDamaged, PrunedMeanwhile) as problem:
+            return fail_export(**ours, why=problem.message).value
         except (ValueError, SignatureMismatchError):
             return fail_export(**ours, why=Message("ledger_diverged")).value
         return complete_export(**ours, stored=stored, manifest=manifest).value

@@ -8,7 +8,8 @@ from audits.actors import Command, system_actor
 from audits.errors import Conflict
 from audits.models import Reproduction
 from audits.services.check_runs import failed_result
-from audits.services.execution import computed, kept_alive
+from audits.services.confined import kept_alive
+from audits.services.execution import computed
 from audits.services.reproductions import MAX_ATTEMPTS, claim, complete_reproduction, renew
 
 
@@ -21,8 +22,8 @@ def run_reproduction(reproduction_id: UUID) -> Reproduction | None:
     if row.attempts > MAX_ATTEMPTS:
         result = failed_result("check_killed_workers", attempts=row.attempts - 1)
     else:
-        with kept_alive(lambda: renew(row.id, row.fence), f"reproduction {row.id}"):
-            result, environment = computed(row.run)
+        with kept_alive(lambda: renew(row.id, row.fence), f"reproduction {row.id}") as lost:
+            result, environment = computed(row.run, lost)
     command = Command(system_actor("worker", row.workspace_id))
     try:
         return complete_reproduction(

@@ -23,6 +23,7 @@ from audits.door import Result, require, service
 from audits.errors import Conflict, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import CheckRun, Reproduction, ReproductionOutcome
+from audits.services.check_runs import CANCELLED, message_of
 from audits.services.leases import Lease
 from audits.states import CHECK_RUN, CheckRunState, step
 
@@ -42,6 +43,9 @@ def request_reproduction(*, command: Command, run_id: UUID) -> Result[Reproducti
     require(command, ACTION, run.ref)
     if not run.finished:
         raise Conflict("reproduction_not_finished", subject=run.ref, state=run.state)
+    error = message_of(run.result or {})
+    if error is not None and error["code"] in CANCELLED:
+        raise Conflict("reproduction_cancelled", subject=run.ref)
     definition = CATALOGUE.get(run.check_slug)
     if definition is None or definition.version != run.check_version:
         raise Unprocessable(

@@ -171,7 +171,10 @@ def deliver(delivery: WebhookDelivery) -> DeliveryState:
         return _failed(delivery, _attempt(delivery, timezone.now(), 0, error=why), final=True)
     started, clock = timezone.now(), time.monotonic()
     try:
-        leaf = Leaf.objects.select_related("event__workspace").get(event_id=delivery.event_id)
+        leaf = Leaf.objects.select_related("event__workspace").filter(event_id=delivery.event_id).first()
+        if leaf is None:
+            why = Message("webhook_event_pruned")
+            return _failed(delivery, _attempt(delivery, started, clock, error=why), final=True)
         body = body_for(leaf)
         answer = outbound.post(webhook.url, body, headers_for(webhook, str(delivery.event_id), body, started))
     except EntryDamaged as damaged:

@@ -72,6 +72,9 @@ class StateOut(serializers.Serializer[Any]):
     policies = StatePolicyOut(many=True)
     roles = StateRoleOut(many=True)
     gate = StateGateOut(many=True)
+    pruned = ReasonOut(
+        many=True, help_text="events of the subject that were pruned, and the export they are in"
+    )
 
 
 def moment(text: str | None) -> datetime:
@@ -139,6 +142,7 @@ def as_json(state: as_of.State) -> dict[str, Any]:
             }
             for row in state.gate
         ],
+        "pruned": [messages.as_json(note) for note in state.pruned],
     }
 
 

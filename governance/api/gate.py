@@ -33,6 +33,7 @@ from governance.authority import Authority
 from governance.models import Attestation, Grandfathered, Import, Reconciliation, RevocationList
 from governance.services import brownfield, reconciliations
 from governance.services.brownfield import Row
+from governance.services.keys import compromised_keys
 from governance.states import GrandfatheredState
 from registry.models import Model
 
@@ -289,14 +290,18 @@ class RevokedAttestations(Plain):
 class ModelAttestations(Plain):
     @extend_schema(
         responses={(200, "application/vnd.in-toto+json"): OpenApiTypes.STR, **problems(403, 404)},
-        description="<model>.intoto.jsonl: the attestations of a model's promotions, one DSSE envelope a line.",
+        description="<model>.intoto.jsonl: the attestations of a model's promotions, one DSSE envelope a line. One "
+        "that a stolen key signed is left out: nobody can tell it from a forged one.",
     )
     def get(self, request: Request, name: str) -> HttpResponse:
         may_ask(self)
         model = Authority().reached(self.actor, "gate.read", Model.objects.filter(name=name)).first()
         if model is None:
             raise NotFound("not_found", kind="model", name=name[:200])
-        rows = Attestation.objects.filter(promotion__version__model=model).order_by("promotion_id")
+        rows = Attestation.objects.filter(promotion__version__model=model).exclude(
+            key_id__in=compromised_keys()
+        )
+        rows = rows.order_by("promotion_id", "n")
         lines = "".join(f"{envelope}\n" for envelope in rows.values_list("envelope", flat=True))
         response = HttpResponse(lines, content_type="application/vnd.in-toto+json")
         response["Content-Disposition"] = f'attachment; filename="{model.name}.intoto.jsonl"'

@@ -7,6 +7,7 @@ from typing import Any
 from rest_framework import serializers
 
 from audits.api.schema import ReasonOut
+from audits.api.serializers import ProgressOut
 from governance.models import PolicyVersion
 from governance.states import DecisionVerdict, PromotionState
 
@@ -84,6 +85,7 @@ class CheckLink(serializers.Serializer[None]):
     check = serializers.CharField()
     state = serializers.CharField()
     result_digest = serializers.CharField(allow_blank=True)
+    progress = ProgressOut(allow_null=True, help_text="while it is running, divided among workers")
 
 
 class PromotionOut(serializers.Serializer[dict[str, Any]]):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -10,6 +11,7 @@ from django.utils import timezone
 
 from audits import messages
 from audits.checks.contract import Message
+from audits.progress import progress_of
 from governance import gate, selectors
 from governance.dossier import approvals_given, assess
 from governance.models import Promotion
@@ -33,6 +35,9 @@ def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
     outcome = row.outcome or {}
     reasons = [_reason(outcome), *map(_reason, outcome.get("reasons", []))] if outcome else []
     base = f"/api/v1/promotions/{row.id}"
+    checks = list(row.checks.select_related("run"))
+    unfinished = [check.run_id for check in checks if not check.run.finished]
+    progress = progress_of(unfinished) if unfinished else {}
     return {
         "id": row.id,
         "model": row.version.model.name,
@@ -52,11 +57,12 @@ def promotion(row: Promotion, now: datetime | None = None) -> dict[str, Any]:
                 "check": check.run.check_slug,
                 "state": check.run.state,
                 "result_digest": check.run.result_digest,
+                "progress": asdict(progress[check.run_id]) if check.run_id in progress else None,
             }
-            for check in row.checks.select_related("run")
+            for check in checks
         ],
         "policy_outdated": policy_outdated(row),
-        "attestation": f"{base}/attestation" if hasattr(row, "attestation") else None,
+        "attestation": f"{base}/attestation" if row.attestation is not None else None,
         "receipt": f"{base}/receipt" if effect.effective else None,
         "created_at": row.created_at,
     }

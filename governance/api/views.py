@@ -166,13 +166,14 @@ def _proved(view: View, promotion_id: UUID) -> Promotion:
 class AttestationDetail(View):
     @extend_schema(
         responses={(200, "application/vnd.in-toto+json"): OpenApiTypes.STR, **problems(404)},
-        description="The DSSE envelope, one line of an *.intoto.jsonl file.",
+        description="The newest DSSE envelope of the promotion, one line of an *.intoto.jsonl file.",
     )
     def get(self, request: Request, promotion_id: UUID) -> HttpResponse:
         row = _proved(self, promotion_id)
-        if not hasattr(row, "attestation"):
+        newest = row.attestation
+        if newest is None:
             raise NotFound("attestation_pending")
-        return HttpResponse(row.attestation.envelope + "\n", content_type="application/vnd.in-toto+json")
+        return HttpResponse(newest.envelope + "\n", content_type="application/vnd.in-toto+json")
 
 
 class ReceiptDetail(View):

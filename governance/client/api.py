@@ -13,7 +13,9 @@ from uuid import uuid4
 
 from governance.client import shapes
 from governance.client.access import AccessCalls
-from governance.client.errors import Unreachable, Usage
+from governance.client.check_runs import CheckRuns
+from governance.client.environments import Environments
+from governance.client.errors import Reason, Unreachable, Usage
 from governance.client.evidence import EvidenceCalls
 from governance.client.explanations import Explanations
 from governance.client.lifecycle import Lifecycle
@@ -40,7 +42,17 @@ def _encoded(body: Any) -> bytes:
 
 
 class Crivo(
-    Policies, Lifecycle, Watching, Webhooks, AccessCalls, Explanations, EvidenceCalls, Reproductions, Reading
+    Policies,
+    Lifecycle,
+    Watching,
+    Webhooks,
+    AccessCalls,
+    Explanations,
+    EvidenceCalls,
+    Reproductions,
+    CheckRuns,
+    Environments,
+    Reading,
 ):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
@@ -374,6 +386,11 @@ class Crivo(
     def events(self, *, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
         """The newest events of the trail first."""
         return list(self._pages("audit/events", limit, **filters))
+
+    def pruned(self, **filters: Any) -> tuple[Reason, ...]:
+        """What `events` does not find any more because it was pruned, and in which export it is."""
+        answer = self._get("audit/events", page_size=1, **filters).json()
+        return shapes.reasons_of(answer, "pruned") if "pruned" in answer else ()
 
     def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
         """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""

@@ -14,6 +14,7 @@ from governance.client.commands import (
     auditing,
     brownfield,
     checking,
+    environments,
     evidence,
     explaining,
     gating,
@@ -69,6 +70,7 @@ def parser() -> argparse.ArgumentParser:
         access,
         explaining,
         evidence,
+        environments,
         checking,
         listing,
     ):

@@ -278,9 +278,11 @@ def _holds(
         )
     if ends is not None and now >= ends:
         raise _No("attestation_expired", f"The attestation was valid until {until}.")
-    for listed in (promotion, envelope_digest(envelope)):
-        if listed in revoked:
-            raise _No("attestation_revoked", f"The promotion {promotion} is {revoked[listed]}.")
+    if promotion in revoked:  # with every attestation of it, older and newer
+        raise _No("attestation_revoked", f"The promotion {promotion} is {revoked[promotion]}.")
+    own = envelope_digest(envelope)
+    if own in revoked:
+        raise _No("attestation_revoked", f"This attestation was revoked ({revoked[own]}).")
     return statement
 
 
@@ -316,7 +318,9 @@ def _revocations(
         listed = {
             key: str(item["status"])
             for item in newest["revoked"]
+            # No promotion: the attestation alone is revoked, another of the same grant may hold.
             for key in (item["promotion"], item["attestation"]["sha256"])
+            if key is not None
         }
     except (KeyError, TypeError, ValueError) as error:
         raise _No("revocations_malformed", "The revocation list lacks what it must say.") from error

@@ -74,7 +74,8 @@ class Reading:
     def deployments_of(self, name: str, n: int, *, limit: int = LIMIT) -> list[Row]:
         return list(self._pages(f"models/{segment(name)}/versions/{n}/deployments", limit))
 
-    def environment(self, name: str) -> Row:
+    def environment_named(self, name: str) -> Row:
+        """One step of the way to production."""
         return _row(self._get(f"environments/{segment(name)}"), "name")
 
     # Use cases and policies
@@ -130,9 +131,6 @@ class Reading:
 
     def waiver(self, waiver_id: str) -> Row:
         return _row(self._get(f"waivers/{segment(waiver_id)}"))
-
-    def check_run(self, run_id: str) -> Row:
-        return _row(self._get(f"check-runs/{segment(run_id)}"))
 
     def reproductions(self, run_id: str, *, limit: int = LIMIT) -> list[Row]:
         return list(self._pages(f"check-runs/{segment(run_id)}/reproductions", limit))

@@ -11,6 +11,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audits.actors import Command
 from audits.errors import NotFound
+from audits.services import check_runs
 from governance.models import Placement
 from governance.services import (
     conditions,
@@ -97,6 +98,11 @@ ACTS: dict[str, tuple[Act, ...]] = {
         Act("reinstate", _("Reinstate everywhere"), "promotion.decide", frozenset({"suspended"}),
             lambda command, row_id, text: suspensions.reinstate_version(
                 command=command, version_id=row_id, reason=text)),
+    ),
+    "check": (
+        Act("cancel", _("Cancel the check"), "check_run.cancel", frozenset({"queued", "running"}),
+            lambda command, row_id, text: check_runs.cancel_check_run(
+                command=command, run_id=row_id, reason=text)),
     ),
     "request": (
         Act("withdraw", _("Withdraw the request"), "promotion.withdraw",

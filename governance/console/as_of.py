@@ -33,6 +33,7 @@ def state(request: HttpRequest, visitor: Visitor) -> HttpResponse:
             "found": found,
             "lines": lines_of([told.event for told in found.events], visitor.workspace.id),
             "policies": [(row, sentence(row.reason) if row.reason else "") for row in found.policies],
+            "pruned": [sentence(note) for note in found.pruned],
             "gate": [(row, [sentence(reason) for reason in row.answer.reasons]) for row in found.gate],
         }
     return render(request, "console/as_of.html", context)

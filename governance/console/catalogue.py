@@ -96,6 +96,8 @@ def update_all() -> None:
     template = extracted()
     for path in catalogues():
         catalog = read(path)
+        # The date of the first one stays: a new one at each extraction would conflict in every merge.
+        template.creation_date = catalog.creation_date
         catalog.update(template, no_fuzzy_matching=True)
         with path.open("wb") as file:
             # Without line numbers: a change of code elsewhere would otherwise touch every entry.

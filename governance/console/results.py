@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from audits.models import CheckRun
 from audits.plots import plots_for
 from audits.plots.svg import clean_name
+from governance.console.running import Running
 from governance.console.tables import (
     TableView,
     columns_table,
@@ -27,7 +28,7 @@ from governance.console.tables import (
     tables_of,
     tests_table,
 )
-from governance.console.wording import CHECKS, number, reader, sentence, word
+from governance.console.wording import CHECKS, METRICS, number, reader, sentence, word
 
 log = logging.getLogger(__name__)
 MOST_NOTES = 30
@@ -54,6 +55,7 @@ class CheckView:
     facts: list[tuple[str, str]] = field(default_factory=list)
     measures: TableView | None = None
     unreadable: bool = False
+    running: Running | None = None
 
     @property
     def open_tables(self) -> bool:
@@ -113,6 +115,7 @@ def _figures(
             prefix=prefix,
             sensitive=sensitive,
             reason=excluded,
+            metric=lambda name: word(METRICS, name),
         )
     except Exception:
         log.exception("figures of a check result could not be drawn")

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -20,6 +20,7 @@ from governance import selectors
 from governance.console.history import Line, lines_of
 from governance.console.people import Names, Visitor
 from governance.console.results import CheckView, check_view
+from governance.console.running import running
 from governance.console.wording import (
     CHECKS,
     DECIDED,
@@ -182,7 +183,7 @@ def review(visitor: Visitor, promotion_id: UUID) -> Review:
         effect=selectors.effect_of(getattr(promotion, "placement", None)),
         approvals=approvals,
         excluded=excluded,
-        checks=_checks(promotion, lines),
+        checks=_checks(promotion, lines, visitor),
         datasets=_datasets(promotion),
         sensitive=_sensitive(promotion),
         history=history,
@@ -304,16 +305,21 @@ def _why_not(
     return ""
 
 
-def _checks(promotion: Promotion, lines: list[dict[str, Any]]) -> list[CheckView]:
+def _checks(promotion: Promotion, lines: list[dict[str, Any]], visitor: Visitor) -> list[CheckView]:
     ratios: dict[str, float] = {}
     for line in lines:
         if line["metric"] == "demographic_parity_ratio" and line["op"] == "min" and line.get("attribute"):
             ratios[line["attribute"]] = max(line["limit"], ratios.get(line["attribute"], 0.0))
     declared = promotion.version.metadata.get("sensitive")
     sensitive = frozenset(declared) if isinstance(declared, Mapping) else frozenset()
+    checks = list(promotion.checks.select_related("run"))
+    unfinished = running(visitor, [check.run for check in checks])
     return [
-        check_view(check.run, f"check{check.position}", ratio_limits=ratios, sensitive=sensitive)
-        for check in promotion.checks.select_related("run")
+        replace(
+            check_view(check.run, f"check{check.position}", ratio_limits=ratios, sensitive=sensitive),
+            running=unfinished.get(check.run_id),
+        )
+        for check in checks
     ]
 
 

@@ -21,6 +21,7 @@ class ConsoleSite(UnfoldAdminSite):
         from governance.console import (  # models are not ready when the site is made
             access_forms,
             as_of,
+            environments,
             explanations,
             findings,
             people_page,
@@ -54,6 +55,7 @@ class ConsoleSite(UnfoldAdminSite):
             *use_case_forms.urls(self.admin_view),
             *access_forms.urls(self.admin_view),
             *explanations.urls(self.admin_view),
+            *environments.urls(self.admin_view),
             path("findings", self.admin_view(findings.overview), name="findings"),
             path("findings/<str:kind>/<uuid:row_id>/<str:slug>", self.admin_view(findings.act), name="watch"),
             path(

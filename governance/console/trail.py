@@ -13,11 +13,13 @@ from django.utils.translation import gettext_lazy as _
 
 from audits import verbs
 from audits.actors import authoriser
+from audits.ledger import pruned
 from audits.models import Event
 from audits.models.ledger import Outcome
 from audits.trail import WORDS, TrailQuery
 from governance.console.history import Line, lines_of
 from governance.console.people import Visitor
+from governance.console.wording import sentence
 
 PAGE = 50
 
@@ -72,6 +74,7 @@ class Search(forms.Form):
 class Trail:
     lines: list[Line] = field(default_factory=list)
     older: UUID | None = None
+    pruned: list[str] = field(default_factory=list)  # on the last page: what is in an export only
 
 
 def trail(visitor: Visitor, search: Search) -> Trail:
@@ -85,7 +88,8 @@ def trail(visitor: Visitor, search: Search) -> Trail:
             events = events.filter(Q(at__lt=last.at) | Q(at=last.at, id__lt=last.id))
     rows = list(events.order_by("-at", "-id")[: PAGE + 1])
     older = rows[PAGE - 1].id if len(rows) > PAGE else None
-    return Trail(lines_of(rows[:PAGE], visitor.workspace.id), older)
+    told = [] if older else pruned.notes(visitor.workspace.id, since=TrailQuery.parse(search.query()).since)
+    return Trail(lines_of(rows[:PAGE], visitor.workspace.id), older, [sentence(note) for note in told])
 
 
 def _matching(visitor: Visitor, search: Search) -> QuerySet[Event]:

@@ -6,7 +6,7 @@ from django.db import migrations, models
 class Migration(migrations.Migration):
 
     dependencies = [
-        ('governance', '0016_claims'),
+        ('governance', '0017_attestation_issues'),
     ]
 
     operations = [

@@ -53,6 +53,11 @@ class Promotion(Governed):
     def ref(self) -> SubjectRef:
         return SubjectRef("promotion", self.id, self.label, self.version.manifest_digest)
 
+    @property
+    def attestation(self) -> Attestation | None:
+        """The newest of them."""
+        return max(self.attestations.all(), key=lambda row: row.n, default=None)
+
 
 class ThisRound(models.Manager["PromotionCheck"]):
     """The checks under the policy version the request is held against now; earlier rounds stay as history."""
@@ -156,12 +161,21 @@ class Placement(Governed):
 
 
 class Attestation(models.Model):
-    """The signed statement of a promotion (DSSE), issued by the notary after inclusion."""
+    """A signed statement of a promotion (DSSE), issued by the notary after inclusion. Of several the newest counts.
 
-    promotion = models.OneToOneField(Promotion, models.PROTECT, primary_key=True, related_name="attestation")
+    A fresh one follows a passed re-review, or the theft of the key that signed the last; the others stay as they are.
+    """
+
+    promotion = models.ForeignKey(Promotion, models.PROTECT, related_name="attestations", db_index=False)
+    n = models.SmallIntegerField(default=1)  # counted for each promotion
+    because = models.UUIDField(null=True)  # the event that a further one follows; the first follows the grant
     envelope = models.TextField()
     key_id = models.CharField(max_length=100)
     issued_at = models.DateTimeField(auto_now_add=True)
 
     class Meta:
         db_table = "governance_attestation"
+        constraints = [
+            models.UniqueConstraint(fields=["promotion", "n"], name="attestation_n"),
+            models.UniqueConstraint(fields=["promotion", "because"], name="attestation_once_for_each_cause"),
+        ]

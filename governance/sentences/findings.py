@@ -83,8 +83,10 @@ VERBS = {
     "condition.reported": _("{actor} reported {subject} as fulfilled"),
     "condition.verified": _("{actor} verified {subject} as fulfilled"),
     "condition.returned": _("{actor} sent back {subject}"),
+    "condition.missed": _("{actor} noted that {subject} was not fulfilled when it was due"),
     "review.opened": _("{actor} opened the {subject}"),
     "review.completed": _("{actor} completed the {subject}"),
+    "review.overdue": _("{actor} noted that the {subject} is overdue"),
     "promotion.expired": _("{actor} let {subject} expire"),
     "promotion.reassessed": _(
         "{actor} judged {subject} again: its dossier has changed, earlier decisions are void"

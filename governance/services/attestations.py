@@ -12,6 +12,7 @@ from typing import Any, Protocol
 from uuid import UUID
 
 from django.db import DatabaseError
+from django.db.models import Exists, OuterRef, Q, Subquery
 from django.utils import timezone
 
 from audits.actors import Command, system_actor
@@ -24,11 +25,14 @@ from audits.ledger.receipts import receipt_for
 from audits.ledger.record import lock, record
 from audits.models import Event, Leaf, LogState
 from governance.dossier import datasets_of
-from governance.hindrances import hindrances
-from governance.models import Attestation, Decision, Placement, Promotion
+from governance.gate import of_placement
+from governance.hindrances import hindrances, standing_since
+from governance.models import Attestation, Decision, Placement, PlacementReview, Promotion
 from governance.policy.schema import duration
 from governance.services import revocations
+from governance.services.keys import compromises
 from governance.standings import moment
+from governance.states import PlacementState, ReviewState
 
 STATEMENT = "https://in-toto.io/Statement/v1"
 # A name, not an address: nothing has to be fetched to understand it, and nobody can take the host over.
@@ -44,49 +48,106 @@ class Signer(Protocol):
 
 
 def issue_pending(signer: Signer, limit: int = 100) -> list[UUID]:
-    """Attest every effective promotion that is not attested yet, at most `limit`; the ids of those promotions.
+    """Attest every effective promotion that is not attested yet, or has to be again; the ids of those promotions.
 
-    One that cannot be attested is logged, tried again by the next pass, and stops no other.
+    At most `limit` of each. One that cannot be attested is logged, tried again by the next pass, and stops no other.
     """
-    waiting = Placement.objects.filter(promotion__attestation=None).order_by("id")
+    waiting = Placement.objects.filter(promotion__attestations=None).order_by("id")
     rows = list(waiting.values_list("promotion_id", "granted_event", "workspace_id")[: 10 * limit])
     effective = published_at(event for _, event, _ in rows)
+    first = [(promotion, workspace, None) for promotion, event, workspace in rows if event in effective]
     issued: list[UUID] = []
-    for promotion, event, workspace in rows:
-        if event in effective and len(issued) < limit:
-            command = Command(system_actor("notary", workspace))
-            try:
-                issue_attestation(command=command, promotion_id=promotion, signer=signer)
-            except DatabaseError:
-                raise  # no word about this promotion: nothing can be written
-            except Exception:
-                log.exception("promotion %s is not attested", promotion)
-                continue
-            issued.append(promotion)
+    for promotion, workspace, because in [*first[:limit], *_outdated(signer, limit)]:
+        command = Command(system_actor("notary", workspace))
+        try:
+            issue_attestation(command=command, promotion_id=promotion, signer=signer, because=because)
+        except DatabaseError:
+            raise  # no word about this promotion: nothing can be written
+        except Exception:
+            log.exception("promotion %s is not attested", promotion)
+            continue
+        issued.append(promotion)
     return issued
 
 
+def _outdated(signer: Signer, limit: int) -> list[tuple[UUID, UUID, UUID]]:
+    """(promotion, workspace, event) of live grants whose newest attestation says less than holds now, and why.
+
+    A re-review was passed since, or the key that signed it is in other hands. Two queries where there is none.
+    """
+    stolen = {event.detail["old"]: event.id for event in compromises()}
+    if signer.id in stolen:
+        return []
+    passed = PlacementReview.objects.filter(state=ReviewState.COMPLETED)
+    newest = Attestation.objects.filter(promotion=OuterRef("promotion")).order_by("-n")
+    answered = Attestation.objects.filter(promotion=OuterRef("promotion"), because=OuterRef("review_event"))
+    signed_by_stolen = Attestation.objects.filter(key_id__in=stolen).values("promotion")
+    rows = (
+        Placement.objects.filter(
+            Q(promotion__in=signed_by_stolen) | Q(id__in=passed.values("placement")),
+            state=PlacementState.LIVE,
+        )
+        .annotate(
+            key_id=Subquery(newest.values("key_id")[:1]),
+            review_event=Subquery(
+                passed.filter(placement=OuterRef("pk"))
+                .order_by("-completed_at")
+                .values("completed_event")[:1]
+            ),
+            answered=Exists(answered),
+        )
+        .filter(key_id__isnull=False)
+        .select_related("version__model", "environment", "promotion__policy")
+        .order_by("id")
+    )
+    found = list(rows)
+    reviews = {row.id: row.review_event for row in found if row.review_event and not row.answered}
+    published = published_at(reviews.values())
+    due: list[tuple[UUID, UUID, UUID]] = []
+    for row in found:
+        review = reviews.get(row.id)
+        because = review if review in published else stolen.get(row.key_id)
+        # What the gate refuses is attested once it lets it through again.
+        if because is not None and len(due) < limit and of_placement(row).allowed:
+            due.append((row.promotion_id, row.workspace_id, because))
+    return due
+
+
 @service("attestation.issued")
-def issue_attestation(*, command: Command, promotion_id: UUID, signer: Signer) -> Result[Attestation]:
-    """Sign the statement of one promotion, once. 409 while its grant is not effective."""
+def issue_attestation(
+    *, command: Command, promotion_id: UUID, signer: Signer, because: UUID | None = None
+) -> Result[Attestation]:
+    """Sign the statement of one promotion, once; and once more for each event `because` of which it is due again.
+
+    409 while its grant is not effective.
+    """
     promotion = Promotion.objects.select_related(
         "version__model", "version__evaluation__dataset", "environment", "policy", "placement"
     ).get(id=promotion_id)
     lock(promotion.workspace_id, promotion.ref)
-    existing = Attestation.objects.filter(promotion=promotion).first()
-    if existing is not None:
-        return Result(existing, created=False)
+    known = list(Attestation.objects.filter(promotion=promotion).order_by("n"))
+    for row in known:
+        if because in (None, row.because):
+            return Result(row, created=False)
     payload = canonical(statement(promotion))
     envelope = signer.sign(payload)
     attestation = Attestation.objects.create(
-        promotion=promotion, envelope=json.dumps(envelope, separators=(",", ":")), key_id=signer.id
+        promotion=promotion,
+        n=len(known) + 1,
+        because=because if known else None,
+        envelope=json.dumps(envelope, separators=(",", ":")),
+        key_id=signer.id,
     )
     record(
         command,
         verb="attestation.issued",
         subject=promotion.ref,
         evidence=[{"kind": "attestation", "digest": digest(envelope)}],
-        detail={"key_id": signer.id, "predicate": PREDICATE},
+        detail={
+            "key_id": signer.id,
+            "predicate": PREDICATE,
+            **({"n": attestation.n, "because": str(because)} if attestation.because else {}),
+        },
     )
     return Result(attestation)
 
@@ -164,10 +225,16 @@ def _predicate(promotion: Promotion) -> dict[str, Any]:
 
 
 def _valid_until(placement: Placement, granted: datetime) -> str | None:
-    """The policy's validity, or when the gate shuts by itself if nobody does anything, whichever comes first."""
+    """The policy's validity, or when the gate shuts by itself if nobody does anything, whichever comes first.
+
+    Both count from the last re-review that is published; the gate shuts for an overdue one where the policy says so.
+    """
+    when = moment(None)
+    since = standing_since([placement], when)[placement.id]
     valid_for = placement.promotion.policy.body.get("valid_for")
-    ends = [granted + duration(valid_for)] if valid_for else []
-    lapses = hindrances([placement], moment(None))[placement.id].lapses_at
+    begins = granted if since == placement.created_at else since
+    ends = [begins + duration(valid_for)] if valid_for else []
+    lapses = hindrances([placement], when)[placement.id].lapses_at
     ends += [lapses] if lapses is not None else []
     return timestamp(min(ends)) if ends else None
 

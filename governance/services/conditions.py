@@ -7,18 +7,22 @@ from datetime import datetime
 from typing import TypedDict
 from uuid import UUID
 
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
 from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
+from audits.checks.contract import Message
 from audits.door import Result, service
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
+from audits.models import Event
 from audits.states import IllegalTransition, step
-from governance import selectors
+from governance import clock, selectors
 from governance.models import Condition, Decision, Exclusion, Promotion
 from governance.services.words import checked_words, person_acting
-from governance.states import CONDITION, ConditionState, DecisionVerdict
+from governance.states import CONDITION, ConditionState, DecisionVerdict, PlacementState
 
 AT_MOST = 20
 
@@ -89,6 +93,45 @@ def verify_condition(*, command: Command, condition_id: UUID, holds: bool, text:
         condition.verified_by = person
         return _moved(command, condition, ConditionState.FULFILLED, "condition.verified", text)
     return _moved(command, condition, ConditionState.OPEN, verb="condition.returned", text=text)
+
+
+def missed(now: datetime) -> QuerySet[Condition]:
+    """Conditions of what stands somewhere that nobody verified by their due date, and that no event has told of."""
+    told = Event.objects.filter(
+        subject_kind="condition", subject_id=OuterRef("pk"), verb="condition.missed", outcome="done"
+    )
+    return Condition.objects.filter(
+        ~Exists(told),
+        ~Q(state=ConditionState.FULFILLED),
+        due__lte=now,
+        # Of a decision that was void the grant does not rest on.
+        decision__dossier_digest=F("promotion__dossier_digest"),
+        promotion__placement__state=PlacementState.LIVE,
+    )
+
+
+@service("condition.missed")
+def note_missed_condition(*, command: Command, condition_id: UUID) -> Result[Condition]:
+    """Tell, once, that the due date of a condition has passed. Called by the sweep; the gate needs none."""
+    seen = Condition.objects.select_related("promotion__version__model").get(id=condition_id)
+    lock(seen.workspace_id, seen.promotion.version.model.ref)
+    lock(seen.workspace_id, seen.ref)
+    # Another sweep, or whoever verifies it, may have been first: asked again under the lock.
+    condition = missed(clock.now()).filter(id=condition_id).first()
+    if condition is None:
+        return Result(seen, created=False)
+    state = _state(condition)
+    due = timestamp(condition.due)
+    record(
+        command,
+        verb="condition.missed",
+        subject=condition.ref,
+        reason=Message("condition_overdue", {"n": condition.n, "due": due}),
+        before=state,
+        after=state,
+        detail={"due": due, "promotion": str(condition.promotion_id)},
+    )
+    return Result(condition, created=False)
 
 
 def _locked(command: Command, condition_id: UUID) -> Condition:

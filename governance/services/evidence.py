@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from audits.actors import Actor
 from audits.checks.catalogue import CATALOGUE
-from audits.checks.contract import Material
+from audits.checks.contract import Material, numbered
 from audits.services.check_runs import obtain_run
 from governance.evaluation_sets import evaluation_data, with_bins_of
 from governance.models import Promotion, PromotionCheck
@@ -30,6 +30,8 @@ SEMANTICS = (
     "framework",
     "claimed_metrics",
     "classes",
+    "cost_matrix",
+    "split",
 )
 
 
@@ -67,7 +69,10 @@ def materials_of(version: ModelVersion, evaluation: DatasetVersion | None = None
     examined = evaluation or version.evaluation
     return (
         Material("artifact", version.artifact_digest, version.metadata["format"]),
-        *(Material("training", row.digest, row.format, row.dialect) for row in training[:1]),
+        *(
+            Material(numbered("training", place), row.digest, row.format, row.dialect)
+            for place, row in enumerate(training, start=1)
+        ),
         Material("evaluation", examined.digest, examined.format, examined.dialect),
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from uuid import NAMESPACE_URL, uuid5
 
+from django.db.models import QuerySet
 from django.utils import timezone
 
 from audits.actors import Command, SubjectRef
@@ -53,10 +54,14 @@ def rotate_key(
         raise
 
 
+def compromises() -> QuerySet[Event]:
+    """The events that told of a key which somebody else may hold; `detail["old"]` is its public name."""
+    return Event.objects.filter(verb="key.rotated", outcome="done", detail__compromised=True)
+
+
 def compromised_keys() -> set[str]:
     """Public names (thumbprints, vkeys) of keys that somebody else may hold."""
-    told = Event.objects.filter(verb="key.rotated", outcome="done", detail__compromised=True)
-    return {event.detail["old"] for event in told}
+    return {event.detail["old"] for event in compromises()}
 
 
 def _announced(command: Command, subject: SubjectRef, made: NewKey, compromised: str) -> Event:

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from django.db.models import Exists, OuterRef, QuerySet
+
 from audits.actors import Command
 from audits.canonical import digest_of
+from audits.checks.contract import Message
 from audits.door import Result, service
 from audits.errors import Conflict, Forbidden
 from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
+from audits.models import Event
 from audits.states import IllegalTransition, step
 from governance import clock, hindrances, selectors
 from governance.authority import roles_of_person
@@ -50,6 +54,44 @@ def open_review(*, command: Command, placement_id: UUID) -> Result[Placement]:
             detail={"due": timestamp(due), "placement": str(placement.id)},
         )
     return Result(placement, created=False)
+
+
+def untold(reviews: QuerySet[PlacementReview]) -> QuerySet[PlacementReview]:
+    """Of these the open ones of what stands somewhere, of which no event has told yet that they are overdue."""
+    told = Event.objects.filter(
+        subject_kind="review", subject_id=OuterRef("pk"), verb="review.overdue", outcome="done"
+    )
+    return reviews.filter(
+        ~Exists(told), state=ReviewState.OPEN, placement__state=PlacementState.LIVE
+    ).select_related("placement__promotion__policy", "placement__version__model", "placement__environment")
+
+
+@service("review.overdue")
+def note_overdue_review(*, command: Command, review_id: UUID) -> Result[PlacementReview]:
+    """Tell, once, that a re-review was not completed by its due date. Called by the sweep; the gate needs none."""
+    seen = PlacementReview.objects.select_related("placement__version__model").get(id=review_id)
+    lock(seen.workspace_id, seen.placement.version.model.ref)
+    lock(seen.workspace_id, seen.ref)
+    review = untold(PlacementReview.objects.filter(id=review_id)).first()
+    due = hindrances.review_dues([review.placement], moment(None))[review.placement_id] if review else None
+    if review is None or due is None or due > clock.now():
+        return Result(seen, created=False)
+    policy, state = review.placement.promotion.policy, _state(review)
+    record(
+        command,
+        verb="review.overdue",
+        subject=review.ref,
+        policy=policy.pinned,
+        reason=Message("review_overdue", {"due": timestamp(due)}),
+        before=state,
+        after=state,
+        detail={
+            "due": timestamp(due),
+            "placement": str(review.placement_id),
+            "overdue": terms.review(policy.body).overdue,
+        },
+    )
+    return Result(review, created=False)
 
 
 @service("review.completed")

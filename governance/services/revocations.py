@@ -4,14 +4,20 @@ What shuts the gate by the clock alone ends the attestation itself (`validUntil`
 
 One list for the installation, issued by the notary: at every change, and a day after the last one at the latest. It
 names promotions by id and attestations by digest, nothing else, because everybody may read it.
+
+A grant that was taken back takes all of its attestations with it: each is listed with the id of the promotion. One
+that a stolen key signed is listed by its digest alone while its grant stands: what another key signed anew holds.
 """
 
 from __future__ import annotations
 
 import base64
 import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
+from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Q
@@ -26,6 +32,7 @@ from audits.ledger.signing import AttestationKey
 from audits.models import Event, Workspace
 from governance import hindrances, standings
 from governance.models import Attestation, Placement, RevocationList, Suspension
+from governance.services.keys import compromised_keys
 from governance.states import PlacementState
 from registry.states import VersionState
 
@@ -33,6 +40,7 @@ TYPE = "urn:crivo:attestation:revocations:v1"
 PAYLOAD_TYPE = "application/vnd.crivo.revocations+json"
 LIFETIME = timedelta(days=2)  # nextUpdate
 BLOCKED = "blocked"  # by a finding, a condition, a waiver that ran out or an overdue re-review: everybody reads this
+COMPROMISED = "key_compromised"
 DAILY = timedelta(days=1)  # …and reissued that early, so that a list is never about to end
 
 
@@ -40,8 +48,33 @@ def address() -> str:
     return f"{settings.CRIVO_BASE_URL.rstrip('/')}/api/v1/attestations/revoked"
 
 
-def revoked() -> dict[str, dict[str, str]]:
-    """Promotion id → {attestation, status} for every attestation whose placement the gate no longer lets pass."""
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One attestation by its digest. `promotion` is empty where the grant stands, and this attestation does not."""
+
+    promotion: str
+    attestation: str
+    status: str
+
+
+def revoked() -> list[Entry]:
+    """Every attestation whose placement the gate no longer lets pass, or that a stolen key signed."""
+    statuses = _fallen()
+    envelopes = Attestation.objects.filter(
+        Q(promotion__in=statuses) | Q(key_id__in=compromised_keys())
+    ).values_list("promotion_id", "envelope")
+    return sorted(
+        Entry(
+            str(promotion) if promotion in statuses else "",
+            digest(json.loads(envelope)),
+            statuses.get(promotion, COMPROMISED),
+        )
+        for promotion, envelope in envelopes
+    )
+
+
+def _fallen() -> dict[UUID, str]:
+    """Promotion → status, where an attested placement is one that the gate no longer lets pass."""
     moment = standings.moment(None)
     rows = list(
         Placement.objects.filter(
@@ -51,7 +84,7 @@ def revoked() -> dict[str, dict[str, str]]:
             | Q(id__in=Event.objects.filter(verb="placement.restored", outcome="done").values("subject_id"))
             | Q(id__in=hindrances.suspects(moment).values("id"))
         )
-        .filter(promotion__attestation__isnull=False)
+        .filter(promotion__in=Attestation.objects.values("promotion"))
         .values_list("id", "version_id", "environment_id")
     )
     if not rows:
@@ -63,12 +96,7 @@ def revoked() -> dict[str, dict[str, str]]:
     statuses = {placement.id: _status(placement, chains) for placement in listed}
     against = hindrances.hindrances((row for row in listed if not statuses[row.id]), moment)
     statuses |= {placement_id: BLOCKED for placement_id, found in against.items() if found.shut}
-    statuses = {row.promotion_id: statuses[row.id] for row in listed if statuses[row.id]}
-    envelopes = Attestation.objects.filter(promotion__in=statuses).values_list("promotion_id", "envelope")
-    return {
-        str(promotion): {"attestation": digest(json.loads(envelope)), "status": statuses[promotion]}
-        for promotion, envelope in envelopes
-    }
+    return {row.promotion_id: statuses[row.id] for row in listed if statuses[row.id]}
 
 
 def _status(placement: Placement, chains: standings.Chains) -> str:
@@ -106,11 +134,11 @@ def issue_revocations(*, command: Command, signer: AttestationKey) -> Result[Rev
     lock(command.actor.workspace, subject)
     last = RevocationList.objects.order_by("-n").first()
     entries = revoked()
-    content = digest(entries)
+    content = digest([asdict(entry) for entry in entries])
     now = timezone.now()
     if last is not None and last.digest == content and not due(now):
         return Result(last, created=False)
-    known = {item["promotion"]: item for item in entries_of(last)} if last is not None else {}
+    known = {item["attestation"]["sha256"]: item for item in entries_of(last)} if last is not None else {}
     sequence = 1 if last is None else last.n + 1
     payload = {
         "_type": TYPE,
@@ -118,15 +146,7 @@ def issue_revocations(*, command: Command, signer: AttestationKey) -> Result[Rev
         "issuedAt": timestamp(now),
         "nextUpdate": timestamp(now + LIFETIME),
         "address": address(),
-        "revoked": [
-            {
-                "promotion": promotion,
-                "attestation": {"sha256": entry["attestation"].removeprefix("sha256:")},
-                "status": entry["status"],
-                "listedSince": _since(known.get(promotion), entry["status"], now),
-            }
-            for promotion, entry in sorted(entries.items())
-        ],
+        "revoked": [_listed(entry, known, now) for entry in entries],
     }
     envelope = signer.sign(canonical(payload), PAYLOAD_TYPE)
     row = RevocationList.objects.create(
@@ -153,6 +173,14 @@ def entries_of(row: RevocationList) -> list[dict[str, Any]]:
     return list(json.loads(base64.b64decode(json.loads(row.envelope)["payload"]))["revoked"])
 
 
-def _since(known: dict[str, Any] | None, status: str, now: datetime) -> str:
-    """When it was first listed with this status."""
-    return str(known["listedSince"]) if known is not None and known["status"] == status else timestamp(now)
+def _listed(entry: Entry, known: Mapping[str, Mapping[str, Any]], now: datetime) -> dict[str, Any]:
+    """As the list says it, with the time since when it has been there with this status."""
+    sha256 = entry.attestation.removeprefix("sha256:")
+    before = known.get(sha256)
+    since = before["listedSince"] if before and before["status"] == entry.status else timestamp(now)
+    return {
+        "promotion": entry.promotion or None,
+        "attestation": {"sha256": sha256},
+        "status": entry.status,
+        "listedSince": since,
+    }

@@ -1,4 +1,7 @@
-"""Find the promotions that a finished check lets go on. The sweep finds those whose message was lost."""
+"""Find the promotions that a finished check lets go on, and the checks that no promotion waits for any more.
+
+The sweep finds those whose message was lost.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +12,16 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, QuerySet
 
 from audits.actors import Command, system_actor
+from audits.door import Result, service
 from audits.models import CheckRun
-from audits.services.check_runs import OPEN
+from audits.services.check_runs import OPEN, end_unneeded
 from governance.models import Promotion, PromotionCheck
 from governance.services.claims import CHECK
 from governance.services.findings import hold_claims
 from governance.services.promotions import settle_promotion
 from governance.services.reopening import outdated
 from governance.states import OPEN_PROMOTION, PromotionState
+from registry.models import ModelVersion
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +37,36 @@ def settle_after_check(run_id: UUID) -> None:
 def settle_waiting() -> None:
     _settle(Promotion.objects.all())
     reopen_outdated()
+    _end_each(PromotionCheck.every.all())
+
+
+def cancel_unneeded(promotion_id: UUID) -> None:
+    """The checks of a request that has ended, unless another one waits for them too."""
+    _end_each(PromotionCheck.every.filter(promotion_id=promotion_id))
+
+
+def _end_each(asked: QuerySet[PromotionCheck]) -> None:
+    unfinished = asked.filter(run__state__in=OPEN).exclude(run__in=_waited_for().values("run"))
+    found = unfinished.order_by("run_id").values_list("run_id", "promotion__workspace_id").distinct()
+    for run_id, workspace in found[:500]:
+        cancel_unneeded_check(command=Command(system_actor("worker", workspace)), run_id=run_id)
+
+
+def _waited_for() -> QuerySet[PromotionCheck]:
+    return PromotionCheck.objects.filter(promotion__state__in=OPEN_PROMOTION)
+
+
+@service("check_run.cancelled")
+def cancel_unneeded_check(*, command: Command, run_id: UUID) -> Result[CheckRun]:
+    """End a check that no open request waits for. Called by Crivo itself; doing it again changes nothing."""
+    version = ModelVersion.objects.select_related("model").get(
+        id=CheckRun.objects.values_list("subject_id", flat=True).get(id=run_id)
+    )
+    # Whoever asks for a version, and so may find this very run, holds the lock of its model.
+    run = end_unneeded(
+        command, run_id, lambda: _waited_for().filter(run_id=run_id).exists(), version.model.ref
+    )
+    return Result(run, created=False)
 
 
 def reopen_outdated() -> None:

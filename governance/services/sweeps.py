@@ -17,8 +17,8 @@ from governance import clock, hindrances
 from governance.dossier import assess
 from governance.models import Finding, Placement, PlacementReview, Promotion, Waiver
 from governance.policy import terms
+from governance.services import conditions, reviews
 from governance.services.promotions import expire_promotion, settle_promotion
-from governance.services.reviews import open_review
 from governance.services.waivers import flag_expired_waiver
 from governance.standings import moment
 from governance.states import OPEN_PROMOTION, PlacementState, PromotionState, ReviewState, WaiverState
@@ -31,6 +31,8 @@ def sweep() -> None:
     expire_requests()
     flag_waivers()
     open_reviews()
+    note_missed_conditions()
+    note_overdue_reviews()
     reassess_changed()
 
 
@@ -64,7 +66,24 @@ def open_reviews() -> list[UUID]:
         due = dues[row.id]
         if due is not None and due - terms.review(row.promotion.policy.body).notice <= now:
             near.append(row)
-    return _each(near, lambda command, row: open_review(command=command, placement_id=row.id))
+    return _each(near, lambda command, row: reviews.open_review(command=command, placement_id=row.id))
+
+
+def note_missed_conditions() -> list[UUID]:
+    rows = conditions.missed(clock.now()).order_by("due", "id")
+    return _each(
+        rows[:CHUNK],
+        lambda command, row: conditions.note_missed_condition(command=command, condition_id=row.id),
+    )
+
+
+def note_overdue_reviews() -> list[UUID]:
+    """The due date is the one the gate goes by: a tier that changed since the review was opened moves it."""
+    when = moment(None)
+    rows = list(reviews.untold(PlacementReview.objects.all()).order_by("due", "id"))
+    dues = hindrances.review_dues([row.placement for row in rows], when)
+    late = [row for row in rows if (due := dues[row.placement_id]) is not None and due <= when.at]
+    return _each(late, lambda command, row: reviews.note_overdue_review(command=command, review_id=row.id))
 
 
 def reassess_changed() -> list[UUID]:

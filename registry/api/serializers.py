@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from registry.models import Dataset, DatasetVersion, LineageEvent, Model, ModelVersion
+from registry.models import Dataset, DatasetVersion, EnvironmentLock, LineageEvent, Model, ModelVersion
 
 
 class NewNamed(serializers.Serializer[None]):
@@ -89,6 +89,31 @@ class ModelUpload(serializers.Serializer[None]):
     metadata = serializers.JSONField(
         help_text="see docs/metadata.md; `digest` may announce the artefact's digest"
     )
+
+
+class PackageOut(serializers.Serializer[None]):
+    name = serializers.CharField()
+    version = serializers.CharField(help_text="empty where the lock leaves it open")
+    ecosystem = serializers.ChoiceField(["pypi", "conda"])
+    sha256 = serializers.ListField(
+        child=serializers.CharField(), help_text="of the files the lock accepts; empty: it does not say"
+    )
+
+
+class EnvironmentLockOut(serializers.ModelSerializer[EnvironmentLock]):
+    version = serializers.CharField(source="version.label")
+    open = serializers.IntegerField(
+        source="open_count", help_text="packages of which the lock does not say which version"
+    )
+    packages = PackageOut(many=True)
+
+    class Meta:
+        model = EnvironmentLock
+        fields = ["version", "format", "digest", "size", "open", "packages", "created_at"]
+
+
+class LockUpload(serializers.Serializer[None]):
+    file = serializers.FileField(help_text="the file whose digest the version declares as environment_digest")
 
 
 class LineageStored(serializers.ModelSerializer[LineageEvent]):

@@ -1,6 +1,6 @@
 from django.urls import path
 
-from registry.api import views
+from registry.api import environments, views
 
 urlpatterns = [
     path("datasets", views.Datasets.as_view()),
@@ -11,6 +11,8 @@ urlpatterns = [
     path("models/<str:name>", views.ModelDetail.as_view()),
     path("models/<str:name>/versions", views.ModelVersions.as_view()),
     path("models/<str:name>/versions/<int:n>", views.ModelVersionDetail.as_view()),
+    path("models/<str:name>/versions/<int:n>/environment", environments.Environment.as_view()),
+    path("models/<str:name>/versions/<int:n>/sbom", environments.Sbom.as_view()),
     path("lineage", views.Lineage.as_view()),
     # Clients of OpenLineage append a slash; a redirect would turn their POST into a GET.
     path("lineage/", views.Lineage.as_view(schema=None)),

@@ -1,5 +1,8 @@
 from registry.models.datasets import Dataset, DatasetVersion
 from registry.models.lineage import LineageEdge, LineageEvent, LineageNode
-from registry.models.models import Model, ModelVersion
+from registry.models.models import EnvironmentLock, Model, ModelVersion
 
-__all__ = ["Dataset", "DatasetVersion", "LineageEdge", "LineageEvent", "LineageNode", "Model", "ModelVersion"]
+__all__ = [
+    "Dataset", "DatasetVersion", "EnvironmentLock", "LineageEdge", "LineageEvent", "LineageNode", "Model",
+    "ModelVersion",
+]  # fmt: skip

@@ -64,3 +64,21 @@ class ModelVersion(Governed):
     @property
     def ref(self) -> SubjectRef:
         return SubjectRef("model_version", self.id, self.label, self.manifest_digest)
+
+
+class EnvironmentLock(Governed):
+    """The lock file whose digest the version declares, kept with the list of packages in it. Never changed."""
+
+    version = models.OneToOneField(ModelVersion, models.PROTECT, related_name="environment_lock")
+    format = models.CharField(max_length=20)  # one of registry.locks.KNOWN
+    digest = models.CharField(max_length=80)
+    size = models.BigIntegerField()
+    packages = models.JSONField()  # [{name, version, ecosystem, sha256: […]}], sorted by name
+
+    class Meta:
+        db_table = "registry_environment_lock"
+
+    @property
+    def open_count(self) -> int:
+        """Packages of which the lock does not say which version."""
+        return sum(not package["version"] for package in self.packages)

@@ -13,7 +13,7 @@ from django.utils import timezone
 
 from audits import dispatch
 from audits.models import CheckRun, Event
-from audits.services import check_runs, execution
+from audits.services import check_runs, confined, execution
 from audits.services.check_runs import claim, renew, resend_waiting
 from audits.states import CheckRunState
 from governance.models import Promotion
@@ -32,7 +32,7 @@ def run(committed_cast: Cast, monkeypatch: pytest.MonkeyPatch) -> CheckRun:
         study.ask(committed_cast, version, environment)
         study.sequence()
     study.ask(committed_cast, version, "homologation")
-    monkeypatch.setattr(execution, "computed", lambda run: (study.ratio_result(), {}))
+    monkeypatch.setattr(execution, "computed", lambda run, lost: (study.ratio_result(), {}))
     monkeypatch.setattr(execution, "PAUSES", (0.0, 0.0))
     return CheckRun.objects.get()
 
@@ -47,13 +47,13 @@ def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 def test_the_lease_is_kept_while_the_check_computes(run: CheckRun, monkeypatch: pytest.MonkeyPatch) -> None:
     seen: list[Any] = []
 
-    def slow(row: CheckRun) -> Any:
+    def slow(row: CheckRun, lost: Any) -> Any:
         for _ in range(3):
             seen.append(CheckRun.objects.get(id=row.id).lease_until)
             time.sleep(0.2)
         return study.ratio_result(), {}
 
-    monkeypatch.setattr(execution, "RENEW_SECONDS", 0.05)
+    monkeypatch.setattr(confined, "RENEW_SECONDS", 0.05)
     monkeypatch.setattr(execution, "computed", slow)
     finished = execution.run_check(run.id)
     assert finished is not None

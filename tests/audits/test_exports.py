@@ -466,6 +466,28 @@ def test_memory_does_not_grow_with_the_log(
         assert large < small * 1.3, peaks
 
 
+@pytest.mark.parametrize("form", ["bundle", "csv", "jsonl"])
+def test_how_far_it_is_can_be_seen(
+    cast: Cast, notary: Notary, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    for module in (export_bundle, export_table):
+        monkeypatch.setattr(module, "CHUNK", 256)
+    monkeypatch.setattr(exporting, "RENEW_SECONDS", -1.0)
+    fill(1_000, cast.workspace, subjects=20)
+    notary.run_pass()
+    export, seen, real = ask(cast, form=form), [], exporting.renew
+
+    def spied(*arguments: Any) -> None:
+        real(*arguments)
+        row = AuditExport.objects.get(id=export.id)
+        seen.append((row.done_entries, row.log_size))
+
+    monkeypatch.setattr(exporting, "renew", spied)
+    size = made(export).log_size
+    assert size is not None
+    assert seen == [(min(done, size), size) for done in range(256, size + 256, 256)]
+
+
 def test_the_tar_is_the_same_for_the_same_folder(tmp_path: Path) -> None:
     (tmp_path / "a" / "tile" / "0").mkdir(parents=True)
     (tmp_path / "a" / "vkey").write_text("k")

@@ -53,7 +53,7 @@ def asked(cast: Cast, run: CheckRun, name: str = "ana", **headers: str) -> Any:
 
 def again(cast: Cast, run: CheckRun, monkeypatch: pytest.MonkeyPatch, result: CheckResult) -> dict[str, Any]:
     """Asked for, and computed with this outcome; the answer as JSON."""
-    monkeypatch.setattr(reproducing, "computed", lambda row: (result, {"seconds": 1.0}))
+    monkeypatch.setattr(reproducing, "computed", lambda row, lost: (result, {"seconds": 1.0}))
     answer = asked(cast, run)
     assert answer.status_code == 202, answer.content
     assert (answer.json()["state"], answer.json()["matches"]) == ("queued", None)

@@ -161,6 +161,26 @@ def test_a_group_with_few_rows_is_listed_with_its_size(check: str) -> None:
     assert left[0]["n"] == 1
 
 
+@pytest.mark.parametrize("task", ["binary", "regression"])
+def test_a_declared_group_nobody_is_in_is_named(task: str) -> None:
+    what = study()
+    what["evaluation"] = what["evaluation"][what["evaluation"]["age"] < 65].reset_index(drop=True)
+    if task == "regression":
+        from sklearn.linear_model import LinearRegression
+
+        inputs = what["training"].drop(columns=["seen", "progression"])
+        what["model"] = LinearRegression().fit(inputs, what["training"]["bmi"] * 2 + what["training"]["bp"])
+        what["declared"] = cast.semantics(
+            task="regression", output="value", positive_label=None, favourable_label=None
+        )
+        what["evaluation"]["progression"] = what["evaluation"]["bmi"] * 2 + what["evaluation"]["s5"]
+    result = cast.run("bias.group_disparity", **what)
+    assert result["outcome"] == "completed", result["error"]
+    empty = [params for code, params in said(result) if code == "group_without_rows"]
+    assert empty == [{"attribute": "age", "group": "≥65"}]
+    assert not [item for item in result["metrics"] if item["group"] == "≥65"]
+
+
 @pytest.mark.parametrize("check", CHECKS)
 def test_ten_thousand_categories(check: str) -> None:
     what = study()

@@ -17,6 +17,7 @@ from sklearn.naive_bayes import GaussianNB
 from audits.checks.evaluation import calibration, row_keys
 from audits.checks.scores import confusion_figures, regression_figures, roc_auc
 from tests.checks import cast
+from tests.checks.shared import golden, table
 
 CHECK = "evaluation.performance"
 
@@ -284,3 +285,104 @@ def test_calibration_bins_close_at_one_and_empty_ones_hold_nothing() -> None:
     assert table.rows[-1] == (0.9, 1.0, 2, 0.975, 1.0)
     assert table.rows[0] == (0.0, 0.1, 1, 0.0, 0.0)
     assert table.rows[1] == (0.1, 0.2, 0, None, None)
+
+
+class TestCosts:
+    """What decisions cost, by hand: a missed progression costs five times a false alarm."""
+
+    MATRIX = {"1": {"0": 5}, "0": {"1": 1}}
+
+    def test_the_mean_and_the_gain_over_the_cheapest_constant_answer(self) -> None:
+        training, evaluation = cast.diabetes()
+        model = cast.logistic(training)
+        result = run(
+            model=model,
+            training=training,
+            evaluation=evaluation,
+            declared=cast.semantics(cost_matrix=self.MATRIX, claimed_metrics={"expected_cost": 0.5}),
+        )
+        said, truth = cast.predicted(model, evaluation), evaluation["progression"] == 1
+        costs = np.where(truth & ~said, 5, np.where(~truth & said, 1, 0))
+        always = np.where(truth, 0, 1)  # half of the training rows progress: always saying so is cheapest
+        found = cast.metric(result, "expected_cost")
+        assert found["value"] == pytest.approx(costs.mean(), abs=1e-12)
+        half = 1.959963985 * costs.std(ddof=1) / np.sqrt(177)
+        assert found["interval"] == pytest.approx([costs.mean() - half, costs.mean() + half], abs=1e-6)
+        gain = cast.metric(result, "cost_gain")
+        assert gain["value"] == pytest.approx((always - costs).mean(), abs=1e-12)
+        assert (gain["n"], gain["denominators"]) == (177, {"rows": 177})
+        assert "claim_differs" in cast.codes(result)
+        line = cast.table(result, "evaluation").set_index("metric").loc["expected_cost"]
+        assert line["baseline"] == pytest.approx(always.mean(), abs=1e-12)
+        assert line["claimed"] == 0.5
+
+    def test_nothing_is_said_where_nothing_is_declared(self) -> None:
+        training, evaluation = cast.diabetes()
+        result = run(model=cast.logistic(training), training=training, evaluation=evaluation)
+        assert not {item["metric"] for item in result["metrics"]} & {"expected_cost", "cost_gain"}
+
+    @pytest.mark.parametrize(
+        ("matrix", "code"),
+        [
+            ({"1": {"maybe": 5}}, "model_classes_mismatch"),
+            ({"1": 5}, "semantics_invalid"),
+            ({"1": {"0": "dear"}}, "semantics_invalid"),
+        ],
+    )
+    def test_a_matrix_of_something_else_is_an_error(self, matrix: Any, code: str) -> None:
+        training, evaluation = cast.diabetes()
+        declared = cast.semantics(cost_matrix=matrix)
+        result = run(
+            model=cast.logistic(training), training=training, evaluation=evaluation, declared=declared
+        )
+        assert result["error"]["code"] == code
+        assert result["error"]["params"]["field"].startswith("cost_matrix")
+
+    def test_the_customary_costs_of_german_credit(self) -> None:
+        """Hofmann 1994: a bad risk taken for good costs 5, a good one turned away 1."""
+        frame = table("german", "eval.csv")
+        from sklearn.tree import DecisionTreeClassifier
+
+        model = DecisionTreeClassifier().fit(pd.DataFrame({"said": [0, 1]}), [0, 1])
+        data = frame[["y_true"]].assign(said=frame["y_pred"])
+        parts = [data[frame["is_train"] == place].reset_index(drop=True) for place in (1, 0)]
+        result = run(
+            model=model,
+            training=parts[0],
+            evaluation=parts[1],
+            declared=cast.semantics(
+                target="y_true", output="label", threshold=None, sensitive={},
+                cost_matrix={"0": {"1": 5}, "1": {"0": 1}},
+            ),
+        )  # fmt: skip
+        cells = golden("german")["subsets"]["holdout_300"]["preds"]["y_pred"]["sex"]["groups"].values()
+        expected = sum(5 * cell["fp"] + cell["fn"] for cell in cells) / 300
+        assert cast.metric(result, "expected_cost")["value"] == pytest.approx(expected, abs=1e-12)
+
+
+class TestDeclaredSplit:
+    @pytest.mark.parametrize(("split", "noted"), [("time", True), ("entity", True), ("random", False)])
+    def test_data_that_contradict_it_are_noted(self, split: str, noted: bool) -> None:
+        training, evaluation = cast.diabetes()
+        for frame in (training, evaluation):
+            frame["person"] = np.arange(len(frame))
+            frame["seen"] = "2024-01-01"
+        result = run(
+            model=cast.logistic(training, ("person", "seen")),
+            training=training,
+            evaluation=evaluation,
+            declared=cast.semantics(split=split, entity_key="person", time_column="seen"),
+        )
+        notes = {note["code"]: note["params"] for note in result["notes"]}
+        assert notes == ({f"split_not_by_{split}": {"rows": 177}} if noted else {})
+
+    def test_data_that_are_as_declared_are_not(self) -> None:
+        training, evaluation = cast.diabetes()
+        training["seen"], evaluation["seen"] = "2024-01-01", "2024-01-02"
+        result = run(
+            model=cast.logistic(training, ("seen",)),
+            training=training,
+            evaluation=evaluation,
+            declared=cast.semantics(split="time", time_column="seen"),
+        )
+        assert cast.codes(result) == []

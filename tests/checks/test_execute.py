@@ -21,6 +21,7 @@ CHECKS = tuple(execute.CATALOGUE)
 # metrics that only some tasks or declarations have
 SOMETIMES = {
     *("mae", "rmse", "r2", "entity_overlap", "schema_violations", "data_age_days"),
+    *("expected_cost", "cost_gain"),  # where a cost matrix is declared
     *("one_vs_rest_demographic_parity_difference", "one_vs_rest_equal_opportunity_difference"),
     *(
         "one_vs_rest_equalized_odds_difference",

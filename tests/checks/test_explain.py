@@ -393,6 +393,43 @@ class TestCheck:
         assert cast.metric(result, "sensitive_attribution_share")["value"] == 0
         assert cast.codes(result) == ["not_a_model_input", "not_a_model_input"]
 
+    def test_what_goes_with_a_sensitive_column_has_its_share_told(self) -> None:
+        """Sex left out and its stand-in kept: nothing on the sensitive column, and the stand-in is named."""
+        training, evaluation = cast.diabetes()
+        for frame in (training, evaluation):
+            frame["shop"] = frame["sex"].map({1: 10.0, 2: 20.0})
+            frame.loc[::9, "shop"] = 10.0
+        few = ["bmi", "shop"]
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(
+            training[few], training["progression"]
+        )
+        declared = cast.semantics(sensitive={"sex": {"use": "forbidden"}})
+        what = {"model": model, "training": training, "evaluation": evaluation, "declared": declared}
+        result = cast.run(CHECK, **what)
+        shares = cast.table(result, "shap_importance").set_index("feature")["share"]
+        assert cast.metric(result, "sensitive_attribution_share")["value"] == 0
+        for attribute in (None, "sex"):
+            found = cast.metric(result, "proxy_attribution_share", attribute)
+            assert found["value"] == pytest.approx(shares["shop"], abs=1e-12)
+            assert found["interval"][0] <= found["value"] <= found["interval"][1]
+        proxies = cast.table(result, "shap_proxies").to_dict("records")
+        assert [(row["attribute"], row["feature"]) for row in proxies] == [("sex", "shop")]
+        assert 0.7 < proxies[0]["association"] < 1
+        assert proxies[0]["share"] == pytest.approx(shares["shop"], abs=1e-12)
+        strict = cast.run(CHECK, **what, parameters={"proxy_association": 1.0})
+        assert cast.metric(strict, "proxy_attribution_share")["value"] == 0
+        assert cast.table(strict, "shap_proxies").empty
+
+    def test_a_sensitive_column_is_no_proxy_of_another(self) -> None:
+        training, evaluation = cast.diabetes()
+        for frame in (training, evaluation):
+            frame["gender"] = frame["sex"]
+        declared = cast.semantics(sensitive={"sex": {}, "gender": {}})
+        result = cast.run(
+            CHECK, model=cast.logistic(training), training=training, evaluation=evaluation, declared=declared
+        )
+        assert not {"sex", "gender"} & set(cast.table(result, "shap_proxies")["feature"])
+
     def test_a_constant_model_has_no_shares(self) -> None:
         training, evaluation = cast.diabetes()
         model = LinearRegression().fit(training.drop(columns="progression") * 0, training["progression"])

@@ -20,6 +20,7 @@ from sklearn.preprocessing import OneHotEncoder
 from audits.canonical import digest_of
 from audits.checks import mapped, parts
 from audits.checks.bias_mapped import _packed, _unpacked
+from audits.checks.contract import CheckError
 from audits.checks.execute import execute
 from tests.checks import cast
 
@@ -70,11 +71,11 @@ def graded(frame: pd.DataFrame) -> Any:
     return model.fit(frame[["sex", "bmi", "site"]], frame.grade)
 
 
-def folder(frame: pd.DataFrame, cuts: list[int], by: str = "") -> bytes:
+def folder(frame: pd.DataFrame, cuts: list[int], by: str = "", packed: int = zipfile.ZIP_STORED) -> bytes:
     """A zip of Parquet files, cut at these rows."""
     buffer = io.BytesIO()
     edges = [0, *cuts, len(frame)]
-    with zipfile.ZipFile(buffer, "w") as archive:
+    with zipfile.ZipFile(buffer, "w", packed) as archive:
         for place, (start, stop) in enumerate(itertools.pairwise(edges)):
             path = f"{by}={place % 2}/part-{place:03}.parquet" if by else f"part-{place:03}.parquet"
             archive.writestr(path, frame.iloc[start:stop].to_parquet(index=False))
@@ -103,7 +104,7 @@ def divided(question: dict[str, Any], files: Any, part_rows: int) -> tuple[dict[
     def ask(entry: Any, **told: Any) -> dict[str, Any]:
         return through_json(entry(through_json({**question, "mapped": told}), files))
 
-    layout = ask(mapped.lay_out, part_rows=part_rows)
+    layout = ask(mapped.lay_out, map_rows=150, part_rows=part_rows)
     results = []
     for span in reversed(layout["spans"]):  # the order in which they finish does not matter
         found = ask(mapped.compute, survey=layout["survey"], **span)
@@ -126,11 +127,14 @@ def test_a_long_file_gives_the_digest_of_its_one_pass(part_rows: int, size: int)
     assert digest_of(result) == digest_of(execute(question, files))
 
 
-@pytest.mark.parametrize("cuts", [[100, 101, 700], [5, 600], list(range(50, 1200, 50))])
-def test_a_folder_gives_the_digest_of_its_one_pass(cuts: list[int], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("packed", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("cuts", [[100, 101, 700], list(range(50, 1200, 50))])
+def test_a_folder_gives_the_digest_of_its_one_pass(
+    cuts: list[int], packed: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
     frame = people()
     model = binary(frame)
-    question, files = asked(model, folder(frame, cuts), "parquet-folder")
+    question, files = asked(model, folder(frame, cuts, packed=packed), "parquet-folder")
     result, count = divided(question, files, 250)
     assert count > 1
     assert result["outcome"] == "completed", result["error"]
@@ -188,7 +192,7 @@ def test_a_copy_of_the_target_is_found_over_all_parts() -> None:
 def test_what_has_its_one_pass(content: Any) -> None:
     frame = people()
     question, files = asked(binary(frame), content(frame))
-    laid_out = mapped.lay_out({**question, "mapped": {"part_rows": 100}}, files)
+    laid_out = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 100}}, files)
     assert laid_out == {"survey": None, "spans": []}
 
 
@@ -199,7 +203,10 @@ def test_a_regression_has_its_one_pass() -> None:
     model = LinearRegression().fit(frame[["bmi", "site"]], frame.grade)
     declared = {**DECLARED, "task": "regression", "target": "grade", "output": "value", "threshold": None}
     question, files = asked(model, row_groups(frame, 200), declared=declared)
-    assert mapped.lay_out({**question, "mapped": {"part_rows": 300}}, files) == {"survey": None, "spans": []}
+    assert mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 300}}, files) == {
+        "survey": None,
+        "spans": [],
+    }
 
 
 def test_a_part_with_bad_rows_errors_and_so_does_one_that_is_not_what_was_laid_out() -> None:
@@ -207,7 +214,7 @@ def test_a_part_with_bad_rows_errors_and_so_does_one_that_is_not_what_was_laid_o
     model = binary(frame)
     frame.loc[850, "age"] = np.inf
     question, files = asked(model, row_groups(frame, 200), declared=cast.semantics(sensitive={"site": {}}))
-    layout = mapped.lay_out({**question, "mapped": {"part_rows": 300}}, files)
+    layout = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 300}}, files)
     first = {"survey": layout["survey"], **layout["spans"][0]}
     assert mapped.compute({**question, "mapped": first}, files)["rows"] == 300
     with pytest.raises(ValueError, match="rows"):
@@ -234,7 +241,7 @@ def test_a_part_with_bad_rows_errors_and_so_does_one_that_is_not_what_was_laid_o
 def test_counts_that_cannot_be_are_an_error(spoil: Any) -> None:
     frame = people()
     question, files = asked(binary(frame), row_groups(frame, 200))
-    layout = mapped.lay_out({**question, "mapped": {"part_rows": 600}}, files)
+    layout = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 600}}, files)
     survey, results = layout["survey"], []
     for span in layout["spans"]:
         told = {**question, "mapped": {"survey": survey, **span}}
@@ -257,3 +264,32 @@ def test_values_to_try_come_back_in_their_type(values: list[Any]) -> None:
     again = _unpacked(_packed(column))
     assert again.dtype == column.dtype
     assert list(again) == list(column)
+
+
+def test_a_file_that_a_folder_stores_as_it_is_is_read_where_it_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    frame = people()
+
+    def unpack(*given: Any) -> bytes:
+        raise AssertionError("unpacked into memory")
+
+    monkeypatch.setattr(parts, "member", unpack)
+    content = io.BytesIO(b"in front of the archive" + folder(frame, [100, 650]))
+    found = parts.ParquetParts.of(content, "parquet-folder", "evaluation")
+    assert found is not None
+    assert found.sizes == (100, 100, 100, 100, 100, 100, 50, 100, 100, 100, 100, 100, 84)
+    read = pd.concat(found.frames(["age", "bmi"]), ignore_index=True)
+    pd.testing.assert_frame_equal(read, frame[["age", "bmi"]])
+    monkeypatch.setattr(parts, "_stored_at", lambda *given: None)
+    with pytest.raises(AssertionError, match="unpacked"):
+        parts.ParquetParts.of(content, "parquet-folder", "evaluation")
+
+
+def test_a_folder_that_says_it_is_longer_than_it_is_is_refused() -> None:
+    content = bytearray(folder(people(), [100, 650]))
+    shift = content.rindex(b"PK\x01\x02") + 42  # where the last member begins
+    content[shift : shift + 4] = (int.from_bytes(content[shift : shift + 4], "little") + 7).to_bytes(
+        4, "little"
+    )
+    with pytest.raises(CheckError) as caught:
+        parts.ParquetParts.of(io.BytesIO(bytes(content)), "parquet-folder", "evaluation")
+    assert caught.value.message.code in ("archive_unreadable", "parquet_unreadable")

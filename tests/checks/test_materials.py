@@ -6,6 +6,7 @@ import io
 import os
 import pickle
 import re
+from dataclasses import replace
 from typing import Any
 
 import joblib
@@ -19,9 +20,11 @@ from sklearn.ensemble import HistGradientBoostingClassifier, RandomForestClassif
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 
-from audits.checks.contract import CheckError
+from audits.checks.contract import CheckError, CheckInput, Material, numbered
+from audits.checks.execute import execute
 from audits.checks.labels import canonical, canonical_column
 from audits.checks.loading import load_model, trusted
+from audits.checks.materials import Materials
 from audits.checks.predictor import Predictor
 from audits.checks.reading import read_frame
 from audits.checks.semantics import Semantics
@@ -371,3 +374,45 @@ class TestSemantics:
         with pytest.raises(CheckError) as caught:
             Semantics.read(cast.semantics(**changes))
         assert caught.value.message.params["field"] == field
+
+
+class TestSeveralTrainingSets:
+    """A version trained on more than one data set is examined beside all of them."""
+
+    def of(self, *parts: pd.DataFrame) -> tuple[CheckInput, dict[str, Any]]:
+        _, evaluation = cast.diabetes()
+        inputs, files = cast.given(
+            "evaluation.performance",
+            model=cast.logistic(parts[0]),
+            training=parts[0],
+            evaluation=evaluation,
+        )
+        materials = list(inputs.materials)
+        for place, part in enumerate(parts[1:], start=2):
+            role = numbered("training", place)
+            files[role] = cast.data_file(part, "parquet")
+            materials.append(Material(role, "sha256:00", "parquet"))
+        return replace(inputs, materials=tuple(materials)), files
+
+    def test_they_are_one_table_whatever_the_order_of_their_columns(self) -> None:
+        training, _ = cast.diabetes()
+        first, second = training.iloc[:100], training.iloc[100:]
+        inputs, files = self.of(first, second[list(reversed(second.columns))])
+        whole = Materials(inputs, files).frame("training")
+        assert whole.columns.tolist() == training.columns.tolist()
+        pd.testing.assert_frame_equal(whole, training)
+
+    def test_rows_of_the_second_count_as_seen(self) -> None:
+        training, evaluation = cast.diabetes()
+        inputs, files = self.of(training, evaluation.iloc[:7])
+        result = execute(inputs.to_json(), files)
+        assert cast.metric(result, "row_overlap")["denominators"] == {"shared": 7, "rows": 177}
+
+    def test_other_columns_are_named(self) -> None:
+        training, _ = cast.diabetes()
+        inputs, files = self.of(training, training.rename(columns={"bmi": "weight"}))
+        error = execute(inputs.to_json(), files)["error"]
+        assert error == {
+            "code": "datasets_differ",
+            "params": {"role": "training", "columns": "bmi, weight"},
+        }

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LinearRegression, LogisticRegression
 
-from audits.checks import reading
+from audits.checks import parts
 from audits.checks.disparity import AGGREGATES, draw_order
 from governance.policy.verdict import Evidence, judge
 from tests.checks import cast
@@ -163,9 +163,9 @@ def test_relabelling_groups_moves_only_their_names(task: str, data: Any) -> None
 def test_merging_partitions_moves_nothing(task: str, data: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     """Counted in parts, whatever their size (a model's own sums may differ in the last bits)."""
     frame = data.draw(populations(task))
-    monkeypatch.setattr(reading, "PART_ROWS", 1 << 18)
+    monkeypatch.setattr(parts, "PART_ROWS", 1 << 18)
     whole = found(frame, task, "parquet")
-    monkeypatch.setattr(reading, "PART_ROWS", data.draw(st.integers(5, len(frame) - 1)))
+    monkeypatch.setattr(parts, "PART_ROWS", data.draw(st.integers(5, len(frame) - 1)))
     assert close(found(frame, task, "parquet"), whole)
 
 

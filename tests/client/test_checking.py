@@ -35,7 +35,7 @@ def test_whether_it_matches(
 ) -> None:
     run = waiting(committed_cast)
     study.finish(run, study.ratio_result())
-    monkeypatch.setattr(reproducing, "computed", lambda row: (second, {}))
+    monkeypatch.setattr(reproducing, "computed", lambda row, lost: (second, {}))
     monkeypatch.setattr(
         "audits.dispatch.send", lambda task, row: reproducing.run_reproduction(UUID(row)) is not None
     )

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from governance.client import Crivo
 from governance.client.errors import Usage
 from governance.models import ExternalEvidence
-from registry.models import Dataset, DatasetVersion, ModelVersion
+from registry.models import Dataset, DatasetVersion, EnvironmentLock, ModelVersion
 from tests import study
 from tests.cast import Cast
 from tests.client.conftest import Ran
@@ -93,3 +93,38 @@ def test_a_digest_that_is_not_the_files(
     data.write_bytes(study.CSV)
     with pytest.raises(Usage, match="has the digest"):
         crivo_of("ana").register_dataset_version("patients", data, digest=f"sha256:{'0' * 64}")
+
+
+def test_the_lock_of_an_environment(command: Command, version: ModelVersion, tmp_path: Path) -> None:  # noqa: F811
+    lock, out = tmp_path / "requirements.txt", tmp_path / "out.json"
+    lock.write_bytes(study.LOCK)
+    assert command("clara", "sbom", "progression@1").code == 1  # not kept yet
+    ran = command("pipeline", "lock", "progression@1", lock)
+    assert (ran.code, "2 packages" in ran.out) == (0, True), ran.err
+    assert "was there already" in command("pipeline", "lock", "progression@1", lock).out
+    assert "scikit-learn" in command("clara", "sbom", "progression@1").out
+    assert command("clara", "sbom", "progression@1", "--output", out).code == 0
+    printed = json.loads(command("clara", "sbom", "progression@1", "--json").out)
+    assert json.loads(out.read_bytes()) == printed
+    assert [item["name"] for item in printed["components"]] == ["numpy", "scikit-learn"]
+    assert command("clara", "sbom", "progression@1", "--output", tmp_path).code == 2
+    lock.write_bytes(b"numpy==1.0\n")
+    assert command("pipeline", "lock", "progression@1", lock).code == 1
+
+
+def test_a_version_is_registered_with_its_lock(
+    command: Command,  # noqa: F811
+    version: ModelVersion,
+    tmp_path: Path,
+) -> None:
+    lock, about, model = (tmp_path / name for name in ("uv.txt", "about.json", "model.skops"))
+    lock.write_bytes(b"xgboost==3.0.0\n")
+    model.write_bytes(b"another model")
+    declared = study.metadata()
+    del declared["environment_digest"]
+    about.write_text(json.dumps(declared))
+    register = ("model", "register", model, "--name", "progression", "--metadata", about, "--lock", lock)
+    assert command("pipeline", *register).code == 0
+    kept = EnvironmentLock.objects.get()
+    assert (kept.version.n, kept.packages[0]["name"]) == (2, "xgboost")
+    assert kept.version.metadata["environment_digest"] == kept.digest

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import pytest
 
-from audits.services import execution
+from audits.services import confined
 from audits.services.explaining import run_explanation
 from governance.client import Crivo
 from tests.cast import Cast
@@ -23,8 +23,8 @@ def at_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker that answers as soon as it is told."""
     monkeypatch.setattr("audits.dispatch.send", lambda task, row: run_explanation(UUID(row)) is not None)
     yield
-    execution.zygote().close()
-    execution.zygote.cache_clear()
+    confined.zygote().close()
+    confined.zygote.cache_clear()
 
 
 def test_a_record_in_a_file(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import shlex
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django.conf import settings
 
 from audits import tasks, verbs
 from audits.ledger.signing import checkpoint_key
@@ -134,6 +136,31 @@ def test_one_that_is_verified(command: Callable[..., Ran], committed_cast: Cast,
     ran = command("clara", "audit", "export", tmp_path / "bundle", "--verb", "dataset.registered")
     assert (ran.code, "crivo verify" in ran.out) == (0, True), ran.err
     assert command("clara", "verify", tmp_path / "bundle", "--vkey", checkpoint_key().vkey).code == 0
+
+
+def test_the_three_commands_of_the_page_for_auditors(
+    command: Callable[..., Ran], committed_cast: Cast, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As they stand in docs/audit.md, in an empty folder, with a key and a checkpoint from elsewhere."""
+    page = (Path(__file__).parents[2] / "docs" / "audit.md").read_text()
+    block = page.split("```sh\n", 1)[1].split("```", 1)[0].splitlines()
+    assert len(block) == 3
+    study.sequence()
+    monkeypatch.chdir(tmp_path)
+    Path("log.vkey").write_text(f"{checkpoint_key().vkey}\n")
+    kept = Path(settings.CRIVO_PUBLISH) / "checkpoint"
+    Path("kept.checkpoint").write_bytes(kept.read_bytes())
+    write(3, None, committed_cast.workspace.id)
+    study.sequence()
+    for line in block:
+        program, *arguments = shlex.split(line)
+        assert program == "crivo"
+        ran = command("clara", *arguments)
+        assert ran.code == 0, (line, ran.err)
+    changed = Path("evidence/events.jsonl")
+    changed.write_bytes(changed.read_bytes().replace(b'"outcome":"done"', b'"outcome":"dome"', 1))
+    for line in block[1:]:
+        assert command("clara", *shlex.split(line)[1:]).code == 1, line
 
 
 def test_who_may_not_and_what_is_none(

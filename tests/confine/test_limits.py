@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from audits.checks.contract import Message
-from audits.confine import Limits
-from tests.confine.conftest import Run
+from audits.confine import Limits, Zygote
+from tests.confine.conftest import SMALL, Run
 
 
 def test_memory_bomb(probe: Run) -> None:
@@ -35,6 +37,19 @@ def test_sleep_runs_into_the_wall(probe: Run) -> None:
     outcome = probe("sleeper", wall_seconds=0.3)
     assert outcome.error == Message("timeout", {"kind": "wall", "seconds": 0.3})
     assert 0.3 <= outcome.seconds < 3
+
+
+def test_a_child_that_nobody_waits_for_is_ended(zygote: Zygote, artifact: Path, probe: Run) -> None:
+    asked: list[int] = []
+    outcome = zygote.run(
+        {},
+        {"artifact": artifact},
+        limits=Limits(**SMALL),
+        entry="tests.confine.probes:endless_loop",
+        stopped=lambda: asked.append(1) or len(asked) > 1,
+    )
+    assert outcome.error == Message("killed_by_signal", {"signal": "SIGKILL"})
+    assert len(asked) == 2
 
 
 def test_flood_of_the_result_pipe(probe: Run) -> None:

@@ -11,7 +11,7 @@ import pytest
 from pytest_django.live_server_helper import LiveServer
 
 from audits.models import Explanation
-from audits.services import execution
+from audits.services import confined
 from audits.services.explaining import run_explanation
 from governance import intake
 from governance.models import UseCase
@@ -28,8 +28,8 @@ SHOTS = os.environ.get("CRIVO_SHOTS")  # a folder for pictures of the pages, to 
 @pytest.fixture(scope="module", autouse=True)
 def _end_of_the_zygote() -> Iterator[None]:
     yield
-    execution.zygote().close()
-    execution.zygote.cache_clear()
+    confined.zygote().close()
+    confined.zygote.cache_clear()
 
 
 @pytest.fixture

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
+from hashlib import sha256
 from typing import Any
 
 from django.db import connection
 from django.test import Client
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 
+from audits import blobs
 from audits.checks.contract import CheckResult, Message
 from audits.services.check_runs import failed_result
 from governance.models import Promotion
+from registry.locks import read as read_lock
+from registry.services.environments import keep_environment_lock
 from tests import scenario
 from tests.cast import Cast
 from tests.console.conftest import decide_at, page_of
@@ -239,3 +245,31 @@ def test_message_kept_for_the_reader() -> None:
     assert sentence(Message("no_such_code", {"a": 1})) == "no_such_code"
     assert sentence({"code": "limit_missed_min", "params": None}) == "{value} is below the limit of {limit}."
     assert sentence(None) == ""
+
+
+def test_the_environment_of_the_version_as_a_bill_of_materials(cast: Cast, as_person: SignIn) -> None:
+    scenario.policies(cast)
+    lock = b"numpy==2.4.0\nscikit-learn==1.8.0\npandas\n"
+    version = scenario.register(cast, environment_digest=f"sha256:{sha256(lock).hexdigest()}")
+    promotion = scenario.complete_checks(scenario.request(cast, version, "development"))
+    client = as_person("bruno")
+    address = reverse("admin:sbom", args=["diabetes", version.n])
+    assert "the lock file is not kept here" in dossier(client, promotion).text
+    assert client.get(address).status_code == 404
+    keep_environment_lock(
+        command=cast.command("pipeline"),
+        name="diabetes",
+        n=version.n,
+        stored=blobs.store(cast.workspace.id, io.BytesIO(lock), cap=1 << 20),
+        found=read_lock(lock),
+    )
+    page = dossier(client, promotion)
+    assert "3 packages · one of no stated version · Bill of materials (CycloneDX)" in page.text
+    assert "3 pacotes · um sem versão indicada" in dossier(client, promotion, "pt-br").text
+    answer = client.get(address)
+    assert answer.headers["Content-Disposition"] == f'attachment; filename="diabetes-{version.n}.cdx.json"'
+    assert [item["purl"] for item in answer.json()["components"]] == [
+        "pkg:pypi/numpy@2.4.0",
+        "pkg:pypi/pandas",
+        "pkg:pypi/scikit-learn@1.8.0",
+    ]

@@ -11,7 +11,7 @@ from django.test import Client
 from django.urls import reverse
 
 from audits.models import Explanation
-from audits.services import execution
+from audits.services import confined
 from audits.services.explaining import run_explanation
 from audits.services.explanations import unsealed
 from tests.cast import Cast
@@ -28,8 +28,8 @@ SEEN = str(CANARY).split(".")[0]
 @pytest.fixture(scope="module", autouse=True)
 def _end_of_the_zygote() -> Iterator[None]:
     yield
-    execution.zygote().close()
-    execution.zygote.cache_clear()
+    confined.zygote().close()
+    confined.zygote.cache_clear()
 
 
 @pytest.fixture

@@ -262,6 +262,11 @@ CALLS: dict[str, Call] = {
         sees=READ, does="model_version.register", body="artifact", remembered=True
     ),
     "GET models/<str:name>/versions/<int:n>": Call(sees=READ),
+    "GET models/<str:name>/versions/<int:n>/environment": Call(sees=READ),
+    "POST models/<str:name>/versions/<int:n>/environment": Call(
+        sees=READ, does="model_version.register", body="lock", remembered=True
+    ),
+    "GET models/<str:name>/versions/<int:n>/sbom": Call(sees=READ),
     "GET lineage": Call(sees=READ, on=DATASET, query="nodeId=dataset:crivo:patients@1"),
     "POST lineage": Call(does="lineage.record", body={"job": {"name": "j"}}, remembered=True),
     "GET lineage/": Call(sees=READ, on=DATASET, query="nodeId=dataset:crivo:patients@1"),
@@ -278,6 +283,7 @@ CALLS: dict[str, Call] = {
     "GET check-runs/<uuid:run_id>": Call(sees=READ),
     "GET check-runs/<uuid:run_id>/reproductions": Call(sees=READ),
     "POST check-runs/<uuid:run_id>/reproductions": acts("check_run.reproduce", None),
+    "POST check-runs/<uuid:run_id>/cancellation": acts("check_run.cancel", {"reason": "r"}),
     "GET reproductions/<uuid:reproduction_id>": Call(sees=READ),
     "GET models/<str:name>/versions/<int:n>/explanations": Call(sees=READ),
     "POST models/<str:name>/versions/<int:n>/explanations": Call(

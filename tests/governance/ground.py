@@ -106,6 +106,7 @@ class Ground:
 def lay(cast: Cast) -> Ground:
     """One of everything, made through the services: what is not there can hide behind a 404."""
     version = study.study(cast)
+    study.kept_lock(cast, version)
     for text in (study.PRODUCTION, HOMOLOGATION):
         apply_policy(command=study.shell(cast), text=text)
     study.sequence()
@@ -253,6 +254,8 @@ def made(client: Client, ground: Ground, route: str, headers: dict[str, str]) ->
         report = SimpleUploadedFile("r.xml", b"<testsuite><testcase/></testsuite>")
         about = {"check": "data.quality", "kind": "junit", "title": "t", "issuer": "i"}
         return client.post(address, {"file": report, "metadata": json.dumps(about)}, headers=headers)
+    if call.body == "lock":
+        return client.post(address, {"file": SimpleUploadedFile("u", study.LOCK)}, headers=headers)
     if call.body in ("file", "artifact"):
         metadata = study.metadata(seed=8) if call.body == "artifact" else {}
         data = {call.body: SimpleUploadedFile("u", study.CSV), "metadata": json.dumps(metadata)}

@@ -92,6 +92,7 @@ SCREENS: dict[str, Screen] = {
     "tokens": Screen(),  # one's own; more for who may read about access
     "revoke-token": Screen(("token_id",), {}, sees=WHO, does="token.issue"),
     "explanations": Screen(("model", "n"), sees=READ),
+    "sbom": Screen(("model", "n"), sees=READ),
     "explanation": Screen(("explanation_id",), sees=EXPLAIN),
 }
 

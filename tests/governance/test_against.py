@@ -121,8 +121,7 @@ def test_waiver_condition_and_glass_as_of_a_time(cast: Cast) -> None:
 
 
 def listed(promotion: Promotion) -> str | None:
-    entry = revoked().get(str(promotion.id))
-    return entry["status"] if entry else None
+    return {entry.promotion: entry.status for entry in revoked()}.get(str(promotion.id))
 
 
 @pytest.fixture

@@ -156,6 +156,11 @@ def test_bad_data_is_refused_and_nothing_is_kept(
         ({"surprise": 1}, "metadata_invalid", "metadata"),
         ({"digest": "sha256:" + "1" * 64}, "upload_digest_mismatch", "digest"),
         ({"environment_digest": "md5:1"}, "metadata_invalid", "metadata.environment_digest"),
+        ({"split": "time"}, "metadata_missing", "metadata.time_column"),
+        ({"split": "entity"}, "metadata_missing", "metadata.entity_key"),
+        ({"split": "by hand"}, "metadata_invalid", "metadata.split"),
+        ({"cost_matrix": {}}, "metadata_invalid", "metadata.cost_matrix"),
+        ({"cost_matrix": {"1": {"0": "dear"}}}, "metadata_invalid", "metadata.cost_matrix.1.0"),
     ],
 )
 def test_bad_metadata_is_refused_and_nothing_is_kept(

@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 
 from audits import blobs
 from audits.models import Event, Explanation
-from audits.services import execution
+from audits.services import confined
 from audits.services.explaining import run_explanation
 from audits.services.explanations import claim, resend_waiting, unsealed
 from registry.services.datasets import register_dataset, register_dataset_version
@@ -38,8 +38,8 @@ CANARY = 735194628.25
 @pytest.fixture(scope="module", autouse=True)
 def _end_of_the_zygote() -> Iterator[None]:
     yield
-    execution.zygote().close()
-    execution.zygote.cache_clear()
+    confined.zygote().close()
+    confined.zygote.cache_clear()
 
 
 def registered(cast: Cast, **changes: Any) -> tuple[Any, dict[str, Any]]:

@@ -158,10 +158,10 @@ def test_a_predecessor_is_listed_once_its_successor_is_effective(
 ) -> None:
     assert notary.acquire()
     to_production(cast, notary, study.model_version(cast, b"another model"))
-    assert revocations.revoked() == {}, "until then it is the one that runs"
+    assert revocations.revoked() == [], "until then it is the one that runs"
     notary.run_pass()
-    assert list(revocations.revoked()) == [str(placement.promotion_id)]
-    assert revocations.revoked()[str(placement.promotion_id)]["status"] == "superseded"
+    (entry,) = revocations.revoked()
+    assert (entry.promotion, entry.status) == (str(placement.promotion_id), "superseded")
 
 
 def test_a_list_is_issued_at_changes_and_daily_and_not_otherwise(cast: Cast, placement: Placement) -> None:
@@ -295,6 +295,11 @@ def test_only_what_holds_in_every_part_is_a_yes() -> None:
     assert judged([good, listing(key, revoked=[revoked])], keys) == ["attestation_revoked"]
     by_digest = {**revoked, "promotion": "p2", "attestation": {"sha256": offline.envelope_digest(good)}}
     assert judged([good, listing(key, revoked=[by_digest])], keys) == ["attestation_revoked"]
+    alone = {**by_digest, "promotion": None, "status": "key_compromised"}
+    assert judged([good, listing(key, revoked=[alone])], keys) == ["attestation_revoked"]
+    anew = statement(key, predicate={"issuedAt": "2026-05-02T00:00:00Z"})
+    assert judged([good, anew, listing(key, revoked=[alone])], keys) == [], "of the same promotion"
+    assert judged([good, anew, listing(key, revoked=[revoked])], keys) == ["attestation_revoked"]
     older = listing(key, revoked=[], sequence=6)
     newer = listing(key, revoked=[revoked])
     assert judged([good, newer, older], keys) == ["attestation_revoked"], "the newest list counts"

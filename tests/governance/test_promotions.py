@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
 import pytest
 from django.db import IntegrityError, connection, connections, transaction
+from django.utils import timezone
 
 from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.models import CheckRun, Event
+from audits.services.check_runs import obtain_run
 from governance import gate, selectors
 from governance.dossier import assess
 from governance.models import Decision, Placement, PolicyVersion, Promotion
+from governance.services.evidence import questions
 from governance.services.promotions import decide, withdraw_promotion
 from registry.models import ModelVersion
 from tests import study
 from tests.cast import Cast
+from tests.governance.exceptional import later, move
 from tests.snapshot import unchanged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -83,6 +88,23 @@ def test_the_whole_way(cast: Cast, version: ModelVersion) -> None:
         "promotion.decided",
         "promotion.granted",
     ]
+
+
+def test_every_training_set_is_read_by_the_checks(cast: Cast, version: ModelVersion) -> None:
+    """Not only the first: else a row of the second that is in the evaluation data would pass as unseen."""
+    second = study.dataset_version(cast, study.CSV + b"33,1,27.0,1\n")
+    both = study.model_version(cast, training=["patients@1", "patients@2"])
+    (question,) = questions(both, {"checks": [{"check": "evaluation.performance", "require": []}]})
+    digests = {item.role: item.digest for item in question["materials"]}
+    assert digests == {
+        "artifact": both.artifact_digest,
+        "training": version.evaluation.digest,
+        "training:2": second.digest,
+        "evaluation": both.evaluation.digest,
+    }
+    run = obtain_run(cast.actor("pipeline"), **question, confinement_level=1, fresh_since=timezone.now())
+    assert [item["role"] for item in run.input["materials"]] == list(digests)
+    assert run.input["materials"][1]["format"] == "csv"
 
 
 def test_the_same_evidence_is_measured_once(cast: Cast, version: ModelVersion) -> None:
@@ -151,6 +173,26 @@ def test_a_no_is_final(cast: Cast, version: ModelVersion, verdict: str, code: st
     assert (promotion.state, promotion.outcome["code"]) == ("refused", code)
     with unchanged(refusals=1), pytest.raises(Conflict, match="promotion_not_awaiting"):
         by(cast, "bruno", promotion)
+
+
+def test_evidence_that_aged_while_people_read_grants_nothing(cast: Cast, version: ModelVersion) -> None:
+    """The verdict is taken again in the transaction of the last approval; who asks again has it measured again."""
+    promotion = to_homologation(cast, version)
+    assert promotion.state == "awaiting_approval"
+    assert {line["verdict"] for line in promotion.requirements} == {"passed"}
+    run = promotion.checks.get().run
+    move("audits_check_run", run.id, finished_at=later(timedelta(days=-30)))
+    by(cast, "bruno", promotion)
+    promotion.refresh_from_db()
+    assert promotion.state == "refused"
+    assert promotion.outcome is not None
+    assert promotion.outcome["reasons"][0]["params"]["cause"]["code"] == "evidence_stale"
+    told = Event.objects.filter(subject_id=promotion.id).order_by("subject_seq")
+    assert list(told.values_list("verb", flat=True))[-2:] == ["promotion.decided", "promotion.refused"]
+    assert not Placement.objects.filter(environment__name="homologation").exists()
+    again = study.ask(cast, version, "homologation")
+    assert again.state == "checking"
+    assert again.checks.get().run_id != run.id
 
 
 def test_no_step_is_skipped(cast: Cast, version: ModelVersion) -> None:

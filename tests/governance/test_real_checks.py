@@ -19,7 +19,7 @@ from sklearn.preprocessing import StandardScaler
 
 from audits import blobs
 from audits.models import CheckRun
-from audits.services import execution
+from audits.services import confined, execution
 from audits.services.reproducing import run_reproduction
 from audits.services.reproductions import request_reproduction
 from governance.models import Promotion
@@ -83,8 +83,8 @@ def split() -> Split:
 @pytest.fixture(scope="module", autouse=True)
 def _end_of_the_zygote() -> Iterator[None]:
     yield
-    execution.zygote().close()
-    execution.zygote.cache_clear()
+    confined.zygote().close()
+    confined.zygote.cache_clear()
 
 
 def checked(

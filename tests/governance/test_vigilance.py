@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from uuid import UUID
 
 import pytest
 from django.db import DatabaseError, IntegrityError, connection, transaction
 from django.test import Client
 
+from audits.actors import Command, system_actor
 from audits.errors import Conflict, Forbidden, Unprocessable
-from audits.models import Event
+from audits.models import Event, Webhook, WebhookDelivery
 from audits.sealing import text_of
+from audits.services import webhook_delivery
 from governance import hindrances
 from governance.models import Alarm, BrokenGlass, Condition, Placement, PlacementReview
 from governance.services import sweeps
-from governance.services.conditions import report_condition, verify_condition
+from governance.services.conditions import note_missed_condition, report_condition, verify_condition
 from governance.services.glass import break_glass, end_glass, sign_off_alarm
 from governance.services.promotions import decide
-from governance.services.reviews import complete_review
+from governance.services.reviews import complete_review, note_overdue_review
+from governance.services.suspensions import suspend_placement, withdraw_placement
 from governance.standings import moment
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from tests import scenario
+from tests.audits import hooks
 from tests.cast import Cast
 from tests.governance.exceptional import SOON, ask, codes, give, later, live, move, opened, with_terms
 from tests.governance.test_at_once import at_once
@@ -64,6 +69,65 @@ def test_a_missed_condition_shuts_the_gate_and_its_fulfilment_opens_it(cast: Cas
     written = Event.objects.get(verb="promotion.decided", actor_id=cast.people["bruno"].id,
                                 subject_id=condition.promotion_id)  # fmt: skip
     assert text_of(written.id, "condition_1") == "Recalibrate by then."
+
+
+def told(verb: str) -> list[Event]:
+    return list(Event.objects.filter(verb=verb, outcome="done").order_by("subject_id", "subject_seq"))
+
+
+def hook(cast: Cast, verb: str) -> Webhook:
+    return hooks.subscribe(cast, "https://hooks.example/in", name=verb, verbs=[verb])
+
+
+def queued(webhook: Webhook) -> list[UUID]:
+    """The events that wait to be sent to it."""
+    scenario.publish()
+    webhook_delivery.plan(webhook.id)
+    return list(WebhookDelivery.objects.filter(webhook=webhook).values_list("event_id", flat=True))
+
+
+def shell(cast: Cast) -> Command:
+    return Command(system_actor("sweep", cast.workspace.id))
+
+
+def test_a_missed_condition_leaves_one_event_however_many_sweeps(cast: Cast) -> None:
+    _, condition = conditional(cast)
+    wanted = hook(cast, "condition.missed")
+    assert sweeps.note_missed_conditions() == []
+    move("governance_condition", condition.id, due=later(PAST))
+    before = Condition.objects.values().get()
+    at_once(sweeps.sweep, sweeps.sweep, sweeps.sweep)
+    (event,) = told("condition.missed")
+    assert (event.subject_kind, event.subject_id, event.actor_kind) == ("condition", condition.id, "system")
+    assert event.reason["code"] == "condition_overdue"  # type: ignore[index]
+    assert event.detail["promotion"] == str(condition.promotion_id)
+    assert Condition.objects.values().get() == before  # it tells, and moves nothing
+    with unchanged(refusals=0):
+        sweeps.sweep()
+    assert queued(wanted) == [event.id]
+    # Sent back it is as late as before; verified it is over.
+    report_condition(command=cast.command("ana"), condition_id=condition.id, text="Recalibrated.")
+    verify_condition(command=cast.command("bia"), condition_id=condition.id, holds=False, text="Not quite.")
+    assert sweeps.note_missed_conditions() == []
+
+
+def test_what_was_fulfilled_in_time_is_not_missed(cast: Cast) -> None:
+    _, condition = conditional(cast)
+    report_condition(command=cast.command("ana"), condition_id=condition.id, text="Recalibrated.")
+    verify_condition(command=cast.command("bia"), condition_id=condition.id, holds=True, text="Seen.")
+    move("governance_condition", condition.id, due=later(PAST))
+    with unchanged(refusals=0):
+        assert sweeps.note_missed_conditions() == []
+        note_missed_condition(command=shell(cast), condition_id=condition.id)
+
+
+def test_what_was_withdrawn_has_no_date_to_miss(cast: Cast) -> None:
+    _, condition = conditional(cast)
+    placement = Placement.objects.get(promotion=condition.promotion)
+    withdraw_placement(command=cast.command("rita"), placement_id=placement.id, reason="Over.")
+    move("governance_condition", condition.id, due=later(PAST))
+    with unchanged(refusals=0):
+        assert sweeps.note_missed_conditions() == []
 
 
 def test_who_may_not_report_or_verify_a_condition(cast: Cast) -> None:
@@ -160,6 +224,48 @@ def test_a_review_opens_before_it_is_due_and_renews_once_published(cast: Cast) -
     assert again.value.code == "review_transition"
     with pytest.raises(IntegrityError, match="had a hand"), transaction.atomic():
         PlacementReview.objects.update(completed_by=cast.people["ana"].id)
+
+
+def test_an_overdue_review_leaves_one_event_for_each_time_it_falls_due(cast: Cast) -> None:
+    version = with_terms(cast, "valid_for: 100d\nreview: {role: approver, notice: 10d}\n")
+    placement = live(cast, version).placement
+    wanted = hook(cast, "review.overdue")
+    move("governance_placement", placement.id, created_at=later(timedelta(days=-91)))
+    sweeps.sweep()
+    review = PlacementReview.objects.get()
+    assert told("review.overdue") == []
+    move("governance_placement", placement.id, created_at=later(timedelta(days=-100)))
+    at_once(sweeps.sweep, sweeps.sweep, sweeps.sweep)
+    (event,) = told("review.overdue")
+    assert (event.subject_id, event.reason["code"]) == (review.id, "review_overdue")  # type: ignore[index]
+    assert event.detail["overdue"] == "block"
+    assert event.before == event.after != ""
+    with unchanged(refusals=0):
+        sweeps.sweep()
+    assert queued(wanted) == [event.id]
+    complete_review(command=cast.command("bia"), review_id=review.id, reason="Drift within bounds.")
+    scenario.publish()
+    sweeps.sweep()
+    assert len(told("review.overdue")) == 1
+    # A hundred days later it falls due again.
+    move("governance_placement_review", review.id, completed_at=later(timedelta(days=-100)))
+    sweeps.sweep()
+    assert [row.subject_id for row in told("review.overdue")] == [
+        review.id,
+        PlacementReview.objects.get(state="open").id,
+    ]
+
+
+def test_a_review_of_what_is_suspended_waits_for_its_reinstatement(cast: Cast) -> None:
+    version = with_terms(cast, "valid_for: 100d\n")
+    placement = live(cast, version).placement
+    move("governance_placement", placement.id, created_at=later(timedelta(days=-99)))
+    sweeps.sweep()
+    suspend_placement(command=cast.command("rita"), placement_id=placement.id, reason="Odd answers.")
+    move("governance_placement", placement.id, created_at=later(timedelta(days=-100)))
+    with unchanged(refusals=0):
+        assert sweeps.note_overdue_reviews() == []
+        note_overdue_review(command=shell(cast), review_id=PlacementReview.objects.get().id)
 
 
 def test_overdue_only_warns_where_the_policy_says_so(cast: Cast) -> None:

@@ -69,3 +69,30 @@ def test_nothing_is_drawn_from_nothing(value: Any) -> None:
 
 def test_plots_belong_to_tables_that_a_check_gives() -> None:
     assert set(DRAWN) <= set(CATALOGUE)
+
+
+def test_what_lies_beyond_the_axis_is_a_triangle_at_its_end_and_keeps_its_figure() -> None:
+    """One column that is something else altogether does not press the others into a corner."""
+    lines = [Line("", "odd", 9.35, 8.0, 11.0), Line("", "usual", 0.12, 0.05, 0.2)]
+    root = drawn(lines, marks=(0.1, 0.25), most=1.0)
+    assert len(root.findall(".//{*}circle")) == 1
+    assert len([node for node in root.iter() if node.tag.endswith("path")]) == 1
+    assert "odd: 9.35 (8.00 – 11.00)" in str(root[1].text)
+    texts = [node.text for node in root.iter() if node.tag.endswith("text")]
+    assert "Triangles lie beyond the axis: read their figures." in texts
+    within = drawn([lines[1]], marks=(0.1, 0.25), most=1.0)
+    assert not [node for node in within.iter() if node.tag.endswith("path")]
+
+
+def test_disturbances_are_told_by_whom_they_concern() -> None:
+    table = {
+        "id": "robustness",
+        "columns": ["attribute", "group", "disturbance", "n", "flipped", "flip_rate", "low", "high"],
+        "rows": [
+            [None, None, "missing", 9, 1, 0.1, 0.0, 0.3],
+            ["occupation of the head of the household", "teacher", "missing", 9, 1, 0.1, 0.0, 0.3],
+        ],
+    }
+    said = str(ElementTree.fromstring(plots_for([table])[0].svg)[1].text)
+    assert "missing values, all rows: 0.10" in said
+    assert "missing values · occupation of the head of the household, teacher: 0.10" in said

@@ -8,7 +8,7 @@ import pytest
 
 from audits.plots import plots_for
 from audits.plots.dependence import dependence_plot
-from audits.plots.forest import forest_plot
+from audits.plots.forest import MOST_ROWS, forest_plot
 from audits.plots.waterfall import waterfall_plot, weights_plot
 from tests.plots.reading import HOSTILE, NUMBERS, brazilian, described, marks, outside, pseudo, texts, tree
 
@@ -84,6 +84,26 @@ class TestForest:
         assert len(marks(drawn, "plot-dot-below")) == 2  # the one, and the legend
         assert len(marks(drawn, "plot-dot")) == 2
         assert forest_plot([("accuracy", "sex", 0.5, None, None, None, 3)]) == ""
+
+    def test_a_difference_without_a_range_has_a_panel_of_its_own(self) -> None:
+        """Treatment equality may be 15: on one axis with shares it would press them all onto 0."""
+        odd = ("treatment_equality_difference", "sex", 12.0, 3.0, 15.0, None, 200)
+        alone, both = forest_plot([RATIOS[3]]), forest_plot([odd, RATIOS[3]])
+        assert marks(both, "plot-dot")[0]["cx"] == marks(alone, "plot-dot")[0]["cx"]
+        assert len(marks(both, "plot-dot")) == 2
+        assert "In its own unit: 0 is no disparity" in texts(both)
+
+    def test_a_metric_stands_above_its_lines_whole_and_in_the_readers_words(self) -> None:
+        long = "occupation of the head of the household, as declared on the form"
+        drawn = forest_plot([("demographic_parity_ratio", long, 0.9, 0.8, 1.0, 0.8, 9)], title_of=str.upper)
+        assert "DEMOGRAPHIC_PARITY_RATIO" in texts(drawn)
+        assert long in described(drawn)
+
+    def test_of_too_many_lines_those_of_single_columns_are_drawn(self) -> None:
+        rows = [("x_difference", f"a{n}×b{n}", 0.1, 0.0, 0.2, None, 9) for n in range(MOST_ROWS)]
+        said = described(forest_plot([*rows, ("x_difference", "z", 0.3, 0.2, 0.4, None, 9)]))
+        assert "z, x difference: 0.30" in said
+        assert "Further disparities not drawn: 1." in said
 
 
 DRAWINGS: list[Any] = [

@@ -9,8 +9,11 @@ from typing import Any
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from audits import messages
+from audits.ledger import pruned
 from audits.ledger.note import NoteError, VerifierKey
 from audits.ledger.verification import LedgerReport, verify_ledger
+from audits.models import Workspace
 
 
 class Command(BaseCommand):
@@ -52,6 +55,11 @@ class Command(BaseCommand):
             f"{verdict}: {report.size:,} entries, root {base64.b64encode(report.root).decode()}, "
             f"{report.checkpoints:,} checkpoints, {report.waiting:,} events waiting, {report.quarantined:,} quarantined"
         )
+        if report.pruned:
+            self.stdout.write(f"{report.pruned:,} events were pruned, as the log says:")
+            for workspace in Workspace.objects.order_by("name").values_list("id", flat=True):
+                for told in pruned.notes(workspace):
+                    self.stdout.write(f"  {messages.render(told)}")
         for finding in report.findings:
             self.stdout.write(f"  {finding}")
         if report.count > len(report.findings):

@@ -184,7 +184,8 @@ def events_command(context: Context) -> int:
     options, console = context.options, context.console
     if options.limit < 1:
         raise Usage("--limit is a number from 1.")
-    found = context.server().events(limit=options.limit, **_wanted(options))
+    wanted, crivo = _wanted(options), context.server()
+    found = crivo.events(limit=options.limit, **wanted)
     console.document(found)
     for event in found:
         index = event.get("index")
@@ -194,6 +195,9 @@ def events_command(context: Context) -> int:
         )
     if not found:
         console.say("No events that you may see.")
+    if len(found) < options.limit:
+        for note in crivo.pruned(**wanted):
+            console.say(plain(note.text))
     return OK
 
 
@@ -219,6 +223,8 @@ def state_command(context: Context) -> int:
         console.say(f"{title}:")
         for line in lines or ["–"]:
             console.say(f"  {plain(line)}")
+    for note in found.get("pruned", []):
+        console.say(plain(note["text"]))
     return OK
 
 
@@ -266,6 +272,8 @@ def _verify_as_json(context: Context, verifier: Any) -> int:
             "heads": report.heads,
             "matches": report.matches,
             "counts": report.counts,
+            "pruned": report.pruned,
+            "pruned_to": report.pruned_to,
             "problems": [str(problem) for problem in report.problems],
         }
     )

@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Any
 
+from governance.client.check_runs import Progress
 from governance.client.commands.common import OK, PENDING, REFUSED, Context, version_of
 from governance.client.commands.watching import conditions_of
 from governance.client.console import STATES, plain
@@ -103,7 +104,9 @@ def promote_command(context: Context) -> int:
 
 def _awaited(promotion: Promotion) -> str:
     if promotion.state == "checking":
-        return "the checks have not finished"
+        running = [check for check in promotion.raw.get("checks", ()) if check.get("progress")]
+        told = "; ".join(f"{plain(check['check'])}: {Progress.read(check['progress'])}" for check in running)
+        return f"the checks have not finished{f' ({told})' if told else ''}"
     if promotion.state == "granted":
         return "its event is not in a signed checkpoint yet"
     missing = [f"{plain(slot.role)} ({slot.missing})" for slot in promotion.approvals if slot.missing]

@@ -14,6 +14,7 @@ from governance.client.api import Crivo
 from governance.client.commands.common import OK, Context, asked_before, object_of
 from governance.client.console import plain
 from governance.client.errors import Refused, Usage
+from governance.client.multipart import digest_of_file
 from governance.client.shapes import Graph
 
 
@@ -60,6 +61,9 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     register.add_argument(
         "--artifact", metavar="PATH", help="with --from-mlflow: which of its files is the model"
+    )
+    register.add_argument(
+        "--lock", metavar="FILE", help="lock file of the environment: declared by its digest, and kept"
     )
     register.set_defaults(command=register_model)
 
@@ -138,6 +142,8 @@ def register_dataset(context: Context) -> int:
 def register_model(context: Context) -> int:
     options = context.options
     metadata = object_of(options.metadata)
+    if options.lock is not None:  # a digest that the metadata declares by hand has to agree
+        metadata.setdefault("environment_digest", digest_of_file(Path(options.lock)))
     if options.from_mlflow is None:
         if options.file is None or options.name is None:
             raise Usage(
@@ -169,6 +175,8 @@ def _register_model(context: Context, source: str, name: str, metadata: dict[str
     found = crivo.register_model_version(
         name, source, metadata, digest=options.digest, progress=console.progress(Path(source).name)
     )
+    if options.lock is not None:
+        crivo.keep_lock(name, found.n, options.lock)
     console.document(found.raw)
     console.say(
         f"model version {console.paint(plain(found.reference), 'bold')} {asked_before(found.created)}"

@@ -1,0 +1,133 @@
+"""The worker's way into the confined child: files of the store in, an outcome back, a lease kept meanwhile."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from functools import cache
+from threading import Event, Thread
+from typing import Any
+from uuid import UUID
+
+from django.conf import settings
+from django.db import DatabaseError, connection
+
+from audits import blobs
+from audits.checks.contract import CheckResult, Message
+from audits.checks.results import MalformedResult, parse_result
+from audits.confine import ConfinedOutcome, Limits, Zygote
+from audits.confine.runner import ENTRY
+from audits.services.check_runs import LEASE, failed_result
+
+RENEW_SECONDS = LEASE.total_seconds() / 4
+log = logging.getLogger(__name__)
+
+
+@cache
+def zygote() -> Zygote:
+    """One per worker process, started with its first check."""
+    return Zygote()
+
+
+@contextmanager
+def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[Event]:
+    """Renew a lease from a thread, on its own connection, for as long as the block takes.
+
+    The event is set once it is no longer ours: taken over, or cancelled. A child may then be ended.
+    """
+    finished, lost = Event(), Event()
+
+    def keep() -> None:
+        while not finished.wait(RENEW_SECONDS):
+            try:
+                if not renewed():
+                    lost.set()
+                    return
+            except DatabaseError:
+                log.warning("the lease of %s could not be renewed", what)
+            finally:
+                connection.close()
+
+    thread = Thread(target=keep, name=f"lease of {what}", daemon=True)
+    thread.start()
+    try:
+        yield lost
+    finally:
+        finished.set()
+        thread.join()
+
+
+def child_outcome(
+    workspace: UUID,
+    question: dict[str, Any],
+    *,
+    required_level: int,
+    lost: Event | None = None,
+    entry: str = ENTRY,
+) -> ConfinedOutcome:
+    """What the child made of `question`, whose `materials` it gets as open files. Nothing is written.
+
+    `entry`: the function that answers, where it is not that of the checks. `lost`: ends the child once it is set.
+    """
+    materials = question["materials"]
+    with ExitStack() as stack:
+        files = {}
+        for material in materials:
+            try:
+                handle = stack.enter_context(blobs.opened(workspace, material["digest"]))
+            except (OSError, ValueError):
+                params = {"role": material["role"], "digest": material["digest"]}
+                return ConfinedOutcome(error=Message("material_unreadable", params))
+            files[material["role"]] = handle.fileno()
+        return zygote().run(
+            question,
+            files,
+            limits=Limits(
+                wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
+            ),
+            required_level=required_level,
+            digests={material["role"]: material["digest"] for material in materials},
+            entry=entry,
+            stopped=None if lost is None else lost.is_set,
+        )
+
+
+def in_the_child(
+    workspace: UUID,
+    question: dict[str, Any],
+    *,
+    required_level: int,
+    lost: Event | None = None,
+    entry: str = ENTRY,
+) -> tuple[CheckResult, dict[str, object]]:
+    """The result the child gives to `question`, and its environment. Arguments as of `child_outcome`."""
+    outcome = child_outcome(workspace, question, required_level=required_level, lost=lost, entry=entry)
+    if outcome.error is not None and outcome.error.code == "material_unreadable":
+        return CheckResult("errored", error=outcome.error), {}
+    return result_of(outcome), environment_of(outcome)
+
+
+def environment_of(outcome: ConfinedOutcome) -> dict[str, object]:
+    """What a confined run was computed in."""
+    return {
+        "seconds": round(outcome.seconds, 3),
+        "max_rss_bytes": outcome.max_rss_bytes,
+        "libraries": outcome.libraries,
+        "confinement": (
+            {"level": outcome.confinement.level, "mechanisms": list(outcome.confinement.mechanisms)}
+            if outcome.confinement
+            else None
+        ),
+    }
+
+
+def result_of(outcome: ConfinedOutcome) -> CheckResult:
+    """The result of a confined run, or the error it ended with."""
+    if outcome.result is None:
+        error = outcome.error or Message("check_crashed")
+        return CheckResult(outcome="errored", error=Message(error.code, dict(error.params)))
+    try:
+        return parse_result(outcome.result)
+    except MalformedResult as error:
+        return failed_result("check_result_malformed", where=str(error)[:200])

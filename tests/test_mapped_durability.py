@@ -1,0 +1,114 @@
+"""A check divided among real workers, killed in the middle of a part: one effect, and the bytes of the one pass."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from governance.client import Crivo
+from governance.demo import study
+from governance.embedded.stack import EmbeddedStack
+from tests.test_durability import STEPS, flush, rows, until
+
+pytestmark = pytest.mark.slow
+ROWS, USE_CASE = 800_000, "long-data"
+POLICY = f"""
+policy: measured-at-once
+applies_to: {{use_case: {USE_CASE}, environment: development}}
+checks:
+  - check: bias.group_disparity
+    parameters: {{sensitive: [sex], replicates: 200}}
+    require:
+      - {{metric: demographic_parity_ratio, min: 0.01, bound: point}}
+approvals: []
+"""
+APPLY = """
+from audits.actors import Command, system_actor
+from audits.models import Workspace
+from governance.services.policies import apply_policy
+import sys
+apply_policy(command=Command(system_actor("shell", Workspace.objects.get(name="default").id)), text=sys.stdin.read())
+"""
+
+
+@pytest.fixture
+def stack() -> Iterator[EmbeddedStack]:
+    ours = ("DATABASE", "CELERY", "CRIVO", "SECRET", "DJANGO")
+    environ = {name: value for name, value in os.environ.items() if not name.startswith(ours)}
+    environ.update(CRIVO_LEASE_SECONDS="4", CRIVO_MAP_ROWS=str(ROWS // 2), CRIVO_PART_ROWS=str(1 << 18))
+    home = Path(tempfile.mkdtemp(prefix="crivo-mapped-"))
+    try:
+        with EmbeddedStack(home, steps=STEPS, fsync=False, throw_away=True, environ=environ) as stack:
+            yield stack
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def in_force(stack: EmbeddedStack, policy: str) -> None:
+    subprocess.run(
+        [sys.executable, "-c", f"import django; django.setup()\n{APPLY}"],
+        cwd=stack.project, env={**stack.env, "DJANGO_SETTINGS_MODULE": "governance.settings"},
+        input=policy, text=True, check=True,
+    )  # fmt: skip
+    covered = "SELECT (SELECT max(size) FROM audits_checkpoint) >= (SELECT count(*) FROM audits_event)"
+    until(lambda: rows(stack, covered) == [(True,)] or None, "the policy is in a checkpoint", 60)
+
+
+def test_workers_die_in_the_middle_of_a_part(stack: EmbeddedStack, tmp_path: Path) -> None:
+    import pandas as pd
+
+    session = json.loads((Path(stack.env["CRIVO_DATA"]) / "demo-session.json").read_text())
+    crivo = Crivo(stack.base_url, session["tokens"]["pipeline"], tries=8)
+    files = study.build(tmp_path / "study")
+    long = tmp_path / "evaluation.parquet"
+    pd.read_csv(files.evaluation).sample(ROWS, replace=True, random_state=1).to_parquet(long, index=False)
+    crivo.register_use_case(USE_CASE, purpose=study.PURPOSE, risk_tier=study.RISK_TIER)
+    in_force(stack, POLICY)
+    for name, path in ((study.TRAINING, files.training), (study.EVALUATION, long)):
+        crivo.register_dataset(name)
+        crivo.register_dataset_version(name, path, sensitive=study.SENSITIVE)
+    crivo.register_model(study.MODEL)
+    described = {**json.loads(files.metadata["with"].read_text()), "use_case": USE_CASE}
+    crivo.register_model_version(study.MODEL, files.artifacts["with"], described)
+    asked = crivo.promote(study.MODEL, 1, to="development", reason="ready")
+    run = asked.raw["checks"][0]["id"]
+
+    counted = "SELECT 1 FROM audits_check_part WHERE state = 'running'"
+    until(lambda: rows(stack, counted) or None, "a part is being counted", 180)
+    stack.kill("worker")
+    taken = rows(stack, "SELECT id FROM audits_check_part WHERE state = 'running'")
+    flush(stack.valkey.url)
+    assert taken, "killed too late: nothing was lost"
+    told = crivo.check_run(run)
+    assert told.state == "running"
+    assert told.progress is not None
+    assert (told.progress.parts, told.progress.rows) == (3, ROWS)
+    stack.restart("worker")
+    until(lambda: crivo.check_run(run).finished or None, "the check is finished", 400)
+
+    found = crivo.check_run(run)
+    assert (found.state, found.error) == ("completed", None)
+    assert found.raw["run_environment"]["parts"] == 3
+    states = rows(stack, "SELECT state, rows, attempts FROM audits_check_part ORDER BY index")
+    assert [state for state, _, _ in states] == ["done"] * 3
+    assert sum(count for _, count, _ in states) == ROWS
+    again = rows(stack, "SELECT id FROM audits_check_part WHERE attempts > 1")
+    assert set(taken) <= set(again), "what the dead worker held was counted by another"
+    once = "SELECT count(*) FROM audits_event WHERE verb = 'check_run.completed'"
+    assert rows(stack, once) == [(1,)]
+    groups = next(table for table in found.raw["result"]["tables"] if table["id"] == "groups")
+    assert groups["params"]["rows"] == ROWS, "no row twice, none left out"
+    until(lambda: crivo.promotion(asked.id).state == "granted" or None, "the promotion goes on by itself", 60)
+
+    # Computed again, it has its one pass: the same bytes.
+    ana = Crivo(stack.base_url, session["tokens"]["ana"], tries=8)
+    second = ana.wait_for_reproduction(ana.reproduce(run).id, seconds=400)
+    assert (second.outcome, second.computed_digest) == ("identical", found.result_digest)
