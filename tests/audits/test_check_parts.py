@@ -91,7 +91,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Child:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    monkeypatch.setattr(dispatch, "send", lambda task, row: bool(found.append((task, row))) or True)
+    monkeypatch.setattr(dispatch, "send", lambda task, row, **_: bool(found.append((task, row))) or True)
     return found
 
 
