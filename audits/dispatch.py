@@ -24,10 +24,17 @@ def after_commit(verb: str, subject_id: UUID) -> None:
         send(task, str(subject_id))
 
 
-def send(task: str, *arguments: str) -> bool:
+def queue_of(zone: str | None) -> str:
+    """The queue that the workers of a data zone listen to; the one of everybody else."""
+    return f"zone.{zone}" if zone else current_app.conf.task_default_queue
+
+
+def send(task: str, *arguments: str, zone: str | None = None) -> bool:
     """Hand a task to the broker; False if it cannot be reached (a sweep sends it again)."""
     try:
-        current_app.send_task(task, args=list(arguments), ignore_result=True, retry=False)
+        current_app.send_task(
+            task, args=list(arguments), ignore_result=True, retry=False, queue=queue_of(zone)
+        )
     except (
         Exception
     ) as error:  # any transport's own exception: the commit has happened, this must not undo its answer

@@ -33,6 +33,7 @@ from audits.folders import pack
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 MOST_FILES = 2_000
+SCHEMES = ("file", "https", "http", "s3")
 _BUCKET = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]")
 _KEY = re.compile(r"[^\x00-\x1f\x7f?#\\]{1,1024}")
 
@@ -68,6 +69,49 @@ def fetch(workspace: UUID, uri: object, digest: object) -> blobs.Stored | Unproc
         return Unprocessable(_ours(error.message.code), field="uri", **error.message.params)
     except outbound.Refused as error:
         return Unprocessable(_ours(error.message.code), field="uri", **error.message.params)
+
+
+def announced(uri: object, digest: object) -> blobs.Stored | Unprocessable:
+    """What is said to lie at `uri`, unseen: of data in a zone nothing is fetched here. Size 0: nobody has looked."""
+    if not isinstance(digest, str) or not DIGEST.fullmatch(digest):
+        return Unprocessable("fetch_digest_needed", field="digest")
+    if not isinstance(uri, str) or len(uri) > 2000 or not uri.isprintable():
+        return Unprocessable("fetch_uri_malformed", field="uri")
+    scheme, _, rest = uri.partition("://")
+    if scheme not in SCHEMES:
+        return Unprocessable("fetch_scheme_unknown", field="uri", scheme=scheme[:20], known=list(SCHEMES))
+    if "@" in rest.partition("/")[0] or "?" in rest:
+        # A password, or a signed link: it would be written down for good.
+        return Unprocessable("fetch_uri_malformed", field="uri")
+    return blobs.Stored(digest, 0)
+
+
+class NotFetched(Exception):  # noqa: N818 - says what happened
+    """The bytes are not there, or are others; `code` says which."""
+
+    def __init__(self, code: str) -> None:
+        self.code = code
+        super().__init__(code)
+
+
+@contextmanager
+def fetched(uri: str, digest: str) -> Iterator[IO[bytes]]:
+    """The bytes of `uri` in a file without a name, their digest proved. Raises NotFetched. For workers in a zone."""
+    with tempfile.TemporaryFile() as kept:
+        try:
+            with _opened(uri) as source:
+                _copied(source, kept)
+        except _Refused as error:
+            raise NotFetched(error.message.code) from error
+        except TooLarge as error:
+            raise NotFetched("fetch_too_large") from error
+        except (outbound.Unanswered, outbound.Refused) as error:
+            raise NotFetched(_ours(error.message.code)) from error
+        kept.seek(0)
+        if _digest_of(kept) != digest:
+            raise NotFetched("upload_digest_mismatch")
+        kept.seek(0)
+        yield kept
 
 
 def _digest_of(file: Any) -> str:

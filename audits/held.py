@@ -26,7 +26,7 @@ from audits.verifier import key_id
 
 
 class KeyProvider(Protocol):
-    """Names of keys: row, pepper, sealing; checkpoint, attestation, and of each of the last two its successors."""
+    """Names of keys: row, pepper, sealing; checkpoint, attestation; and successors of row, checkpoint, attestation."""
 
     def secret(self, name: str) -> bytes:
         """At least 32 random bytes, the same at every call."""
@@ -38,8 +38,8 @@ class KeyProvider(Protocol):
         """Over the whole message. Ed25519: 64 bytes (RFC 8032). P-256: ECDSA with SHA-256, in DER."""
 
     def line(self, purpose: str) -> list[tuple[int, str]]:
-        """(from, name) of the keys of `checkpoint` or `attestation`, the first one first: from when (Unix seconds) each
-        signs alone. The first is older than anything it signed."""
+        """(from, name) of the keys of `checkpoint`, `attestation` or `row`, the first one first: from when (Unix
+        seconds) each signs alone. The first is older than anything it signed."""
 
     def make(self, purpose: str, since: int) -> str:
         """Make the successor that signs alone from `since` on; its name. From now on `line` has it."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from cryptography.exceptions import InvalidTag
@@ -118,3 +119,27 @@ def texts_of(events: Iterable[UUID], name: str | None = None) -> dict[tuple[UUID
 def text_of(event: UUID, name: str) -> str:
     """One text; empty if it was never written or was erased."""
     return texts_of([event], name).get((event, name), "")
+
+
+def rewrap(cursor: Any, previous: bytes, new: bytes) -> int:
+    """Wrap every person's key under `new`, as the owner of the table; how many. Those under it already stay.
+
+    ValueError, with the person, for a key that neither opens: the caller rolls back.
+    """
+    done = 0
+    cursor.execute("SELECT person_id, wrapped FROM audits_personal_key ORDER BY person_id FOR UPDATE")
+    for person, wrapped in cursor.fetchall():
+        try:
+            key = decrypt(previous, bytes(wrapped), person.bytes)
+        except ValueError as error:
+            try:
+                decrypt(new, bytes(wrapped), person.bytes)
+            except ValueError:
+                raise ValueError(str(person)) from error
+            continue
+        cursor.execute(
+            "UPDATE audits_personal_key SET wrapped = %s WHERE person_id = %s",
+            [encrypt(new, key, person.bytes), person],
+        )
+        done += 1
+    return done

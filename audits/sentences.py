@@ -52,6 +52,9 @@ SENTENCES: dict[str, str | Promise] = {
     "material_unreadable": _(
         "The {role} ({digest}) cannot be read from the store, or its bytes have changed."
     ),
+    "zone_data_unreadable": _(
+        "The {role} data could not be read in its data zone ({reason}). Is it where it was registered?"
+    ),
     # the ledger and its exports
     "entry_damaged": _(
         "The event at {index} ({event}) is not the one that was logged: it was changed past Crivo. "
@@ -201,6 +204,7 @@ VERBS = {
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
     "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),
     "audit.pruned": _("{actor} pruned {subject} after an export of it"),
+    "retention.set": _("{actor} set how long {subject} is kept"),
     "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
     "out_of_band.detected": _("{actor} found a change made past the services: {subject}"),
     "row.differs": _("{actor} found that a row is not what its last event says: {subject}"),

@@ -20,6 +20,7 @@ from audits.ledger.entry import body_of
 from audits.ledger.record import mac_of
 from audits.ledger.tree import CompactTree, leaf_hash
 from audits.models import Event, Workspace
+from audits.roles import acting_as_notary
 
 CHUNK = 10_000
 VERBS = (
@@ -44,7 +45,7 @@ def fill(count: int, workspace: Workspace, subjects: int = 1_000) -> None:
         rows = io.StringIO(
             "".join("\t".join(_cell(getattr(event, name)) for name in COLUMNS) + "\n" for event, _ in chunk)
         )
-        with transaction.atomic(), connection.cursor() as cursor:
+        with acting_as_notary(), transaction.atomic(), connection.cursor() as cursor:
             cursor.copy_expert(f"COPY audits_event ({', '.join(COLUMNS)}) FROM STDIN", rows)
             nodes.append([event.id for event, _ in chunk], _grown(tree, [entry for _, entry in chunk]))
     lines = "".join(

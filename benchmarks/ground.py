@@ -62,7 +62,7 @@ def django(name: str = "benchmark") -> None:
         cursor.execute(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         cursor.execute(f"CREATE DATABASE {name} OWNER crivo_owner")
     admin.close()
-    for alias in ("migrator", "default"):
+    for alias in ("migrator", "default", "notary"):
         connections[alias].close()
         connections[alias].settings_dict["NAME"] = name
     call_command("migrate", database="migrator", verbosity=0)

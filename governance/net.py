@@ -5,6 +5,7 @@ sent; no permission follows from it).
 """
 
 from audits.net import Net
+from audits.roles import Rights
 
 _OF_PROMOTION = ("promotion:promotion_id",)
 
@@ -46,4 +47,11 @@ NETS = [
     Net("governance_placement_review", ("review:id",)),
     Net("governance_broken_glass", ("broken_glass:id",)),
     Net("governance_alarm", ("alarm:id",)),
+]
+
+# What only the notary writes here: what it signs. Alarms are raised by services, too.
+NOTARY_RIGHTS = [
+    Rights("governance_attestation", "INSERT", "INSERT"),
+    Rights("governance_revocation_list", "INSERT", "INSERT"),
+    Rights("governance_alarm", "INSERT"),
 ]

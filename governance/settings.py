@@ -78,9 +78,11 @@ TEMPLATES: list[dict[str, Any]] = [
     }
 ]
 
-# Two doors to one database: `default` is the service (crivo_app, owns nothing), `migrator` changes the schema.
+# Three doors to one database: `default` is the service (crivo_app, owns nothing), `notary` writes the tree
+# (audits.roles), `migrator` changes the schema.
 DATABASES: dict[str, dict[str, Any]] = {
     "default": env.db_url("DATABASE_URL"),
+    "notary": env.db_url("DATABASE_NOTARY_URL", env.str("DATABASE_URL")),
     "migrator": env.db_url("DATABASE_MIGRATION_URL", env.str("DATABASE_URL")),
 }
 DATABASES["default"].update(CONN_MAX_AGE=60, CONN_HEALTH_CHECKS=True)
@@ -141,8 +143,8 @@ CRIVO_BASE_URL = env.str("CRIVO_BASE_URL", "http://localhost:8000")
 CRIVO_AUTHORISER = "governance.authority.Authority"
 CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_NETS = ["registry.net.NETS", "governance.net.NETS"]
+CRIVO_NOTARY_RIGHTS = ["audits.roles.RIGHTS", "governance.net.NOTARY_RIGHTS"]
 CRIVO_DECISION_LOG = ["audits.retention.VERBS", "registry.retention.VERBS", "governance.retention.VERBS"]
-CRIVO_DECISION_LOG_YEARS = env.int("CRIVO_DECISION_LOG_YEARS", 10)  # kept at least so long (AI Act Art. 18)
 CRIVO_ALARMS = "governance.services.alarms.Alarms"
 CRIVO_EVENT_TASKS = {
     "check_run.completed": ["governance.tasks.settle_after_check"],
@@ -152,6 +154,9 @@ CRIVO_EVENT_TASKS = {
     "promotion.refused": ["governance.tasks.cancel_unneeded"],
     "promotion.checked": ["governance.tasks.notify_reviewers"],
 }
+# Data zones: those that datasets may name, and the one this process is in (a worker's; docs/zones.md).
+CRIVO_ZONES = env.list("CRIVO_ZONES", default=[])
+CRIVO_ZONE = env.str("CRIVO_ZONE", "")
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own

@@ -10,6 +10,17 @@ SENTENCES = {
         "The bytes that arrived have the digest {found}, not the announced {expected}. Send the file again."
     ),
     "dataset_name_taken": _("The name {name} is taken. Choose another one."),
+    "zone_unknown": _(
+        "There is no data zone {zone} here. Known: {known}. Whoever runs Crivo sets them up (CRIVO_ZONES)."
+    ),
+    "zone_missing": _("A smallest cell belongs to a data zone: name the zone as well."),
+    "smallest_cell_invalid": _("A smallest cell has from {least} to {most} rows."),
+    "zone_upload_refused": _(
+        "What is in the data zone {zone} is not sent here. Register it by its URI in the zone and its digest."
+    ),
+    "zone_columns_missing": _(
+        "Nobody outside the data zone {zone} looks into the data: declare its columns in metadata.columns."
+    ),
     "column_not_in_data": _("The column {column} is not in {dataset}. It has: {known}."),
     "same_content_other_declaration": _(
         "The same content is registered as {version}, with other sensitive columns declared."

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from audits.checks.formats import DATA_FORMATS, DECIMALS, ENCODINGS
-from audits.errors import Unprocessable
+from audits.errors import BadRequest, Unprocessable
 
 FIELD_LIMIT = 1 << 20  # characters in one cell
 MAX_COLUMNS = 10_000
@@ -77,6 +77,26 @@ def checked_dialect(given: Any) -> dict[str, str]:
     if given.get("encoding", "utf-8") not in ENCODINGS:
         raise Unprocessable("dialect_unknown", field="metadata.dialect.encoding", known=list(ENCODINGS))
     return dict(given)
+
+
+def declared_columns(given: Any) -> list[dict[str, str]]:
+    """The columns of data that is not looked at: names, or {name, type}. BadRequest for anything else."""
+    rows = (
+        [{"name": row} if isinstance(row, str) else row for row in given] if isinstance(given, list) else []
+    )
+    well_formed = (bool(rows) or given == []) and all(
+        isinstance(row, dict)
+        and set(row) <= {"name", "type"}
+        and isinstance(name := row.get("name"), str)
+        and 0 < len(name.strip()) == len(name) <= NAME_LIMIT
+        and row.get("type", "text") in _Kind.ORDER
+        for row in rows
+    )
+    names = [row["name"] for row in rows] if well_formed else []
+    if not well_formed or len(names) > MAX_COLUMNS or len(set(names)) != len(names):
+        reason = f"columns is a list of at most {MAX_COLUMNS} different names, or of {{name, type}}"
+        raise BadRequest("invalid", field="metadata.columns", reason=reason)
+    return [{"name": row["name"], "type": row.get("type", "")} for row in rows]
 
 
 def profile(stream: BinaryIO, format_: str, dialect: Mapping[str, str] | None = None) -> Profile:

@@ -101,22 +101,31 @@ def _as_migrator(statement: str) -> None:
     connection.close()
 
 
+# In the transaction of a test that never commits nobody but this sees its rows (tests.scenario.as_owner).
+AS_OWNER = """
+CREATE FUNCTION test_as_owner(statement text) RETURNS void LANGUAGE plpgsql SECURITY DEFINER AS $$
+BEGIN EXECUTE statement; END $$
+"""
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_blocker: Any, worker_id: str) -> Iterator[None]:
     base = os.environ.get("CRIVO_TEST_DB", "test_crivo")
     name = base if worker_id == "master" else f"{base}_{worker_id}"
-    migrator, service = connections["migrator"], connections["default"]
+    migrator, service, notary = (connections[alias] for alias in ("migrator", "default", "notary"))
     with django_db_blocker.unblock():
         _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
         _as_migrator(f"CREATE DATABASE {name} OWNER crivo_owner")
-        for connection in (migrator, service):
+        for connection in (migrator, service, notary):
             connection.close()
             connection.settings_dict["NAME"] = name
         call_command("migrate", database="migrator", verbosity=0)
+        with migrator.cursor() as cursor:
+            cursor.execute(AS_OWNER)
         migrator.close()
     yield
     with django_db_blocker.unblock():
-        for connection in (migrator, service):
+        for connection in (migrator, service, notary):
             connection.close()
         _as_migrator(f"DROP DATABASE IF EXISTS {name} WITH (FORCE)")
 
@@ -127,6 +136,7 @@ KEEP = {
     "auth_permission",
     "audits_governed",
     "audits_decision_log",
+    "audits_retention_period",
 }
 
 
@@ -196,7 +206,9 @@ class Remembered:
 
 # Every test may look through the migrator, too: to check what the service cannot see, and to clean up.
 TransactionTestCase._databases_names = classmethod(lambda cls, include_mirrors=True: ["default"])  # type: ignore[attr-defined]
-TransactionTestCase._validate_databases = classmethod(lambda cls: frozenset({"default", "migrator"}))  # type: ignore[attr-defined]
+TransactionTestCase._validate_databases = classmethod(
+    lambda cls: frozenset({"default", "migrator", "notary"})
+)  # type: ignore[attr-defined]
 TransactionTestCase._fixture_teardown = lambda self: reset_database()  # type: ignore[method-assign]
 
 

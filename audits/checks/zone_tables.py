@@ -73,6 +73,18 @@ def _groups(border: Border, table: Table, left: set[str]) -> Table | None:
     return Table(table.id, table.columns, whole, params) if whole else None
 
 
+def _tests(border: Border, table: Table, left: set[str]) -> Table | None:
+    """Grows with the rows compared: only where all are."""
+    at = table.columns.index("attribute")
+    numeric = [place for place in range(len(table.columns)) if place != at]
+    rows = tuple(
+        row
+        for row in table.rows
+        if row[at] in border.grouped and not any(isinstance(row[place], str) for place in numeric)
+    )
+    return Table(table.id, table.columns, rows) if rows else None
+
+
 def _robustness(border: Border, table: Table, left: set[str]) -> Table | None:
     columns = table.columns
     at, name, n, flipped = (columns.index(each) for each in ("attribute", "disturbance", "n", "flipped"))
@@ -183,13 +195,19 @@ RULES: dict[str, Rule] = {
     "calibration": _bins,
     "groups": _groups,
     "groups_regression": _groups,
-    "disparity_tests": _named("attribute"),
+    "disparity_tests": _tests,
     "robustness": _robustness,
     "shap_importance": _importance,
+    "shap_proxies": _named("attribute", "feature"),
     "shap_local": _local,
     "lime_local": _local,
-    "proxies": _named("attribute", "use", blank=("flips",), counts=("n",)),
-    "proxy_features": _named("attribute", "feature", counts=("n",)),
-    "drift": _named("column", "kind", blank=("wasserstein",), counts=("reference_n", "current_n")),
+    # Sizes without the empty cells and the small groups would tell, beside the whole, how few those are.
+    "proxies": _named("attribute", "use", blank=("flips", "n"), counts=("n",)),
+    "proxy_features": _named("attribute", "feature", blank=("n",), counts=("n",)),
+    "drift": _named(
+        *("column", "kind"),
+        blank=("wasserstein", "reference_n", "current_n", "missing_change", "chi_square"),
+        counts=("reference_n", "current_n"),
+    ),
     "resources": _named("measure"),
 }

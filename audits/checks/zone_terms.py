@@ -29,11 +29,10 @@ ROWS = frozenset(
             "unique",
         ),
         *("unknown", "missing", "duplicates", "smallest_class", "training_rows", "evaluation_rows"),
-        *("reference_rows", "current_rows"),
     }
 )
 # Those that are sizes of data sets: nobody is outside them.
-WHOLES = frozenset({"rows", "training_rows", "evaluation_rows", "reference_rows", "current_rows"})
+WHOLES = frozenset({"rows", "training_rows", "evaluation_rows"})
 OTHERS = frozenset(
     {
         "groups",
@@ -61,7 +60,7 @@ COUNTED = frozenset(
 )
 SINGLE = frozenset({"data_age_days"})
 # With one cell of a confusion small, these give it away together.
-OF_CONFUSION = frozenset({"precision", "recall", "f1", "balanced_accuracy"})
+OF_CONFUSION = frozenset({"precision", "recall", "f1", "balanced_accuracy", "expected_cost", "cost_gain"})
 OF_CLASSES = OF_CONFUSION | {"accuracy", "roc_auc", "brier_score", "baseline_gain", "generalisation_gap"}
 DEPENDENT = {"baseline_gain": {"accuracy"}, "generalisation_gap": {"accuracy"}}
 CLAIMS = frozenset({"claim_differs"})
@@ -120,6 +119,7 @@ NOTES = frozenset(
             "groups_excluded",
         ),
         *("direct_identifiers", "special_undeclared", "no_quasi_identifiers", "rows_reduced", "route_failed"),
+        *("split_not_by_time", "split_not_by_entity"),
         *("route_not_attributable", "record_columns_ignored", "model_ignores_inputs", "column_near_target"),
     }
 )
@@ -138,10 +138,5 @@ UNDEFINED = NOTES | {
 }
 
 
-# Errors that the worker's own process names.
-OURS = frozenset(
-    {
-        *("check_result_malformed", "material_unreadable", "check_killed_workers", "explanation_record_lost"),
-        *("zone_data_unreadable", "zone_data_differs", "errored_in_zone"),
-    }
-)
+# Errors that the worker's own process names, of what its child answered.
+OURS = frozenset({"check_result_malformed", "errored_in_zone"})

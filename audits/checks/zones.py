@@ -192,10 +192,11 @@ class Border:
         }
 
     def _of_groups(self) -> Iterator[Metric]:
-        return (row for row in self.result.metrics if row.group is not None and row.group not in ROLES)
+        return (row for row in self.result.metrics if self._per_group(row))
 
-    def _total(self) -> int:
-        rows = [row.n or 0 for row in self.result.metrics if row.attribute is None and row.group is None]
+    def _total(self, role: str | None = None) -> int:
+        """The rows of a data set, as far as its figures tell."""
+        rows = [row.n or 0 for row in self.result.metrics if row.attribute is None and row.group == role]
         rows += [
             int(table.params.get("rows") or 0)
             for table in self.result.tables
@@ -208,7 +209,8 @@ class Border:
     def _metrics(self) -> Iterator[Metric]:
         allowed = CATALOGUE[self.slug].metrics if self.slug in CATALOGUE else ()
         for metric in self.result.metrics:
-            if metric.metric not in allowed or not self.may_say(metric.attribute or self.zone.name):
+            of_a_role = metric.attribute is None and (metric.group is None or metric.group in ROLES)
+            if metric.metric not in allowed or not (of_a_role or self.may_say(metric.attribute or "")):
                 self.kept_back += 1
             elif self._per_group(metric):
                 if metric.attribute in self.grouped:
@@ -232,7 +234,8 @@ class Border:
         )
 
     def _per_group(self, metric: Metric) -> bool:
-        return metric.group is not None and metric.group not in ROLES
+        """Of a group of an attribute; where there is no attribute, the group is the role of a data set."""
+        return metric.attribute is not None and metric.group is not None
 
     def _judged(self, metric: Metric) -> Metric:
         if metric.value is None:
@@ -271,7 +274,9 @@ class Border:
         """Without what nobody has named, and without the rows that were compared where so few were not."""
         if metric.value is None:
             return self._undefined(metric)
-        of_a_part = metric.attribute is not None and self.small(self._total() - (metric.n or 0))
+        of_a_part = self.small(
+            self._total(metric.group if metric.attribute is None else None) - (metric.n or 0)
+        )
         allowed = OTHERS if of_a_part else OTHERS | ROWS
         counts = {name: n for name, n in metric.denominators.items() if name in allowed}
         return replace(metric, denominators=counts, n=None if of_a_part else metric.n)
@@ -304,6 +309,8 @@ def _vocabulary(question: Mapping[str, Any], zone: Zone) -> frozenset[str]:
         semantics.get("favourable_label"),
         *(semantics.get("classes") or []),
     ]
+    costs = semantics.get("cost_matrix") or {}
+    labels += [*costs, *(decision for row in costs.values() if isinstance(row, Mapping) for decision in row)]
     lists = [parameters.get(name) or [] for name in ("columns", "sensitive", "quasi_identifiers", "schema")]
     digests = [text for item in question["materials"] for text in (item["digest"], item["format"])]
     words = [*zone.columns, *named, *labels, *(semantics.get("sensitive") or []), *digests, zone.name]

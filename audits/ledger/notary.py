@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import hmac
 import logging
 import select
 import time
@@ -25,7 +24,9 @@ from django.db import Error, connection, transaction
 
 from audits.actors import Command, system_actor
 from audits.dispatch import CHANNEL
+from audits.keys import RowKey, look_again, row_keys
 from audits.ledger import nodes
+from audits.ledger.beside import digest_of_statement, sign_statement, statement_text
 from audits.ledger.entry import body_of
 from audits.ledger.note import (
     Checkpoint,
@@ -36,10 +37,11 @@ from audits.ledger.note import (
 )
 from audits.ledger.pruned import envelopes_of
 from audits.ledger.publication import ForkError, Publication
-from audits.ledger.record import mac_of
+from audits.ledger.record import mac_holds
 from audits.ledger.tree import leaf_hash
 from audits.models import Checkpoint as PublishedCheckpoint
 from audits.models import Event, LogState, Workspace
+from audits.roles import acting_as_notary
 from audits.services.quarantine import quarantine_event
 
 __all__ = ["ForkError", "NotTheNotaryError", "Notary", "PassResult"]
@@ -47,6 +49,8 @@ __all__ = ["ForkError", "NotTheNotaryError", "Notary", "PassResult"]
 LOCK = 0x637269766F  # "crivo"; advisory locks belong to one database
 BATCH = 10_000  # events in one transaction
 CHUNK = 1_000  # events in memory at once
+SKEW = 300  # seconds that clocks of service and database may differ
+ON_ITS_WAY = 60  # seconds after a row key was found to be stolen
 log = logging.getLogger(__name__)
 
 
@@ -66,7 +70,9 @@ class PassResult:
 
 
 class Notary:
-    """Sequences and signs. Not thread-safe: it belongs to the database connection of the thread that made it."""
+    """Sequences and signs. Not thread-safe: it belongs to the database connection (the notary's: audits.roles) of the
+    thread that made it.
+    """
 
     def __init__(
         self,
@@ -91,6 +97,7 @@ class Notary:
 
     # --- one holder ------------------------------------------------------------------------------------------
 
+    @acting_as_notary()
     def acquire(self) -> bool:
         """Become the notary; False while another one is. Then listens for events and finishes an interrupted pass."""
         with connection.cursor() as cursor:
@@ -108,6 +115,7 @@ class Notary:
             raise
         return True
 
+    @acting_as_notary()
     def release(self) -> None:
         """Hand the office over. Harmless when the session has ended already."""
         if self._session is not None and self._session is connection.connection:
@@ -123,6 +131,7 @@ class Notary:
         if self._session is None or self._session is not connection.connection:
             raise NotTheNotaryError("this process does not hold the notary's lock")
 
+    @acting_as_notary()
     def wait(self, seconds: float, *others: int) -> None:
         """Until somebody wrote an event, one of the file descriptors `others` is readable, or the time is over.
 
@@ -140,6 +149,7 @@ class Notary:
 
     # --- sequencing ------------------------------------------------------------------------------------------
 
+    @acting_as_notary()
     def run_pass(self) -> PassResult:
         """Give every visible event its leaf, and publish a checkpoint over them.
 
@@ -288,12 +298,19 @@ class Notary:
         return size
 
     def _write_down(self, checkpoint: Checkpoint, note: bytes) -> None:
-        # The row comes last: an event is effective when everybody can see the checkpoint, not before.
-        with connection.cursor() as cursor:
+        """The row comes last: an event is effective when everybody can see the checkpoint, not before. Since when that
+        is decides about permissions, so it is signed, with the row before.
+        """
+        with transaction.atomic(), connection.cursor() as cursor:
+            last = PublishedCheckpoint.objects.filter(size__lt=checkpoint.size).order_by("-size").first()
+            before = (0, "none") if last is None else (last.size, digest_of_statement(last.statement))
+            cursor.execute("SELECT clock_timestamp()")
+            at = cursor.fetchone()[0]
+            text = statement_text(checkpoint.origin, checkpoint.size, checkpoint.root, at, before)
             cursor.execute(
-                "INSERT INTO audits_checkpoint (size, root, note, published_at) "
-                "VALUES (%s, %s, %s, clock_timestamp()) ON CONFLICT DO NOTHING",
-                [checkpoint.size, checkpoint.root, note.decode()],
+                "INSERT INTO audits_checkpoint (size, root, note, published_at, statement) "
+                "VALUES (%s, %s, %s, %s, %s) ON CONFLICT DO NOTHING",
+                [checkpoint.size, checkpoint.root, note.decode(), at, sign_statement(text, self.signer)],
             )
 
     def _catch_up(self) -> None:
@@ -327,9 +344,43 @@ def genuine_entry(event: Event, workspace_salt: str) -> tuple[bytes | None, str]
         entry = body_of(event, workspace_salt).envelope
     except (ValueError, KeyError, TypeError, AttributeError):
         return None, "malformed"
-    if not hmac.compare_digest(mac_of(entry).encode(), event.mac.encode()):
-        return None, "mac_differs"
-    return entry, ""
+    if mac_holds(entry, event.mac, _usable(event)):
+        return entry, ""
+    look_again()  # the key it was written with may be younger than our last look
+    if mac_holds(entry, event.mac, _usable(event)):
+        return entry, ""
+    if mac_holds(entry, event.mac):
+        return None, "key_over"  # a row key of another time, or one that somebody else may hold
+    return None, "mac_differs"
+
+
+def _usable(event: Event) -> list[RowKey]:
+    """Row keys an event that is no leaf yet may have been written with.
+
+    By its own time: a transaction may stay open for hours, and its events are those of the key of then. Not so once
+    that key is in other hands: whoever holds it could date events back, so only what may have been on its way counts.
+    """
+    known, at, now = row_keys(), event.at.timestamp(), time.time()
+    if len(known) == 1:
+        return list(known)
+    stolen = stolen_row_keys()
+    return [
+        found
+        for found in known
+        if found.since - SKEW <= at
+        and (
+            found.until is None
+            or (now < found.until + ON_ITS_WAY if found.id in stolen else at < found.until + SKEW)
+        )
+    ]
+
+
+def stolen_row_keys() -> set[str]:
+    """Names of row keys that were replaced because somebody else may hold them."""
+    told = Event.objects.filter(
+        verb="key.rotated", outcome="done", detail__purpose="row", detail__compromised=True
+    )
+    return {str(event.detail["old"]) for event in told}
 
 
 def pause(last_published: float, *, gather: float = 0.02, apart: float = 0.2) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hmac
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
 from functools import partial
@@ -19,7 +19,7 @@ from audits.actors import Command, SubjectRef
 from audits.checks.contract import Message
 from audits.dispatch import after_commit
 from audits.ids import uuid7
-from audits.keys import row_key
+from audits.keys import RowKey, row_key_now, row_keys
 from audits.ledger.body import entry_digest, new_salt, text_commitment
 from audits.ledger.entry import body_of
 from audits.models import Event, EventText, SearchText
@@ -122,7 +122,7 @@ def record(
             evidence=[dict(item) for item in evidence],
             before=before,
             after=after,
-            detail=dict(detail or {}),
+            detail={**(detail or {}), **({"texts_of": str(texts_of)} if texts_of and written else {})},
             request_id=command.request_id,
             correlation_id=command.correlation_id,
             previous=head.digest,
@@ -154,6 +154,15 @@ def _seal(event: Event, person: UUID, written: Mapping[str, tuple[str, bytes]]) 
     )
 
 
-def mac_of(envelope: bytes) -> str:
+def mac_of(envelope: bytes, key: bytes | None = None) -> str:
     """HMAC-SHA256 under a key the database does not hold; the envelope commits to every column of the row."""
-    return hmac.new(row_key(), envelope, sha256).hexdigest()
+    return hmac.new(key or row_key_now(), envelope, sha256).hexdigest()
+
+
+def mac_holds(envelope: bytes, mac: str, keys: Iterable[RowKey] | None = None) -> bool:
+    """Whether one of the row keys (all that are known) made it."""
+    wanted = mac.encode()
+    return any(
+        hmac.compare_digest(mac_of(envelope, found.key).encode(), wanted)
+        for found in (row_keys() if keys is None else keys)
+    )

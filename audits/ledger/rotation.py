@@ -7,12 +7,15 @@ key begins to sign alone. Until then:
   before the first signature. Afterwards the old one stays in the JWKS with its `exp`.
 - checkpoint: both sign every checkpoint (C2SP signed-note: several signatures), so that whoever holds either vkey can
   verify. Afterwards only the new one signs; the old one is still known, for what was published before.
+- row: events are marked with the old one, then with the new one (audits.keys). The notary takes an event under the key
+  of its time; both are kept, for rows that were written under them.
 """
 
 from __future__ import annotations
 
 import os
 import re
+import secrets
 import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -23,12 +26,12 @@ from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 
 from audits.held import HeldPrivateKey, HeldSigner, KeyProvider, provider
-from audits.keys import key_folder
+from audits.keys import RowKey, fingerprint, key_folder, look_again, row_keys, write_secret
 from audits.ledger.note import NoteError, NoteSigner, SignerKey, VerifierKey
 from audits.ledger.signing import AttestationKey, attestation_key, checkpoint_key
 
-Purpose = Literal["attestation", "checkpoint"]
-PURPOSES: tuple[Purpose, ...] = ("attestation", "checkpoint")
+Purpose = Literal["attestation", "checkpoint", "row"]
+PURPOSES: tuple[Purpose, ...] = ("attestation", "checkpoint", "row")
 
 
 @dataclass(frozen=True)
@@ -149,6 +152,7 @@ class NewKey:
             self.path.unlink(missing_ok=True)
         elif holder is not None:
             holder.discard(self.path)
+        look_again()
 
 
 def make_successor(purpose: Purpose, since: int) -> NewKey:
@@ -162,6 +166,8 @@ def make_successor(purpose: Purpose, since: int) -> NewKey:
     holder = provider()
     if holder is not None:
         return _made_elsewhere(holder, purpose, since)
+    if purpose == "row":
+        return _made_row_key(since)
     if purpose == "attestation":
         keys = attestation_keys()
         old, waiting = keys.current.id, keys.announced
@@ -183,7 +189,30 @@ def make_successor(purpose: Purpose, since: int) -> NewKey:
     return NewKey(path, purpose, old, new, since)
 
 
+def _made_row_key(since: int) -> NewKey:
+    old = _row_key_in_use()
+    key = secrets.token_bytes(32)
+    path = key_folder() / f"row.{since}.key"
+    if not write_secret(path, key):
+        raise RotationRefusedError("pending")
+    look_again()
+    return NewKey(path, "row", old.id, fingerprint(key), since)
+
+
+def _row_key_in_use() -> RowKey:
+    look_again()
+    known, now = row_keys(), time.time()
+    if known[-1].since > now:
+        raise RotationRefusedError("pending")
+    return known[-1]
+
+
 def _made_elsewhere(holder: KeyProvider, purpose: Purpose, since: int) -> NewKey:
+    if purpose == "row":
+        old = _row_key_in_use()
+        name = holder.make(purpose, since)
+        look_again()
+        return NewKey(name, purpose, old.id, fingerprint(holder.secret(name)), since)
     if purpose == "attestation":
         keys = attestation_keys()
         if keys.announced:

@@ -6,7 +6,6 @@ The stand-alone verifier needs none of this and trusts nothing here; this one al
 
 from __future__ import annotations
 
-import hmac
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -17,6 +16,7 @@ from django.db import connection, transaction
 from django.db.models import Prefetch
 
 from audits.ledger import nodes
+from audits.ledger.beside import check_beside
 from audits.ledger.entry import body_of
 from audits.ledger.notary import genuine_entry
 from audits.ledger.note import (
@@ -27,7 +27,7 @@ from audits.ledger.note import (
     verify_checkpoint_by_any,
 )
 from audits.ledger.pruned import Pruned
-from audits.ledger.record import mac_of
+from audits.ledger.record import mac_holds
 from audits.ledger.tree import CompactTree, leaf_hash
 from audits.models import Checkpoint as PublishedCheckpoint
 from audits.models import Event, EventText, Leaf, Quarantine, Workspace
@@ -87,6 +87,7 @@ def verify_ledger(vkey: VerifierKey, *kept: bytes, others: Sequence[VerifierKey]
         _Walk(report, (vkey, *others), kept).run()
         _check_outside(report)
         _check_chains(report)
+        check_beside(report, (vkey, *others))
     return report
 
 
@@ -190,7 +191,7 @@ class _Walk:
         if leaf_hash(entry) != bytes(leaf.hash):
             sentence = "its row does not hash to its leaf: one of them was changed"
             self.report.add("leaf_differs", sentence, leaf.index, event.id)
-        if not hmac.compare_digest(mac_of(entry).encode(), event.mac.encode()):
+        if not mac_holds(entry, event.mac):
             self.report.add("mac_differs", "Crivo did not write it as it stands", leaf.index, event.id)
         self._texts(event, leaf.index)
 

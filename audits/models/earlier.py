@@ -28,6 +28,7 @@ class EarlierCheckpoint(models.Model):
     root = models.BinaryField(max_length=32)
     note = models.TextField()
     published_at = models.DateTimeField()
+    statement = models.TextField(db_default="")
 
     class Meta:
         db_table = "audits_earlier_checkpoint"

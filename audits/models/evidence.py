@@ -35,6 +35,9 @@ class CheckRun(models.Model):
     check_version = models.CharField(max_length=20)
     input = models.JSONField()  # CheckInput as JSON
     input_digest = models.CharField(max_length=80)
+    # The data zone whose workers alone may take it, and where its data lies there: {digest: URI}.
+    zone = models.CharField(max_length=60, null=True)  # noqa: DJ001 - null is left out of the row's digest
+    sources = models.JSONField(null=True)
     confinement_level = models.SmallIntegerField(default=1)  # the least the policy asks for
     state = models.CharField(max_length=20, choices=CheckRunState.choices, default=CheckRunState.QUEUED)
     fence = models.IntegerField(

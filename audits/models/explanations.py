@@ -26,6 +26,9 @@ class Explanation(models.Model):
     question = models.JSONField()  # semantics, materials, seed, lime: all but the record
     record_digest = models.CharField(max_length=80)
     sealed = models.BinaryField(null=True)  # AES-256-GCM; null once it is answered
+    # The data zone whose workers alone may take it, and where its data lies there: {digest: URI}.
+    zone = models.CharField(max_length=60, null=True)  # noqa: DJ001 - null is left out of the row's digest
+    sources = models.JSONField(null=True)
     confinement_level = models.SmallIntegerField(default=1)
     state = models.CharField(max_length=20, choices=CheckRunState.choices, default=CheckRunState.QUEUED)
     fence = models.IntegerField(default=0)

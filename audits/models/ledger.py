@@ -126,6 +126,8 @@ class Checkpoint(models.Model):
     root = models.BinaryField(max_length=32)
     note = models.TextField()
     published_at = models.DateTimeField(db_index=True)
+    # Signed by the notary: when that was, and which row came before (audits.ledger.beside).
+    statement = models.TextField(db_default="")
 
     class Meta:
         db_table = "audits_checkpoint"

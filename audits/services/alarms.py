@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from itertools import groupby
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.conf import settings
@@ -19,8 +19,10 @@ from django.utils.module_loading import import_string
 from audits.actors import Command, SubjectRef, system_actor
 from audits.canonical import digest_of
 from audits.door import Result, service
+from audits.ledger.beside import change_digest, governed_digest
 from audits.ledger.record import lock, record
 from audits.models import Event, OutOfBandChange, SubjectHead, Workspace
+from audits.roles import acting_as_notary
 
 AT_ONCE = 5_000  # changes looked at together
 NAMED = 50  # rows named in one event; the digest covers all
@@ -80,6 +82,7 @@ def _workspace(row: OutOfBandChange) -> UUID | None:
     return heads.values_list("workspace_id", flat=True).first()
 
 
+@acting_as_notary()
 @service("out_of_band.detected")
 def tell_of_change(*, command: Command, changes: Sequence[OutOfBandChange]) -> Result[Event]:
     """The event and the alarm of changes that one transaction made to one table without an event of its own."""
@@ -93,7 +96,7 @@ def tell_of_change(*, command: Command, changes: Sequence[OutOfBandChange]) -> R
         command,
         verb="out_of_band.detected",
         subject=first.ref,
-        after=digest_of([_content(row) for row in changes]),
+        after=change_digest(changes),
         detail={
             "code": first.code,
             "table": first.table_name,
@@ -103,7 +106,11 @@ def tell_of_change(*, command: Command, changes: Sequence[OutOfBandChange]) -> R
                 {"row": row.row_id, "columns": row.columns, "before": row.before, "after": row.after}
                 for row in changes[:NAMED]
             ],
-            "about": {"kind": first.subject_kind, "id": str(first.subject_id or "")},
+            "about": {
+                "kind": first.subject_kind,
+                "id": str(first.subject_id or ""),
+                "workspace": str(first.workspace_id or ""),
+            },
             "database_role": first.database_role,
             "application": first.application,
             "changed_at": first.at.isoformat(),
@@ -112,17 +119,6 @@ def tell_of_change(*, command: Command, changes: Sequence[OutOfBandChange]) -> R
     OutOfBandChange.objects.filter(id__in=ids).update(alarm_event=event.id)
     alarms().raise_alarm(command, event=event, label=first.ref.label)
     return Result(event)
-
-
-def _content(row: OutOfBandChange) -> dict[str, Any]:
-    return {
-        "id": str(row.id),
-        "row": row.row_id,
-        "before": row.before,
-        "after": row.after,
-        "columns": row.columns,
-        "role": row.database_role,
-    }
 
 
 @service("row.differs")
@@ -174,6 +170,7 @@ def tell_of_holes(*, command: Command, holes: Iterable[str]) -> Result[Event]:
     return Result(event)
 
 
+@acting_as_notary()
 @service("schema.migrated")
 def tell_of_migrations(*, command: Command) -> Result[Event]:
     """One event for the migrations that were applied since the last such event. Called by the notary."""
@@ -194,6 +191,11 @@ def tell_of_migrations(*, command: Command) -> Result[Event]:
         verb="schema.migrated",
         subject=about,
         after=digest_of(names),
-        detail={"upto": rows[-1][0], "migrations": names, "applied_at": rows[-1][3].isoformat()},
+        detail={
+            "upto": rows[-1][0],
+            "migrations": names,
+            "applied_at": rows[-1][3].isoformat(),
+            "governed": governed_digest(),
+        },
     )
     return Result(event)

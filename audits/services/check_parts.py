@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from audits import dispatch, sealing
@@ -40,6 +41,8 @@ def worth_laying_out(run: CheckRun) -> bool:
     Columns packed well take a bit of a row and hardly less.
     """
     definition = CATALOGUE.get(run.check_slug)
+    if run.zone is not None:  # what a part counts is not cut down to what may leave a data zone
+        return False
     if definition is None or not definition.mapped or not settings.CRIVO_MAP_ROWS:
         return False
     if run.input["semantics"].get("zone"):  # counts of parts would leave the data zone, small cells and all
@@ -66,7 +69,8 @@ def divide(run: CheckRun, survey: Any, spans: list[dict[str, int]]) -> None:
         for row, span in zip(rows, spans, strict=True):
             row.asked = _sealed(row, "asked", {"survey": survey, **span})
         CheckPart.objects.bulk_create(rows)
-        CheckRun.objects.filter(id=run.id).update(lease_until=None, attempts=0)
+        # Another fence: the thread that still renews the lease of whoever laid it out must not give it a new one.
+        CheckRun.objects.filter(id=run.id).update(lease_until=None, fence=F("fence") + 1, attempts=0)
         for row in rows:
             transaction.on_commit(partial(dispatch.send, TASK, str(row.id)), robust=True)
 

@@ -34,7 +34,7 @@ LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
 REASON_LIMIT = 4000
 RUN_TASK = "audits.tasks.run_check"
-_lease = Lease(CheckRun, LEASE, RUN_TASK, as_long_as_it_waited)
+_lease = Lease(CheckRun, LEASE, RUN_TASK, as_long_as_it_waited, zone="zone")
 claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
 
 
@@ -49,10 +49,11 @@ def obtain_run(
     materials: tuple[Material, ...],
     confinement_level: int,
     fresh_since: datetime,
+    sources: dict[str, str] | None = None,
 ) -> CheckRun:
     """The run that answers this question: one that did, on the very same input and recently enough, or a new one.
 
-    Part of the transaction of a service. Errored runs are never used again.
+    Part of the transaction of a service. Errored runs are never used again. `sources`: where the data of a zone lies.
     """
     check_input = _input(slug, parameters, seed, semantics, materials)
     as_json = check_input.to_json()
@@ -76,9 +77,11 @@ def obtain_run(
         input=as_json,
         input_digest=digest,
         confinement_level=confinement_level,
+        zone=(semantics.get("zone") or {}).get("name"),
+        sources=sources or None,
         sent_at=timezone.now(),
     )
-    transaction.on_commit(partial(dispatch.send, RUN_TASK, str(run.id)), robust=True)
+    transaction.on_commit(partial(dispatch.send, RUN_TASK, str(run.id), zone=run.zone), robust=True)
     return run
 
 
@@ -120,6 +123,7 @@ def latest_answer(
     semantics: dict[str, Any],
     materials: tuple[Material, ...],
     confinement_level: int,
+    sources: dict[str, str] | None = None,
 ) -> CheckRun | None:
     """What there is for this question: the last run that completed, else the last that errored. Reads only."""
     digest = digest_of(_input(slug, parameters, seed, semantics, materials).to_json())

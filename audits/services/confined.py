@@ -16,8 +16,10 @@ from django.db import DatabaseError, connection
 from audits import blobs
 from audits.checks.contract import CheckResult, Message
 from audits.checks.results import MalformedResult, parse_result
+from audits.checks.zones import Zone, may_leave
 from audits.confine import ConfinedOutcome, Limits, Zygote
 from audits.confine.runner import ENTRY
+from audits.fetching import NotFetched, fetched
 from audits.services.check_runs import LEASE, failed_result
 
 RENEW_SECONDS = LEASE.total_seconds() / 4
@@ -63,19 +65,28 @@ def child_outcome(
     question: dict[str, Any],
     *,
     required_level: int,
+    sources: dict[str, str] | None = None,
     lost: Event | None = None,
     entry: str = ENTRY,
 ) -> ConfinedOutcome:
     """What the child made of `question`, whose `materials` it gets as open files. Nothing is written.
 
     `entry`: the function that answers, where it is not that of the checks. `lost`: ends the child once it is set.
+    `sources`: where data of a zone lies, by digest; the store has none of it.
     """
     materials = question["materials"]
     with ExitStack() as stack:
         files = {}
         for material in materials:
+            digest = material["digest"]
+            source = (sources or {}).get(digest)
             try:
-                handle = stack.enter_context(blobs.opened(workspace, material["digest"]))
+                handle = stack.enter_context(
+                    blobs.opened(workspace, digest) if source is None else fetched(source, digest)
+                )
+            except NotFetched as error:
+                params = {"role": material["role"], "reason": error.code}
+                return ConfinedOutcome(error=Message("zone_data_unreadable", params))
             except (OSError, ValueError):
                 params = {"role": material["role"], "digest": material["digest"]}
                 return ConfinedOutcome(error=Message("material_unreadable", params))
@@ -98,14 +109,21 @@ def in_the_child(
     question: dict[str, Any],
     *,
     required_level: int,
+    sources: dict[str, str] | None = None,
     lost: Event | None = None,
     entry: str = ENTRY,
 ) -> tuple[CheckResult, dict[str, object]]:
-    """The result the child gives to `question`, and its environment. Arguments as of `child_outcome`."""
-    outcome = child_outcome(workspace, question, required_level=required_level, lost=lost, entry=entry)
-    if outcome.error is not None and outcome.error.code == "material_unreadable":
+    """The result the child gives to `question`, and its environment. Arguments as of `child_outcome`.
+
+    In a data zone the result is cut down to what may leave it, here, before anybody else sees it.
+    """
+    outcome = child_outcome(
+        workspace, question, required_level=required_level, sources=sources, lost=lost, entry=entry
+    )
+    if outcome.error is not None and outcome.error.code in ("material_unreadable", "zone_data_unreadable"):
         return CheckResult("errored", error=outcome.error), {}
-    return result_of(outcome), environment_of(outcome)
+    result, zone = result_of(outcome), Zone.of(question)
+    return (result if zone is None else may_leave(result, question, zone)), environment_of(outcome)
 
 
 def environment_of(outcome: ConfinedOutcome) -> dict[str, object]:

@@ -72,4 +72,6 @@ def _answer(run: CheckRun, lost: Event) -> tuple[CheckResult, dict[str, object]]
 
 def computed(run: CheckRun, lost: Event | None = None) -> tuple[CheckResult, dict[str, object]]:
     """The result of the run's input, computed in one pass in the confined child; nothing is written."""
-    return in_the_child(run.workspace_id, run.input, required_level=run.confinement_level, lost=lost)
+    return in_the_child(
+        run.workspace_id, run.input, required_level=run.confinement_level, sources=run.sources, lost=lost
+    )

@@ -29,7 +29,12 @@ def run_explanation(explanation_id: UUID) -> Explanation | None:
         with kept_alive(lambda: renew(row.id, row.fence), f"explanation {row.id}") as lost:
             question = {**row.question, "record": given}
             result, environment = in_the_child(
-                row.workspace_id, question, required_level=row.confinement_level, lost=lost, entry=ENTRY
+                row.workspace_id,
+                question,
+                required_level=row.confinement_level,
+                sources=row.sources,
+                lost=lost,
+                entry=ENTRY,
             )
     command = Command(system_actor("worker", row.workspace_id))
     try:

@@ -36,7 +36,7 @@ from audits.states import CHECK_RUN, CheckRunState, step
 LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
 TASK = "audits.tasks.run_explanation"
-_lease = Lease(Explanation, LEASE, TASK)
+_lease = Lease(Explanation, LEASE, TASK, zone="zone")
 claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
 
 
@@ -75,8 +75,9 @@ def order_explanation(
     given: dict[str, Any],
     question: dict[str, Any],
     confinement_level: int,
+    sources: dict[str, str] | None = None,
 ) -> Explanation:
-    """Part of the transaction of a service, which has asked whether this may be done."""
+    """Part of the transaction of a service, which has asked whether this may be done. `sources` as of a check run."""
     explanation = uuid7()
     row = Explanation.objects.create(
         id=explanation,
@@ -90,6 +91,8 @@ def order_explanation(
         record_digest=digest_of_record(explanation, given),
         sealed=_sealed(explanation, given),
         confinement_level=confinement_level,
+        zone=(question["semantics"].get("zone") or {}).get("name"),
+        sources=sources or None,
         sent_at=timezone.now(),
     )
     record(
@@ -103,7 +106,7 @@ def order_explanation(
             "lime": bool(question["lime"]),
         },
     )
-    transaction.on_commit(partial(dispatch.send, TASK, str(row.id)), robust=True)
+    transaction.on_commit(partial(dispatch.send, TASK, str(row.id), zone=row.zone), robust=True)
     return row
 
 

@@ -5,10 +5,12 @@ from audits.canonical import digest_of
 from audits.door import Result, service
 from audits.ledger.record import lock, record
 from audits.models import Event, Quarantine
+from audits.roles import acting_as_notary
 
 _COLUMNS = sorted(field.attname for field in Event._meta.concrete_fields)
 
 
+@acting_as_notary()
 @service("event.quarantined")
 def quarantine_event(*, command: Command, event: Event, code: str) -> Result[Quarantine]:
     """Set an event aside that is not genuine. The event about it pins what its row holds, by digest."""

@@ -29,6 +29,7 @@ from audits.actors import Command, SubjectRef
 from audits.door import Result, service
 from audits.errors import Conflict, Unprocessable
 from audits.ledger import nodes
+from audits.ledger.beside import LIVE, rows_digest
 from audits.ledger.entry import body_of
 from audits.ledger.notary import LOCK
 from audits.ledger.note import Checkpoint, NoteError, parse_note
@@ -113,7 +114,7 @@ def note_incident(*, command: Command, earlier: str, note: str, held: int, incid
             verb="log.reopened",
             subject=subject,
             texts={"incident": incident},
-            detail={"earlier": earlier, "checkpoint": note, "held": held},
+            detail={"earlier": earlier, "checkpoint": note, "held": held, "moved": rows_digest(LIVE)},
         )
     )
 
@@ -138,8 +139,8 @@ def _move_aside(origin: str, event: Event) -> None:
             [origin],
         )
         cursor.execute(
-            "INSERT INTO audits_earlier_checkpoint (origin, size, root, note, published_at) "
-            "SELECT %s, size, root, note, published_at FROM audits_checkpoint",
+            "INSERT INTO audits_earlier_checkpoint (origin, size, root, note, published_at, statement) "
+            "SELECT %s, size, root, note, published_at, statement FROM audits_checkpoint",
             [origin],
         )
         cursor.execute("DELETE FROM audits_leaf; DELETE FROM audits_node; DELETE FROM audits_checkpoint")

@@ -31,7 +31,7 @@ ACTION = "check_run.reproduce"
 LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
 TASK = "audits.tasks.run_reproduction"
-_lease = Lease(Reproduction, LEASE, TASK)
+_lease = Lease(Reproduction, LEASE, TASK, zone="run__zone")
 claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
 
 
@@ -71,7 +71,7 @@ def request_reproduction(*, command: Command, run_id: UUID) -> Result[Reproducti
         evidence=[{"kind": "check_input", "digest": run.input_digest}],
         detail={"reproduction": str(row.id), "check": run.check_slug, "version": run.check_version},
     )
-    transaction.on_commit(partial(dispatch.send, TASK, str(row.id)), robust=True)
+    transaction.on_commit(partial(dispatch.send, TASK, str(row.id), zone=run.zone), robust=True)
     return Result(row)
 
 

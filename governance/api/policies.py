@@ -118,6 +118,7 @@ class RehearsalOut(serializers.Serializer[None]):
     environment = serializers.CharField()
     applies = serializers.BooleanField(help_text="whether it is meant for this version's use case")
     format_accepted = serializers.BooleanField()
+    lock_accepted = serializers.BooleanField(help_text="whether the environment lock is kept as it asks for")
     passed = serializers.BooleanField()
     requirements = RequirementOut(many=True)
     approvals = ApprovalOut(many=True)
@@ -385,6 +386,7 @@ class DryRun(View):
                 "environment": body["applies_to"]["environment"],
                 "applies": found.applies,
                 "format_accepted": found.format_accepted,
+                "lock_accepted": found.lock_accepted,
                 "passed": found.passed,
                 "requirements": [
                     {**line.to_json(), "reason": messages.as_json(line.reason)} for line in found.lines

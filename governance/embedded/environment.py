@@ -29,7 +29,7 @@ def outside(environ: Mapping[str, str], home: Path) -> dict[str, str]:
     Not those of ``home`` itself, which are in the environment of a shell that has read its ``env``.
     EmbeddedError ``half_a_database`` when only one of the two roles' URLs is given.
     """
-    names = ("DATABASE_URL", "DATABASE_MIGRATION_URL", "CELERY_BROKER_URL")
+    names = ("DATABASE_URL", "DATABASE_MIGRATION_URL", "DATABASE_NOTARY_URL", "CELERY_BROKER_URL")
     own = load(home) if (home / FILE).exists() else {}
     given = {name: environ[name] for name in names if environ.get(name) and environ[name] != own.get(name)}
     if ("DATABASE_URL" in given) != ("DATABASE_MIGRATION_URL" in given):
@@ -47,13 +47,18 @@ def variables(
     *,
     database_url: str,
     migration_url: str,
+    notary_url: str | None = None,
     broker_url: str,
     base_url: str,
 ) -> dict[str, str]:
-    """The variables of every process. CRIVO_DATA and CRIVO_KEYS are folders, made private here."""
+    """The variables of every process. CRIVO_DATA and CRIVO_KEYS are folders, made private here.
+
+    Without ``notary_url`` the notary works with the service's role.
+    """
     return {
         "DATABASE_URL": database_url,
         "DATABASE_MIGRATION_URL": migration_url,
+        **({"DATABASE_NOTARY_URL": notary_url} if notary_url else {}),
         "CELERY_BROKER_URL": broker_url,
         "SECRET_KEY": secrets.secret_key,
         "CRIVO_HOME": str(home),

@@ -94,6 +94,10 @@ class EmbeddedPostgres:
     def app_url(self) -> str:
         return self.url("crivo_app", self.secrets.app)
 
+    @property
+    def notary_url(self) -> str:
+        return self.url("crivo_notary", self.secrets.notary)
+
     def _prepare(self) -> tuple[accounts.Account, Path, Path]:
         if self._prepared is None:
             best, *others = list(accounts.installations())
@@ -213,7 +217,11 @@ class EmbeddedPostgres:
             finally:
                 os.close(alive)  # the server holds it from here on
             try:
-                self.psql(ROLES_SQL.format(migrator=self.secrets.migrator, app=self.secrets.app))
+                self.psql(
+                    ROLES_SQL.format(
+                        migrator=self.secrets.migrator, app=self.secrets.app, notary=self.secrets.notary
+                    )
+                )
             except BaseException:
                 self.stop()
                 raise

@@ -50,7 +50,7 @@ class Process:
     ``command`` may hold ``{fd}`` (the listening socket, for the one that has ``listens``) and ``{home}``.
     ``ready``: a text its log shows once it works; with ``listens``, it is ready when /healthz answers 200.
     ``stop``: signals, each with the seconds it is given; SIGKILL follows. ``wave``: lower ones stop first.
-    ``migrates``: whether it gets the migrating role's URL; those that serve must not.
+    ``migrates``: whether it gets the migrating role's URL; those that serve must not. ``seals``: the notary's.
     """
 
     name: str
@@ -60,6 +60,7 @@ class Process:
     listens: bool = False
     ready: str | None = None
     migrates: bool = False
+    seals: bool = False
     death_signal: signal.Signals = signal.SIGTERM
     """What it gets when the supervisor is killed: nobody is left then to lose patience with it."""
 
@@ -87,7 +88,13 @@ SETUP: tuple[Step, ...] = (
         "migrate",
         "Bringing the database up to date",
         (*MANAGE, "migrate", "--noinput", "--database", "migrator"),
-        changed=("*/migrations/*.py", "*/*/migrations/*.py", "requirements.txt"),
+        changed=(
+            "*/migrations/*.py",
+            "*/*/migrations/*.py",
+            "requirements.txt",
+            "audits/roles.py",
+            "governance/net.py",
+        ),
     ),
     Step(
         "bootstrap",
@@ -150,7 +157,7 @@ PROCESSES: tuple[Process, ...] = (
         ready=" ready.",
         death_signal=signal.SIGQUIT,
     ),
-    Process("notary", (*MANAGE, "notary"), stop=((signal.SIGTERM, 8.0),), wave=2),
+    Process("notary", (*MANAGE, "notary"), stop=((signal.SIGTERM, 8.0),), wave=2, seals=True),
 )
 
 

@@ -11,6 +11,8 @@ from .errors import EmbeddedError
 from .files import locked, write_private
 
 FILE = "secrets.json"
+LATER = ("notary",)
+"""Added after others had been kept: made when they are missing."""
 
 
 @dataclass(frozen=True)
@@ -24,6 +26,7 @@ class Secrets:
     superuser: str
     migrator: str
     app: str
+    notary: str
     broker: str
     secret_key: str
 
@@ -40,7 +43,11 @@ class Secrets:
             path.chmod(0o600)
             try:
                 kept = json.loads(path.read_text(encoding="utf-8"))
+                missing = [name for name in LATER if name not in kept]
+                kept |= {name: secrets.token_urlsafe(36) for name in missing}
                 values = {name: str(kept[name]) for name in names}
+                if missing:
+                    write_private(path, json.dumps(values, indent=1) + "\n")
             except (ValueError, KeyError, TypeError) as error:
                 raise EmbeddedError(
                     "secrets_damaged",

@@ -195,6 +195,8 @@ class EmbeddedStack:
             secrets,
             database_url=self._outside.get("DATABASE_URL") or self.postgres.app_url,
             migration_url=self._outside.get("DATABASE_MIGRATION_URL") or self.postgres.migration_url,
+            notary_url=self._outside.get("DATABASE_NOTARY_URL")
+            or (self._postgres.notary_url if self._postgres is not None else None),
             broker_url=self._outside.get("CELERY_BROKER_URL") or self.valkey.url,
             base_url=self.base_url,
         )
@@ -275,6 +277,8 @@ class EmbeddedStack:
         environ = dict(self.env)
         if not process.migrates:
             environ.pop("DATABASE_MIGRATION_URL", None)
+        if not process.seals:
+            environ.pop("DATABASE_NOTARY_URL", None)
         descriptor = listener.fileno() if listener is not None and process.listens else None
         self._since[name] = size_of(self.log_path(name))
         log = open_log(self.log_path(name))

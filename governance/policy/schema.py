@@ -119,6 +119,7 @@ SCHEMA: dict[str, Any] = {
         "evidence_max_age": {"type": "string", "pattern": DURATION},
         "artifact_formats": {"type": "array", "items": {"type": "string"}, "minItems": 1},
         "confinement_level": {"enum": [1, 2]},
+        "environment_lock": {"enum": ["kept", "exact"]},  # exact: it leaves no package without a version
         "evaluation_set": {  # measured on this data instead of what the version declares
             "type": "object",
             "additionalProperties": False,

@@ -9,6 +9,13 @@ SENTENCES: dict[str, str | Promise] = {
     ),
     "evidence_signature_invalid": _("The signature could not be verified: {reason}."),
     "junit_unreadable": _("The test report cannot be read: {reason}."),
+    "several_zones": _(
+        "The data of {version} lies in several data zones ({zones}). No worker may see more than one of them."
+    ),
+    "zone_format_refused": _(
+        "In the data zone {zone} a model file that can run code ({format}) is not run: it could write what it sees "
+        "into the result. Accepted: {accepted}."
+    ),
     "evaluation_set_missing": _(
         "The policy measures on the evaluation set {dataset}, which is not there. A validator has to register it."
     ),

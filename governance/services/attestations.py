@@ -24,6 +24,7 @@ from audits.ledger.inclusion import published_at
 from audits.ledger.receipts import receipt_for
 from audits.ledger.record import lock, record
 from audits.models import Event, Leaf, LogState
+from audits.roles import acting_as_notary
 from governance.dossier import datasets_of
 from governance.gate import of_placement
 from governance.hindrances import hindrances, standing_since
@@ -113,6 +114,7 @@ def _outdated(signer: Signer, limit: int) -> list[tuple[UUID, UUID, UUID]]:
     return due
 
 
+@acting_as_notary()
 @service("attestation.issued")
 def issue_attestation(
     *, command: Command, promotion_id: UUID, signer: Signer, because: UUID | None = None

@@ -14,8 +14,10 @@ from audits.services.check_runs import obtain_run
 from governance.evaluation_sets import evaluation_data, with_bins_of
 from governance.models import Promotion, PromotionCheck
 from governance.policy.schema import duration
+from governance.zones import zone_of
 from registry.models import DatasetVersion, ModelVersion
 
+CUSTOMARY = 30  # the rows every check asks of a group at least, where the policy does not say
 SEMANTICS = (
     "task",
     "target",
@@ -50,6 +52,9 @@ def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[st
     """What is asked of a version, one question for each `checks` entry: the arguments of obtain_run."""
     evaluation = evaluation_data(version, policy)
     materials, semantics = materials_of(version, evaluation), semantics_of(version)
+    zone = zone_of(version, data_of(version, evaluation))
+    if zone is not None:
+        semantics["zone"] = zone.declared
     if evaluation.id != version.evaluation_id:
         semantics["sensitive"] = with_bins_of(evaluation, semantics["sensitive"])
     for entry in policy["checks"]:
@@ -57,6 +62,7 @@ def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[st
             "subject": version.ref,
             "slug": entry["check"],
             "parameters": _parameters(entry, semantics, version.created_at.date().isoformat()),
+            "sources": zone.sources if zone is not None else None,
             "seed": version.metadata["seed"],
             "semantics": semantics,
             "materials": materials,
@@ -65,8 +71,7 @@ def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[st
 
 def materials_of(version: ModelVersion, evaluation: DatasetVersion | None = None) -> tuple[Material, ...]:
     """The files a check may read of this version. `evaluation`: the policy's own set, where it names one."""
-    training = version.training.order_by("created_at")
-    examined = evaluation or version.evaluation
+    *training, examined = data_of(version, evaluation)
     return (
         Material("artifact", version.artifact_digest, version.metadata["format"]),
         *(
@@ -75,6 +80,12 @@ def materials_of(version: ModelVersion, evaluation: DatasetVersion | None = None
         ),
         Material("evaluation", examined.digest, examined.format, examined.dialect),
     )
+
+
+def data_of(version: ModelVersion, evaluation: DatasetVersion | None = None) -> list[DatasetVersion]:
+    """The data that checks read: all training data, and last the evaluation data."""
+    training = version.training.select_related("dataset").order_by("created_at")
+    return [*training, evaluation or version.evaluation]
 
 
 def semantics_of(version: ModelVersion) -> dict[str, Any]:
@@ -93,6 +104,11 @@ def _parameters(entry: dict[str, Any], semantics: dict[str, Any], registered: st
         parameters.setdefault(
             "as_of", registered
         )  # a check has no clock; asked again, it is the same question
+    if "zone" in semantics and "min_group" in CATALOGUE[entry["check"]].parameters["properties"]:
+        # a group that may not be told of on its own is not compared with others either
+        least, given = semantics["zone"]["k"], parameters.get("min_group")
+        if least > (CUSTOMARY if given is None else given):
+            parameters["min_group"] = least
     if "sensitive" in parameters:
         parameters["sensitive"] = sorted({*parameters["sensitive"], *semantics["sensitive"]})
     return parameters

@@ -14,7 +14,8 @@ from audits.models import Explanation
 from audits.services.explanations import order_explanation
 from governance.in_force import versions_in_force
 from governance.models import UseCase
-from governance.services.evidence import materials_of, semantics_of
+from governance.services.evidence import data_of, materials_of, semantics_of
+from governance.zones import zone_of
 from registry.models import ModelVersion
 from registry.selectors import model_version_by_id
 
@@ -32,14 +33,27 @@ def request_explanation(
     if len(given) > MOST_FIELDS or not all(_plain(value) for value in given.values()):
         raise Unprocessable("record_malformed", subject=version.ref, field="record", limit=MOST_FIELDS)
     level = _permitted(version)
+    semantics = semantics_of(version)
+    try:
+        zone = zone_of(version, data_of(version))
+    except Unprocessable as refusal:
+        refusal.subject = version.ref
+        raise
+    if zone is not None:
+        semantics["zone"] = zone.declared
     question = {
-        "semantics": semantics_of(version),
+        "semantics": semantics,
         "materials": [asdict(item) for item in materials_of(version) if item.role != "evaluation"],
         "seed": version.metadata["seed"],
         "lime": lime,
     }
     row = order_explanation(
-        command, subject=version.ref, given=given, question=question, confinement_level=level
+        command,
+        subject=version.ref,
+        given=given,
+        question=question,
+        confinement_level=level,
+        sources=zone.sources if zone is not None else None,
     )
     return Result(row)
 

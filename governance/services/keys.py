@@ -1,8 +1,13 @@
-"""Rotation of the notary's keys: the new one is announced by an event while the old one still signs."""
+"""Rotation of keys: the new one is announced by an event that is marked and signed with those of before.
+
+Signing keys and the row key have successors, which take over at a moment that was announced (audits.ledger.rotation).
+Pepper and sealing key are replaced at once: nothing is left that the old one opens.
+"""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from typing import Literal
 from uuid import NAMESPACE_URL, uuid5
 
 from django.db.models import QuerySet
@@ -16,6 +21,8 @@ from audits.ledger.record import lock, record
 from audits.ledger.rotation import NewKey, Purpose, RotationRefusedError, make_successor
 from audits.models import Event
 
+Replaced = Literal["pepper", "sealing"]
+REPLACED: tuple[Replaced, ...] = ("pepper", "sealing")
 SHORTEST, LONGEST = timedelta(minutes=5), timedelta(days=90)
 
 
@@ -52,6 +59,20 @@ def rotate_key(
     except BaseException:
         made.discard()  # a key that nobody announced must not begin to sign
         raise
+
+
+@service("key.rotated")
+def note_replacement(
+    *, command: Command, purpose: Replaced, old: str, new: str, compromised: str = ""
+) -> Result[Event]:
+    """A key that has no successor beside it is about to be replaced: `old` and `new` are its public names."""
+    subject = key_ref(command, purpose)
+    lock(command.actor.workspace, subject)
+    require(command, "key.rotate", subject)
+    detail = {"purpose": purpose, "old": old, "new": new, **({"compromised": True} if compromised else {})}
+    return Result(
+        record(command, verb="key.rotated", subject=subject, texts={"reason": compromised}, detail=detail)
+    )
 
 
 def compromises() -> QuerySet[Event]:

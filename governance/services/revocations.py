@@ -30,6 +30,7 @@ from audits.ledger.canonical import canonical, digest
 from audits.ledger.record import lock, record
 from audits.ledger.signing import AttestationKey
 from audits.models import Event, Workspace
+from audits.roles import acting_as_notary
 from governance import hindrances, standings
 from governance.models import Attestation, Placement, RevocationList, Suspension
 from governance.services.keys import compromised_keys
@@ -127,6 +128,7 @@ def issue_if_needed(signer: AttestationKey, *, changed: bool) -> bool:
     return issue_revocations(command=command, signer=signer).created
 
 
+@acting_as_notary()
 @service("revocations.issued")
 def issue_revocations(*, command: Command, signer: AttestationKey) -> Result[RevocationList]:
     """Sign a new list if what is revoked has changed or the last list is a day old; else the last one."""

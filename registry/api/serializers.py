@@ -27,6 +27,12 @@ class NewDataset(NewNamed):
     hidden = StrictBoolean(
         required=False, default=False, help_text="an evaluation set that those who make models do not see"
     )
+    zone = serializers.CharField(
+        required=False, max_length=60, help_text="the data zone its content never leaves (docs/zones.md)"
+    )
+    smallest_cell = serializers.IntegerField(
+        required=False, help_text="rows a figure about it rests on at least, where it has a zone; default 10"
+    )
 
 
 class DatasetOut(serializers.ModelSerializer[Dataset]):
@@ -36,7 +42,7 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
 
     class Meta:
         model = Dataset
-        fields = ["id", "name", "description", "latest", "hidden", "created_at"]
+        fields = ["id", "name", "description", "latest", "hidden", "zone", "smallest_cell", "created_at"]
 
 
 class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):

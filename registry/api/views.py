@@ -18,13 +18,13 @@ from audits.api.parsers import StrictJSONParser
 from audits.api.schema import problems
 from audits.canonical import storable
 from audits.errors import BadRequest, NotFound, Unprocessable
-from audits.fetching import fetch
+from audits.fetching import announced, fetch
 from registry import lineage_graph, selectors
 from registry.api import serializers as shapes
 from registry.models import LineageNode
 from registry.services import datasets, lineage, models
 from registry.states import VersionState
-from registry.tabular import Profile, checked_dialect, look
+from registry.tabular import Profile, checked_dialect, declared_columns, look
 
 MAX_DEPTH = 100
 # As lenient as we are: it names a job, a run or a dataset; whatever else is odd about it becomes a finding.
@@ -75,10 +75,12 @@ class DatasetDetail(View):
 
 
 def _taken(
-    view: View, request: Request, part: str, action: str, on: SubjectRef
+    view: View, request: Request, part: str, action: str, on: SubjectRef, zone: str | None = None
 ) -> tuple[blobs.Stored | Unprocessable, dict[str, Any], Any, str]:
     """What was sent, or fetched: the bytes (or why not), the metadata, what an idempotency key is bound to, the URI."""
     if request.content_type and request.content_type.startswith("multipart/"):
+        if zone is not None:  # not a byte of it is read
+            return Unprocessable("zone_upload_refused", field=part, zone=zone), {}, {}, ""
         received = receive(request, view.actor, part)
         return received.stored, received.metadata, received.body, ""
     given = request.data if isinstance(request.data, dict) else {}
@@ -94,8 +96,9 @@ def _taken(
     if not authoriser().may(view.actor, action, on):
         # Nothing is fetched for who may not. The service says so; if it should permit them by now, it has no bytes.
         return Unprocessable("fetch_not_begun", field="uri"), metadata, given, ""
-    fetched = fetch(view.actor.workspace, uri, given.get("digest"))
-    return fetched, metadata, given, str(uri)
+    digest = given.get("digest")
+    found = fetch(view.actor.workspace, uri, digest) if zone is None else announced(uri, digest)
+    return found, metadata, given, str(uri)
 
 
 class DatasetVersions(View):
@@ -112,12 +115,14 @@ class DatasetVersions(View):
     )
     def post(self, request: Request, name: str) -> Response:
         dataset = selectors.dataset(self.actor, name)
-        action = datasets.registering(dataset)
-        stored, metadata, body, uri = _taken(self, request, "file", action, dataset.ref)
-        given = _dataset_metadata(metadata)
+        action, zone = datasets.registering(dataset), dataset.zone
+        stored, metadata, body, uri = _taken(self, request, "file", action, dataset.ref, zone)
+        about = dict(metadata)
+        columns = declared_columns(about.pop("columns", [])) if zone is not None else []
+        given = _dataset_metadata(about)
         seen: Profile | Unprocessable
-        if isinstance(stored, Unprocessable):
-            seen = Profile(None, [])
+        if isinstance(stored, Unprocessable) or zone is not None:
+            seen = Profile(None, columns)
         else:
             with blobs.opened(self.actor.workspace, stored.digest) as file:
                 seen = look(file, given["format"], given["dialect"])

@@ -16,10 +16,20 @@ class Dataset(Governed):
     last_n = models.IntegerField(default=0)  # counter of versions, moved under the row lock, never back
     # An evaluation set: seen by those who validate, not by those who make models. Decided once.
     hidden = models.BooleanField(default=False, editable=False)
+    # The data zone its content never leaves, and the fewest rows a figure about it may rest on. Decided once.
+    zone = models.CharField(max_length=60, null=True, editable=False)  # noqa: DJ001 - null is left out of the digest
+    smallest_cell = models.SmallIntegerField(null=True, editable=False)
 
     class Meta:
         db_table = "registry_dataset"
-        constraints = [models.UniqueConstraint(fields=["workspace", "name"], name="dataset_name")]
+        constraints = [
+            models.UniqueConstraint(fields=["workspace", "name"], name="dataset_name"),
+            models.CheckConstraint(
+                condition=models.Q(zone=None, smallest_cell=None)
+                | models.Q(zone__isnull=False, smallest_cell__isnull=False, smallest_cell__gte=2),
+                name="dataset_zone",
+            ),
+        ]
 
     def __str__(self) -> str:
         return self.name

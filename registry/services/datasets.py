@@ -2,9 +2,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.conf import settings
+
 from audits import blobs
 from audits.actors import Command
 from audits.canonical import digest_of
+from audits.checks.zone_terms import LEAST
 from audits.door import Result, require, service
 from audits.errors import Conflict, Unprocessable
 from audits.ledger.record import lock, record
@@ -15,6 +18,8 @@ from registry.names import checked_name
 from registry.services.lineage import node_of_version
 from registry.tabular import Profile
 
+MOST = 10_000  # rows: a smallest cell beyond that keeps everything back
+
 
 def workspace_of(command: Command) -> Workspace:
     return Workspace.objects.get(id=command.actor.workspace)
@@ -22,12 +27,21 @@ def workspace_of(command: Command) -> Workspace:
 
 @service("dataset.registered")
 def register_dataset(
-    *, command: Command, name: str, description: str = "", hidden: bool = False
+    *,
+    command: Command,
+    name: str,
+    description: str = "",
+    hidden: bool = False,
+    zone: str | None = None,
+    smallest_cell: int | None = None,
 ) -> Result[Dataset]:
     """A dataset by name. Naming one that is there returns it (created False).
 
     A hidden one is an evaluation set: only those who validate register it and see it. 409 for a name that is taken by
     one of the other sort, whatever the caller may see.
+
+    One with a `zone` is registered by URI and digest only; its content is read by workers of that zone and nobody else,
+    and no figure resting on fewer than `smallest_cell` rows (default 10) leaves it. 422 for a zone nobody has set up.
     """
     workspace = workspace_of(command)
     require(
@@ -37,10 +51,11 @@ def register_dataset(
         remember_on=workspace.ref,
     )
     checked_name(name, workspace.ref)
+    smallest_cell = _checked_zone(zone, smallest_cell, workspace)
     lock(workspace.id, workspace.ref)
     existing = Dataset.objects.filter(workspace=workspace, name=name).first()
     if existing is not None:
-        if existing.hidden != hidden:
+        if (existing.hidden, existing.zone, existing.smallest_cell) != (hidden, zone, smallest_cell):
             raise Conflict("dataset_name_taken", subject=workspace.ref, name=name)
         return Result(existing, created=False)
     dataset = Dataset.objects.create(
@@ -49,10 +64,40 @@ def register_dataset(
         description=description,
         owner_id=command.actor.person or command.actor.id,
         hidden=hidden,
+        zone=zone,
+        smallest_cell=smallest_cell,
     )
-    content = {"name": name, "hidden": True} if hidden else {"name": name}
-    record(command, verb="dataset.registered", subject=dataset.ref, after=digest_of(content))
+    in_zone = {"zone": zone, "smallest_cell": smallest_cell} if zone else {}
+    content = {"name": name, **({"hidden": True} if hidden else {}), **in_zone}
+    record(command, verb="dataset.registered", subject=dataset.ref, after=digest_of(content), detail=in_zone)
     return Result(dataset)
+
+
+def _checked_zone(zone: str | None, smallest_cell: int | None, workspace: Workspace) -> int | None:
+    """The rows a cell needs in that zone; None without one."""
+    if zone is None:
+        if smallest_cell is not None:
+            raise Unprocessable("zone_missing", subject=workspace.ref, field="zone")
+        return None
+    if zone not in settings.CRIVO_ZONES:
+        known = sorted(settings.CRIVO_ZONES)
+        raise Unprocessable("zone_unknown", subject=workspace.ref, field="zone", zone=zone, known=known)
+    least = LEAST if smallest_cell is None else smallest_cell
+    if not 2 <= least <= MOST:
+        raise Unprocessable(
+            "smallest_cell_invalid", subject=workspace.ref, field="smallest_cell", least=2, most=MOST
+        )
+    return least
+
+
+def _kept_in_zone(dataset: Dataset, uri: str, profile: Profile | Unprocessable) -> None:
+    """422 unless nothing but a name, a place and a digest came: what its columns are called is declared, not read."""
+    if not uri:
+        raise Unprocessable("zone_upload_refused", subject=dataset.ref, field="uri", zone=dataset.zone)
+    if isinstance(profile, Profile) and not profile.columns:
+        raise Unprocessable(
+            "zone_columns_missing", subject=dataset.ref, field="metadata.columns", zone=dataset.zone
+        )
 
 
 def registering(dataset: Dataset) -> str:
@@ -83,6 +128,8 @@ def register_dataset_version(
     if isinstance(stored, Unprocessable):
         stored.subject = dataset.ref
         raise stored
+    if dataset.zone is not None:
+        _kept_in_zone(dataset, uri, profile)
     if expected_digest and expected_digest != stored.digest:
         raise Unprocessable(
             "upload_digest_mismatch",
@@ -113,7 +160,8 @@ def register_dataset_version(
     dataset = Dataset.objects.select_for_update().get(id=dataset.id)
     dataset.last_n += 1
     dataset.save(update_fields=["last_n"])
-    blobs.refer(dataset.workspace_id, stored)
+    if dataset.zone is None:
+        blobs.refer(dataset.workspace_id, stored)
     version = DatasetVersion.objects.create(
         workspace_id=dataset.workspace_id,
         dataset=dataset,

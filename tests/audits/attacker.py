@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
@@ -24,7 +24,19 @@ TABLES = (
     "audits_workspace",
     "audits_quarantine",
 )
+# Beside the leaves, and held against something bound (audits.ledger.beside).
+BESIDE = (
+    "audits_search_text",
+    "audits_legal_hold",
+    "out_of_band_change",
+    "audits_governed",
+    "audits_log_state",
+    "audits_earlier_leaf",
+    "audits_earlier_checkpoint",
+)
 KEYS = {
+    **dict.fromkeys(BESIDE, ("id",)),
+    "audits_governed": ("kind",),
     "audits_event": ("id",),
     "audits_leaf": ("index",),
     "audits_node": ("level", "index"),
@@ -38,13 +50,22 @@ KEYS = {
 # What no proof covers, and need not: when an event that has its leaf arrived, row numbers, times of bookkeeping.
 UNCOVERED = {
     "audits_event": {"xid"},
-    "audits_checkpoint": {"published_at"},
     "audits_event_text": {"id"},
     "audits_personal_key": {"created_at"},
     "audits_workspace": {"name", "created_at"},
     "audits_quarantine": {"id", "code", "found_at", "event_id"},
 }
 Row = dict[str, Any]
+BESIDE_PLACES: dict[str, Callable[[Row], tuple[str, ...]]] = {
+    "audits_search_text": lambda row: (": search finds it by a ",),
+    "audits_legal_hold": lambda row: (f"the legal hold {row['id']}",),
+    "out_of_band_change": lambda row: (f"event {row['alarm_event']}",),
+    "audits_governed": lambda row: ("which rows are compared",),
+    "audits_log_state": lambda row: ("the database says that the log is",),
+    "audits_earlier_leaf": lambda row: (f"what was kept of the log {row['origin']}",),
+    "audits_earlier_checkpoint": lambda row: (f"what was kept of the log {row['origin']}",),
+}
+ARRAYS = {"columns", "ignored"}  # of text
 JSONB = 3802  # the type's number in every PostgreSQL
 
 
@@ -58,11 +79,11 @@ class Tamper(NamedTuple):
 class Attacker:
     """Changes one thing per call; `undo` brings back what was there. Deterministic for a seed."""
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, tables: Sequence[str] = TABLES) -> None:
         self.random = random.Random(seed)
         self.touched: set[str] = set()
         self.run("SET synchronous_commit = off")  # only this session's, and only for speed
-        self.rows = {table: self._read(table) for table in TABLES}
+        self.rows = {table: self._read(table) for table in tables}
         used = {row["workspace_id"] for row in self.rows["audits_event"]}
         self.rows["audits_workspace"] = [row for row in self.rows["audits_workspace"] if row["id"] in used]
 
@@ -102,6 +123,8 @@ class Attacker:
             return (f"the inner node {row['index']} of level {row['level']} ",)
         if table == "audits_checkpoint":
             return ("the stored checkpoint over ",)
+        if table in BESIDE:
+            return BESIDE_PLACES[table](row)
         if table == "audits_event_text":
             return (f"event {row['event_id']}",)
         if table == "audits_subject_head":
@@ -130,12 +153,15 @@ class Attacker:
             wanted = mutated(self.random, value, column)
         if wanted == value and type(wanted) is type(value):
             return None
-        parameter = Json(wanted) if isinstance(wanted, dict | list) else wanted
         try:
-            self._change(table, row, column, parameter)
+            self.change(table, row, column, wanted)
         except (IntegrityError, DataError):  # a primary key twice, a text too long: not even the owner can
             return None
         return Tamper(f"{table}.{column}: {value!r} → {wanted!r}"[:300], self.places(table, row))
+
+    def change(self, table: str, row: Row, column: str, wanted: Any) -> None:
+        as_json = isinstance(wanted, dict) or (isinstance(wanted, list) and column not in ARRAYS)
+        self._change(table, row, column, Json(wanted) if as_json else wanted)
 
     def _change(self, table: str, row: Row, column: str, value: Any) -> None:
         self.touched.add(table)
@@ -308,7 +334,7 @@ def mutated(chance: random.Random, value: Any, column: str = "") -> Any:
             return [*value[:at], mutated(chance, value[at]), *value[at + 1 :]]
         if move == 1 and value:
             return value[1:]
-        return [*value, {"kind": "x", "digest": "y"}]
+        return [*value, "x" if column in ARRAYS else {"kind": "x", "digest": "y"}]
     if isinstance(value, dict):
         move = chance.randrange(3)
         if move == 0 and value:
@@ -331,12 +357,13 @@ def owner_of_everything() -> Iterator[None]:
     with connections["migrator"].cursor() as cursor:
         cursor.execute(
             "SELECT tgrelid::regclass::text, tgname FROM pg_trigger WHERE NOT tgisinternal AND tgenabled <> 'D' "
-            "AND tgrelid::regclass::text LIKE 'audits_%%'"
+            "AND (tgrelid::regclass::text LIKE 'audits_%%' OR tgrelid = 'out_of_band_change'::regclass)"
         )
         triggers = cursor.fetchall()
         cursor.execute(
             "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint "
-            "WHERE contype IN ('f', 'u', 'c') AND conrelid::regclass::text LIKE 'audits_%%' "
+            "WHERE contype IN ('f', 'u', 'c') AND (conrelid::regclass::text LIKE 'audits_%%' "
+            "OR conrelid = 'out_of_band_change'::regclass OR confrelid = 'audits_workspace'::regclass) "
             "ORDER BY contype"
         )
         constraints = cursor.fetchall()

@@ -18,17 +18,18 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 KEYS: dict[str, Any] = {}
-LINES: dict[str, list[tuple[int, str]]] = {}
+LINES: dict[str, list[tuple[int, str]]] = {"row": [(0, "row")]}
 SECRETS = {name: secrets.token_bytes(32) for name in ("row", "pepper", "sealing")}
 
 
 def make(purpose: str, since: int) -> str:
     name = purpose if purpose not in LINES else f"{purpose}.{since}"
-    KEYS[name] = (
-        ed25519.Ed25519PrivateKey.generate()
-        if purpose == "checkpoint"
-        else ec.generate_private_key(ec.SECP256R1())
-    )
+    if purpose == "row":
+        SECRETS[name] = secrets.token_bytes(32)
+    elif purpose == "checkpoint":
+        KEYS[name] = ed25519.Ed25519PrivateKey.generate()
+    else:
+        KEYS[name] = ec.generate_private_key(ec.SECP256R1())
     LINES.setdefault(purpose, []).append((since, name))
     return name
 
@@ -50,7 +51,8 @@ def answer(asked: dict[str, Any]) -> Any:
     if does == "make":
         return make(asked["purpose"], asked["since"])
     if does == "discard":
-        KEYS.pop(name)
+        KEYS.pop(name, None)
+        SECRETS.pop(name, None)
         for line in LINES.values():
             line[:] = [item for item in line if item[1] != name]
         return None

@@ -40,7 +40,7 @@ def run(committed_cast: Cast, monkeypatch: pytest.MonkeyPatch) -> CheckRun:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     ids: list[str] = []
-    monkeypatch.setattr(dispatch, "send", lambda task, run: bool(ids.append(run)) or True)
+    monkeypatch.setattr(dispatch, "send", lambda task, run, **_: bool(ids.append(run)) or True)
     return ids
 
 

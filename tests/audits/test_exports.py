@@ -307,7 +307,7 @@ def test_an_export_whose_workers_die_is_given_up(cast: Cast, notary: Notary) -> 
 
 def test_the_sweep_sends_what_was_lost(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, ...]] = []
-    monkeypatch.setattr("audits.dispatch.send", lambda *what: bool(sent.append(what)) or True)
+    monkeypatch.setattr("audits.dispatch.send", lambda *what, **_: bool(sent.append(what)) or True)
     export = ask(cast)
     assert sent == [("audits.tasks.run_export", str(export.id))]
     resend_waiting()

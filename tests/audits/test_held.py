@@ -49,6 +49,7 @@ def holder(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
         settings.CRIVO_PUBLISH = str(tmp_path / "published")
         for cached in CACHED:
             cached.cache_clear()
+        keys._last_held.clear()
         try:
             yield process
         finally:
@@ -57,6 +58,8 @@ def holder(settings: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> It
             process.stdout.close()
             for cached in CACHED:
                 cached.cache_clear()
+            keys.look_again()
+            keys._last_held.clear()
 
 
 @pytest.fixture
@@ -117,6 +120,15 @@ def test_rotation_is_made_there_and_announced_here(cast: Cast) -> None:
     event = rotate_key(command=shell, purpose="attestation", overlap=timedelta(minutes=5)).value
     assert (event.before, event.after) == (before, attestation_keys().announced[0].id)
     assert attestation_keys(time.time() + 600).current.id == event.after
+    (row,) = keys.row_keys()
+    event = rotate_key(command=shell, purpose="row", overlap=timedelta(minutes=5)).value
+    assert [(found.id, found.until) for found in keys.row_keys()] == [
+        (event.detail["old"], keys.row_keys()[1].since),
+        (event.detail["new"], None),
+    ]
+    assert (row.id, keys.row_key_now()) == (event.detail["old"], row.key)
+    with pytest.raises(RotationRefusedError):
+        make_successor("row", int(time.time()) + 600)
 
 
 def test_without_the_holder_nothing_is_signed(

@@ -11,7 +11,7 @@ from uuid import UUID
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import OperationalError, connection, transaction
+from django.db import OperationalError, connection, connections, transaction
 
 from audits.actors import SubjectRef
 from audits.ids import uuid7
@@ -22,6 +22,7 @@ from audits.ledger.note import Checkpoint
 from audits.ledger.signing import checkpoint_key
 from audits.models import Checkpoint as PublishedCheckpoint
 from audits.models import Event, LogState, Node
+from audits.roles import acting_as_notary
 from tests.audits.trail import (
     entries,
     everything_is_in_order,
@@ -202,7 +203,8 @@ def test_the_watermark_follows_and_a_wrong_one_is_healed_at_start(notary: Notary
     write(2)
     notary.run_pass()
     assert LogState.objects.get().watermark > 0
-    LogState.objects.update(watermark=2**62)
+    with acting_as_notary():
+        LogState.objects.update(watermark=2**62)
     write(2)
     assert notary.run_pass().sequenced == 0, "this is what the anti-join at start is for"
     notary.release()
@@ -229,18 +231,18 @@ def test_a_second_notary_stands_by_and_takes_over(notary: Notary, published: Pat
 def test_a_notary_that_lost_its_session_does_not_go_on(notary: Notary) -> None:
     """The lock went with the session; Django would open a new one silently."""
     write(1)
-    with connection.cursor() as cursor:
+    with connections["notary"].cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         pid = cursor.fetchone()[0]
 
     def end_it() -> None:
-        with connection.cursor() as cursor:
+        with connections["notary"].cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
 
     in_thread(end_it).join()
     with pytest.raises(OperationalError):
         notary.run_pass()
-    connection.close()
+    connections["notary"].close()
     with pytest.raises(NotTheNotaryError):
         notary.run_pass()
     assert sequenced() == []

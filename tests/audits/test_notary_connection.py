@@ -48,7 +48,7 @@ def all_is_public() -> bool:
 
 
 def terminate(pid: int) -> None:
-    with connection.cursor() as cursor:
+    with connections["notary"].cursor() as cursor:  # only its own role may
         cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [pid])
         assert cursor.fetchone() == (True,)
 
@@ -58,7 +58,7 @@ def test_its_session_is_ended_while_it_waits(notary: Notary) -> None:
     """What `wait` raises is Django's, as of every statement: whoever serves catches one kind."""
     write(1)
     notary.run_pass()
-    with connection.cursor() as cursor:
+    with connections["notary"].cursor() as cursor:
         cursor.execute("SELECT pg_backend_pid()")
         own = cursor.fetchone()[0]
 
@@ -75,7 +75,7 @@ def test_its_session_is_ended_while_it_waits(notary: Notary) -> None:
     with pytest.raises(Error):  # and once more, on what is known to be closed by now
         notary.wait(10)
     notary.release()  # harmless
-    connection.close()
+    connections["notary"].close()
     write(2)
     assert notary.acquire()
     assert notary.run_pass().sequenced == 2
@@ -131,7 +131,7 @@ def test_what_the_database_refuses_is_no_reason_to_end(
 ) -> None:
     """A right that is missing for a moment (a migration half done, say) is waited for, and SIGTERM still ends it."""
     with connections["migrator"].cursor() as cursor:
-        cursor.execute("REVOKE SELECT ON audits_leaf FROM crivo_app")
+        cursor.execute("REVOKE SELECT ON audits_leaf FROM crivo_notary")
     try:
         process = start(published)
         processes.append(process)
@@ -143,7 +143,7 @@ def test_what_the_database_refuses_is_no_reason_to_end(
         assert process.poll() is None
     finally:
         with connections["migrator"].cursor() as cursor:
-            cursor.execute("GRANT SELECT ON audits_leaf TO crivo_app")
+            cursor.execute("GRANT SELECT ON audits_leaf TO crivo_notary")
     write(3)
     assert eventually(all_is_public)
     process.send_signal(signal.SIGTERM)

@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from django.conf import settings as django_settings
-from django.db import connection, connections
+from django.db import connections
 
 from audits.ledger import nodes
 from audits.ledger.inclusion import published_at
@@ -89,7 +89,7 @@ def test_killed_at(
         with pytest.raises(Killed):
             first.run_pass()
     assert PublishedCheckpoint.objects.count() == 1, "nothing is effective before all of it is done"
-    connection.close()  # the session dies with its process, and its lock with it
+    connections["notary"].close()  # the session dies with its process, and its lock with it
     write(more)
     second = Notary(checkpoint_key())
     assert second.acquire()
@@ -99,14 +99,19 @@ def test_killed_at(
     assert not list(published.rglob(".new-*")) or where == "between rename and sync"
 
 
-def environment(published: Path) -> dict[str, str]:
-    database = connections["default"].settings_dict
+def url(alias: str) -> str:
+    database = connections[alias].settings_dict
     host, port = database["OPTIONS"].get("host") or database["HOST"], database["PORT"]
     where = f"host={host}" + (f"&port={port}" if port else "")
     password = f":{database['PASSWORD']}" if database["PASSWORD"] else ""
+    return f"postgres://{database['USER']}{password}@/{database['NAME']}?{where}"
+
+
+def environment(published: Path) -> dict[str, str]:
     return {
         **os.environ,
-        "DATABASE_URL": f"postgres://{database['USER']}{password}@/{database['NAME']}?{where}",
+        "DATABASE_URL": url("default"),
+        "DATABASE_NOTARY_URL": url("notary"),
         "CRIVO_PUBLISH": str(published),
         "CRIVO_KEYS": django_settings.CRIVO_KEYS,
         "CRIVO_ORIGIN": django_settings.CRIVO_ORIGIN,

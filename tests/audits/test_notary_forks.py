@@ -15,7 +15,7 @@ from audits.ledger.notary import ForkError, Notary
 from audits.ledger.note import Checkpoint, SignerKey, sign_checkpoint
 from audits.ledger.signing import checkpoint_key
 from audits.models import Checkpoint as PublishedCheckpoint
-from audits.models import Event, Leaf, LogState, Quarantine
+from audits.models import Event, Leaf, Quarantine
 from tests.audits.trail import (
     codes,
     past_crivo,
@@ -209,6 +209,6 @@ def test_a_lost_folder_is_published_again_from_the_database(notary: Notary, publ
 
 def test_a_database_of_another_log_is_refused(notary: Notary, settings: Any) -> None:
     write(1)
-    LogState.objects.update(origin="elsewhere.example/log")
+    past_crivo("UPDATE audits_log_state SET origin = 'elsewhere.example/log'")
     with pytest.raises(ForkError, match=r"elsewhere\.example/log"):
         notary.run_pass()

@@ -10,6 +10,7 @@ import pytest
 from django.core.management import CommandError, call_command
 from django.db import connections
 
+from audits.ledger.beside import ASIDE, rows_digest
 from audits.ledger.inclusion import published_at
 from audits.ledger.notary import ForkError, Notary
 from audits.ledger.note import verify_checkpoint
@@ -73,6 +74,8 @@ def test_going_on_under_a_new_origin(
     assert f"{old.size:,} entries were published, {old.size - 3:,} are in the database" in out.getvalue()
     del holding
     first = Leaf.objects.get(index=0).event
+    moved = first.detail.pop("moved")
+    assert moved == rows_digest(ASIDE, old.origin), "what was moved aside is bound by the entry"
     assert (first.verb, first.detail) == (
         "log.reopened",
         {"earlier": old.origin, "checkpoint": note.decode(), "held": old.size - 3},

@@ -207,7 +207,7 @@ def test_a_lost_message_is_sent_again(
 ) -> None:
     asked(committed_cast, run)
     ids: list[str] = []
-    monkeypatch.setattr(dispatch, "send", lambda task, row: bool(ids.append(row)) or True)
+    monkeypatch.setattr(dispatch, "send", lambda task, row, **_: bool(ids.append(row)) or True)
     assert resend_waiting() == []
     Reproduction.objects.update(sent_at=timezone.now() - timedelta(minutes=5))
     assert resend_waiting() == [Reproduction.objects.get().id]

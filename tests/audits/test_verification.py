@@ -20,6 +20,7 @@ from audits.ledger.note import SignerKey
 from audits.ledger.record import record
 from audits.ledger.tree import CompactTree
 from audits.models import Event, Leaf
+from audits.roles import acting_as_notary
 from tests.audits.trail import VERB, codes, past_crivo, verified, workspace, write
 
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "migrator"])
@@ -165,7 +166,7 @@ def rebuild(order: list[int]) -> None:
     tree = CompactTree()
     grown = tree.extend(bytes(leaf.hash) for leaf in chosen)
     past_crivo("DELETE FROM audits_leaf", "DELETE FROM audits_node", "DELETE FROM audits_checkpoint")
-    with transaction.atomic():
+    with acting_as_notary(), transaction.atomic():
         nodes.append([leaf.event_id for leaf in chosen], grown)
 
 

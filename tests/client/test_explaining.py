@@ -21,7 +21,7 @@ from tests.governance.test_explanations import registered
 @pytest.fixture
 def at_work(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """A worker that answers as soon as it is told."""
-    monkeypatch.setattr("audits.dispatch.send", lambda task, row: run_explanation(UUID(row)) is not None)
+    monkeypatch.setattr("audits.dispatch.send", lambda task, row, **_: run_explanation(UUID(row)) is not None)
     yield
     confined.zygote().close()
     confined.zygote.cache_clear()

@@ -30,7 +30,7 @@ from tests.snapshot import unchanged
 def _worker(committed_cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was sent to the broker is done at once: by the very function that the worker calls."""
 
-    def done(task: str, *arguments: str) -> bool:
+    def done(task: str, *arguments: str, **_: Any) -> bool:
         if task == "audits.tasks.run_export":
             tasks.run_export(*arguments)
         return True

@@ -16,6 +16,7 @@ FILES = {
     "manage.py": """
 import os, signal, sys, time
 if sys.argv[1] == "notary":
+    print("notary with", os.environ["DATABASE_NOTARY_URL"][:25], flush=True)
     print("notary is up", flush=True)
     signal.signal(signal.SIGTERM, lambda *_: (print("notary is down", flush=True), sys.exit(0)))
     while True:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import stat
 import subprocess
@@ -65,6 +66,18 @@ def test_servers_of_one_s_own_replace_the_embedded_ones(home: Path) -> None:
     }
 
 
+def test_the_notary_s_connection_is_its_own_where_one_is_given(home: Path) -> None:
+    urls = {name: f"postgres://{name.lower()}@db/x" for name in ("DATABASE_URL", "DATABASE_MIGRATION_URL")}
+    own = urls | {"DATABASE_NOTARY_URL": "postgres://crivo_notary@db/x"}
+    assert environment.outside(own, home) == own
+    given = {"database_url": "postgres://a@db/x", "migration_url": "postgres://b@db/x"}
+    more = {"broker_url": "redis://x", "base_url": "http://localhost:1"}
+    secrets = Secrets.of(home)
+    made = environment.variables(home, secrets, **given, **more, notary_url=own["DATABASE_NOTARY_URL"])
+    assert made["DATABASE_NOTARY_URL"] == own["DATABASE_NOTARY_URL"]
+    assert "DATABASE_NOTARY_URL" not in environment.variables(home, secrets, **given, **more)
+
+
 @pytest.mark.parametrize("name", ["DATABASE_URL", "DATABASE_MIGRATION_URL"])
 def test_half_a_database_is_refused(home: Path, name: str) -> None:
     with pytest.raises(EmbeddedError) as caught:
@@ -80,14 +93,25 @@ def test_a_shell_that_read_our_own_variables_names_no_server_of_its_own(home: Pa
 def test_secrets_are_random_kept_and_private(home: Path) -> None:
     first, again = Secrets.of(home), Secrets.of(home)
     assert first == again
-    values = [first.superuser, first.migrator, first.app, first.broker, first.secret_key]
-    assert len(set(values)) == 5
+    values = [first.superuser, first.migrator, first.app, first.notary, first.broker, first.secret_key]
+    assert len(set(values)) == 6
     assert all(len(value) == 48 and value.replace("-", "").replace("_", "").isalnum() for value in values)
     assert stat.S_IMODE(first.path.stat().st_mode) == 0o600
     assert not [value for value in values if value in repr(first)]
     other = home / "other"
     other.mkdir()
     assert Secrets.of(other).superuser != first.superuser
+
+
+def test_a_secret_added_later_is_made_and_the_others_stay(home: Path) -> None:
+    first = Secrets.of(home)
+    kept = json.loads(first.path.read_text())
+    del kept["notary"]
+    first.path.write_text(json.dumps(kept))
+    second = Secrets.of(home)
+    assert (second.app, second.superuser) == (first.app, first.superuser)
+    assert second.notary not in ("", first.notary)
+    assert Secrets.of(home) == second
 
 
 def test_secrets_opened_to_others_are_closed_again_and_damaged_ones_refused(home: Path) -> None:

@@ -95,15 +95,16 @@ def pid(cluster: EmbeddedPostgres) -> int:
     return cluster.process.pid
 
 
-@pytest.mark.parametrize("role", ["postgres", "crivo_migrator", "crivo_app"])
+@pytest.mark.parametrize("role", ["postgres", "crivo_migrator", "crivo_app", "crivo_notary"])
 def test_a_wrong_password_is_refused(cluster: EmbeddedPostgres, role: str) -> None:
     with pytest.raises(psycopg2.OperationalError, match="password authentication failed"):
         psycopg2.connect(cluster.url(role, "wrong"))
 
 
 def test_passwords_are_not_on_any_command_line_or_in_the_log(cluster: EmbeddedPostgres) -> None:
-    secrets = [cluster.secrets.superuser, cluster.secrets.migrator, cluster.secrets.app]
-    assert len(set(secrets)) == 3
+    kept = cluster.secrets
+    secrets = [kept.superuser, kept.migrator, kept.app, kept.notary]
+    assert len(set(secrets)) == 4
     lines = Path(f"/proc/{pid(cluster)}/cmdline").read_text() + cluster.log.read_text()
     assert not [secret for secret in secrets if secret in lines]
 
@@ -152,6 +153,7 @@ def test_no_role_but_the_superuser_s_has_its_powers(cluster: EmbeddedPostgres) -
     assert ask(cluster.superuser_url, sql) == [
         ("crivo_app", True, False, False, False, False, False),
         ("crivo_migrator", True, False, False, True, False, False),
+        ("crivo_notary", True, False, False, False, False, False),
         ("crivo_owner", False, False, False, True, False, False),
     ]
     assert ask(

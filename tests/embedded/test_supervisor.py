@@ -55,7 +55,8 @@ def test_it_serves_works_and_ends_all_it_started_and_nothing_else(
     serve.until("Ana: ana@example.org / word")
     seen = json.load(urlopen(address + "/healthz"))
     assert {"DATABASE_URL", "CELERY_BROKER_URL", "SECRET_KEY", "CRIVO_DATA", "CRIVO_KEYS"} <= set(seen["env"])
-    assert "DATABASE_MIGRATION_URL" not in seen["env"]
+    assert not {"DATABASE_MIGRATION_URL", "DATABASE_NOTARY_URL"} & set(seen["env"])
+    assert "notary with postgresql://crivo_notary" in (home / "logs" / "notary.log").read_text()
     assert environment.load(home)["CRIVO_BASE_URL"] == address
     assert "migrate with postgresql://crivo_migrator" in (home / "logs" / "setup.log").read_text()
     assert stat.S_IMODE((home / "logs" / "web.log").stat().st_mode) == 0o600

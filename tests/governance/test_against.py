@@ -21,7 +21,7 @@ from audits.ledger.notary import Notary
 from audits.ledger.signing import checkpoint_key, make_keys
 from audits.models import Event
 from governance import clock, gate
-from governance.models import Attestation, BrokenGlass, Condition, Decision, Exclusion, Promotion
+from governance.models import BrokenGlass, Condition, Decision, Exclusion, Promotion
 from governance.services.attestations import statement
 from governance.services.conditions import report_condition, verify_condition
 from governance.services.findings import answer_finding, close_finding, open_finding, verify_finding
@@ -131,7 +131,11 @@ def attested(cast: Cast) -> tuple[ModelVersion, Promotion]:
     waived(cast, version)
     scenario.publish()
     promotion = live(cast, version, [{"text": "Recalibrate.", "due": later()}])
-    Attestation.objects.create(promotion=promotion, envelope='{"payload":""}', key_id="k")
+    scenario.as_owner(
+        "INSERT INTO governance_attestation (promotion_id, n, envelope, key_id, issued_at) "
+        "VALUES (%s, 1, %s, 'k', now())",
+        promotion.id, '{"payload":""}',
+    )  # fmt: skip
     assert ask(version).allowed
     assert listed(promotion) is None
     return version, promotion

@@ -22,6 +22,7 @@ from audits.ledger import rotation
 from audits.ledger.notary import Notary
 from audits.ledger.signing import attestation_key, checkpoint_key, make_keys
 from audits.models import Event
+from audits.roles import acting_as_notary
 from governance import gate
 from governance.client import offline
 from governance.models import Attestation, Placement, PlacementReview, RevocationList
@@ -314,7 +315,7 @@ def test_once_for_each_cause_however_many_ask_at_once(cast: Cast) -> None:
     assert [(row.n, row.because) for row in attested(placement)] == [(1, None), (2, cause)]
     row = attested(placement)[1]
     for fields in ({"n": 2, "because": uuid7()}, {"n": 3, "because": cause}):
-        with pytest.raises(IntegrityError), transaction.atomic():
+        with pytest.raises(IntegrityError), acting_as_notary(), transaction.atomic():
             Attestation.objects.create(promotion_id=row.promotion_id, envelope="{}", key_id="k", **fields)
     for statement in ("UPDATE governance_attestation SET n = 9", "DELETE FROM governance_attestation"):
         with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:

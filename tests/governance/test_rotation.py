@@ -7,19 +7,23 @@ import os
 import stat
 import time
 from collections.abc import Iterator
+from datetime import datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from django.conf import settings
 from django.core.management import CommandError, call_command
+from django.utils import timezone
 
 from audits.actors import Command, system_actor
 from audits.errors import Forbidden
 from audits.ledger import rotation
 from audits.ledger.note import VerifierKey, verify_checkpoint
 from audits.ledger.signing import make_keys
-from audits.models import Event
+from audits.models import Event, Leaf, Quarantine
 from audits.verifier import SignatureMismatchError, verify_receipt
 from governance.client import offline
 from governance.models import Attestation, Placement, RevocationList
@@ -173,8 +177,6 @@ def test_an_overlap_that_is_none(cast: Cast, overlap: str) -> None:
 
 
 def test_nobody_rotates_keys_but_whoever_runs_the_installation(cast: Cast) -> None:
-    from datetime import timedelta
-
     for name in ("ana", "rita", "pipeline"):
         with unchanged(refusals=1), pytest.raises(Forbidden):
             rotate_key(command=cast.command(name), purpose="attestation", overlap=timedelta(days=1))
@@ -182,8 +184,6 @@ def test_nobody_rotates_keys_but_whoever_runs_the_installation(cast: Cast) -> No
 
 
 def test_a_key_that_could_not_be_announced_is_none(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
-    from datetime import timedelta
-
     def fail(*args: Any, **kwargs: Any) -> None:
         raise RuntimeError("the database went away")
 
@@ -271,7 +271,213 @@ def test_the_sealing_key_is_replaced(cast: Cast, tmp_path: Path) -> None:
             text_of(event.id, "reason")
         call_command("rewrap_keys", str(old))
         assert text_of(event.id, "reason") == "ready for the next step"
+        call_command("rewrap_keys", str(old))  # once more: they are under it already
+        assert text_of(event.id, "reason") == "ready for the next step"
+        path.unlink()
+        held_here.make_secret("sealing")
+        held_here.sealing_key.cache_clear()
         with pytest.raises(CommandError, match="Nothing was changed"):
-            call_command("rewrap_keys", str(old))
+            call_command("rewrap_keys", str(old))  # neither of the two opens them
     finally:
         held_here.sealing_key.cache_clear()
+
+
+# --- the row key, pepper, sealing key ------------------------------------------------------------------------
+
+
+@pytest.fixture
+def row_key_of_its_own(cast: Cast) -> Iterator[None]:
+    """Successors are looked for once a second: not those of a folder of another test."""
+    from audits.keys import look_again
+
+    look_again()
+    yield
+    look_again()
+
+
+def hours(monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+    """Every process `seconds` from now: which row key is used, and how late the database says it is."""
+    from audits import keys as held_here
+    from audits.ledger import record as ledger
+
+    real, locked = time.time, ledger._locked_head
+    monkeypatch.setattr(held_here.time, "time", lambda: real() + seconds)
+
+    def late(*args: Any, **more: Any) -> Any:
+        head = locked(*args, **more)
+        return head._replace(now=head.now + timedelta(seconds=seconds))
+
+    monkeypatch.setattr(ledger, "_locked_head", late)
+
+
+def forged(key: bytes, at: datetime) -> UUID:
+    """An event that somebody with the service's role and this row key writes, dated `at`."""
+    from django.db import transaction
+
+    from audits.ledger import record as ledger
+    from tests.audits.trail import write
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ledger, "row_key_now", lambda: key)
+        locked = ledger._locked_head
+        patch.setattr(ledger, "_locked_head", lambda *a, **m: locked(*a, **m)._replace(now=at))
+        with transaction.atomic():
+            return write(1)[0].id
+
+
+def put_aside() -> dict[UUID, str]:
+    return dict(Quarantine.objects.values_list("event_id", "code"))
+
+
+def test_the_row_key_is_replaced_without_an_event_that_does_not_verify(
+    cast: Cast, row_key_of_its_own: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audits.keys import row_keys
+    from audits.ledger.record import mac_of
+
+    version = study.study(cast)
+    call_command("notary", once=True)
+    call_command("rotate_key", "row", overlap="1d")
+    old, new = row_keys()
+    assert (old.until, new.until) == (new.since, None)
+    (made,) = Path(settings.CRIVO_KEYS).glob("row.*.key")
+    assert stat.S_IMODE(made.stat().st_mode) == 0o600
+    told = Event.objects.get(verb="key.rotated")
+    assert (told.detail["purpose"], told.detail["old"], told.detail["new"]) == ("row", old.id, new.id)
+    assert new.key.hex() not in str(told.detail)
+    assert told.mac == mac_of(envelope(told), old.key), "announced under the old one"
+    with unchanged(refusals=1), pytest.raises(CommandError, match="being replaced"):
+        call_command("rotate_key", "row", overlap="1d")
+    call_command("notary", once=True)
+    study.ask(cast, version, "development")
+    waiting = Event.objects.filter(leaf=None).latest("at")
+    assert waiting.mac == mac_of(envelope(waiting), old.key)
+
+    hours(monkeypatch, 86400 + 3600)
+    call_command(
+        "notary", once=True
+    )  # an event of before, sequenced long after: a transaction that was open for hours
+    second = study.model_version(cast, b"another model")
+    study.ask(cast, second, "development")
+    newest = Event.objects.filter(subject_kind="promotion").latest("at")
+    assert newest.mac == mac_of(envelope(newest), new.key)
+    stale = forged(old.key, newest.at)  # a host that never got the new key
+    call_command("notary", once=True)
+    assert put_aside() == {stale: "key_over"}
+    assert not Event.objects.filter(leaf=None).exclude(id=stale).exists()
+    assert {finding.code for finding in report().findings} == {"quarantined"}
+
+
+def test_a_stolen_row_key_marks_nothing_from_then_on(
+    cast: Cast, row_key_of_its_own: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The documented procedure. What its thief writes afterwards is put aside, however it is dated back."""
+    from audits.keys import row_keys
+    from audits.ledger import notary as sequencing
+
+    study.study(cast)
+    call_command("notary", once=True)
+    genuine = forged(row_keys()[0].key, timezone.now())  # written by the service, and still on its way
+    call_command("rotate_key", "row", compromised="INC-11: a copy of the key was found")
+    old, new = row_keys()
+    told = Event.objects.get(verb="key.rotated")
+    assert (told.detail["old"], told.detail["new"], told.detail["compromised"]) == (old.id, new.id, True)
+    call_command("notary", once=True)
+    assert put_aside() == {}
+    assert Leaf.objects.filter(event_id=genuine).exists()
+    real = time.time
+    monkeypatch.setattr(sequencing.time, "time", lambda: real() + 120)
+    dated_back = [forged(old.key, timezone.now() - timedelta(days=days)) for days in (0, 30)]
+    good = forged(new.key, timezone.now())
+    call_command("notary", once=True)
+    assert put_aside() == dict.fromkeys(dated_back, "key_over")
+    assert Leaf.objects.filter(event_id=good).exists()
+    assert {finding.code for finding in report().findings} == {"quarantined"}
+
+
+def envelope(event: Event) -> bytes:
+    from audits.ledger.entry import body_of
+
+    return body_of(Event.objects.get(id=event.id), event.workspace.salt).envelope
+
+
+def report() -> Any:
+    from tests.audits.trail import verified
+
+    return verified()
+
+
+def test_a_row_key_from_the_environment_is_not_replaced_here(
+    cast: Cast, row_key_of_its_own: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CRIVO_KEY_ROW", "ab" * 32)
+    with unchanged(refusals=1), pytest.raises(CommandError, match="environment"):
+        call_command("rotate_key", "row", overlap="1d")
+
+
+def test_the_sealing_key_is_replaced_with_an_event_and_taken_up_after_a_crash(
+    cast: Cast, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from audits import keys as held_here
+    from audits.sealing import text_of
+
+    folder = Path(settings.CRIVO_KEYS)
+    (folder / "sealing.key").write_text(held_here.sealing_key().hex())
+    version = study.study(cast)
+    study.ask(cast, version, "development", name="ana")
+    event = Event.objects.get(verb="promotion.requested")
+    before = held_here.sealing_key()
+    with monkeypatch.context() as patch:
+        patch.setattr(held_here.Replacement, "swap", lambda self: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            call_command("rotate_key", "sealing")
+    try:
+        call_command("rotate_key", "sealing", compromised="INC-12: a backup was lost")
+        assert held_here.sealing_key() != before
+        assert text_of(event.id, "reason") == "ready for the next step"
+        told = Event.objects.filter(verb="key.rotated").latest("at")
+        fingerprints = [held_here.fingerprint(key) for key in (before, held_here.sealing_key())]
+        assert [told.detail["old"], told.detail["new"]] == fingerprints
+        assert (told.detail["purpose"], told.detail["compromised"]) == ("sealing", True)
+        (aside,) = folder.glob("sealing.*.old")
+        assert (stat.S_IMODE(aside.stat().st_mode), (folder / "sealing.next.key").exists()) == (0o600, False)
+        call_command("notary", once=True)
+        assert report().findings == []
+    finally:
+        for known in (held_here.row_key, held_here.pepper, held_here.sealing_key):
+            known.cache_clear()
+
+
+def test_with_another_pepper_no_token_of_before_works(cast: Cast) -> None:
+    from django.test import Client
+
+    from audits import keys as held_here
+
+    def status(text: str) -> int:
+        return Client().get("/api/v1/datasets", HTTP_AUTHORIZATION=f"Bearer {text}").status_code
+
+    old = cast.token("pipeline")
+    assert status(old) == 200
+    try:
+        call_command("rotate_key", "pepper", compromised="INC-13: the file was copied")
+        assert status(old) == 401
+        told = Event.objects.get(verb="key.rotated")
+        assert (told.detail["purpose"], told.detail["compromised"]) == ("pepper", True)
+        assert told.detail["new"] == held_here.fingerprint(held_here.pepper())
+    finally:
+        for known in (held_here.row_key, held_here.pepper, held_here.sealing_key):
+            known.cache_clear()
+
+
+@pytest.mark.parametrize("purpose", ["row", "pepper", "sealing"])
+def test_nobody_replaces_these_keys_either(cast: Cast, purpose: Any, row_key_of_its_own: None) -> None:
+    from governance.services.keys import note_replacement
+
+    for name in ("ana", "rita", "pipeline"):
+        if purpose == "row":
+            call = partial(rotate_key, purpose=purpose, overlap=timedelta(days=1))
+        else:
+            call = partial(note_replacement, purpose=purpose, old="sha256:a", new="sha256:b")
+        with unchanged(refusals=1), pytest.raises(Forbidden):
+            call(command=cast.command(name))
+    assert not [*Path(settings.CRIVO_KEYS).glob("*.*.key")]

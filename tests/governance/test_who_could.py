@@ -77,7 +77,7 @@ def test_service_tokens_and_superusers_could_too(cast: Cast) -> None:
 
 def test_the_database_roles_that_can_write(cast: Cast) -> None:
     found = {row.name: row for row in database_roles()}
-    assert {"crivo_app", "crivo_migrator", "crivo_owner"} <= set(found)
+    assert {"crivo_app", "crivo_migrator", "crivo_notary", "crivo_owner"} <= set(found)
     assert (found["crivo_app"].login, found["crivo_app"].superuser, found["crivo_app"].through) == (
         True,
         False,

@@ -8,7 +8,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import connections, transaction
 
 from audits.keys import sealing_key
-from audits.sealing import decrypt, encrypt
+from audits.sealing import rewrap
 
 
 class Command(BaseCommand):
@@ -28,19 +28,11 @@ class Command(BaseCommand):
             previous = bytes.fromhex(Path(options["previous"]).read_text().strip())[:32]
         except (OSError, ValueError) as error:
             raise CommandError(f"{options['previous']} cannot be read as a key.") from error
-        done = 0
         with transaction.atomic(using="migrator"), connections["migrator"].cursor() as cursor:
-            cursor.execute("SELECT person_id, wrapped FROM audits_personal_key ORDER BY person_id FOR UPDATE")
-            for person, wrapped in cursor.fetchall():
-                try:
-                    key = decrypt(previous, bytes(wrapped), person.bytes)
-                except ValueError as error:
-                    raise CommandError(
-                        f"The key of {person} is not wrapped under that key. Nothing was changed."
-                    ) from error
-                cursor.execute(
-                    "UPDATE audits_personal_key SET wrapped = %s WHERE person_id = %s",
-                    [encrypt(sealing_key(), key, person.bytes), person],
-                )
-                done += 1
+            try:
+                done = rewrap(cursor, previous, sealing_key())
+            except ValueError as error:
+                raise CommandError(
+                    f"The key of {error} is not wrapped under that key. Nothing was changed."
+                ) from error
         self.stdout.write(f"{done:,} keys wrapped anew")

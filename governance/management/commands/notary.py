@@ -19,6 +19,7 @@ from audits.ledger.publication import Publication
 from audits.ledger.rotation import attestation_keys, checkpoint_keys, vkey_validity
 from audits.ledger.signing import jwks
 from audits.models import Workspace
+from audits.roles import acting_as_notary
 from audits.services.alarms import tell_of_changes, tell_of_migrations
 from governance.services.attestations import issue_pending
 from governance.services.keys import compromised_keys
@@ -41,6 +42,7 @@ class Command(BaseCommand):
             "--once", action="store_true", help="do what there is to do, then end; exit 1 if another notary works"
         )  # fmt: skip
 
+    @acting_as_notary()
     def handle(self, *args: Any, **options: Any) -> None:
         keys = checkpoint_keys()
         attestation_keys()  # said at the start, not at the first promotion
