@@ -162,7 +162,7 @@ CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own
 # Rows from which a check that can be mapped is divided among workers (0: never), and rows of one part.
 CRIVO_MAP_ROWS = env.int("CRIVO_MAP_ROWS", 2_000_000)
-CRIVO_PART_ROWS = env.int("CRIVO_PART_ROWS", 1_000_000)
+CRIVO_PART_ROWS = env.int("CRIVO_PART_ROWS", 500_000)
 CRIVO_CHECK_MEMORY = env.int("CRIVO_CHECK_MEMORY", 4 * 1024**3)  # bytes
 
 # Webhooks: where they may go beyond the public internet (audits.outbound).

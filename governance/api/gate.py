@@ -236,7 +236,7 @@ class Gate(View):
         environment = request.query_params["environment"]
         model = request.query_params.get("model", "")
         answer = gate.ask(self.actor.workspace, digest, environment, model, at, among)
-        return tagged(request, GateOut(gate_answer(digest, environment, answer, at)).data)
+        return tagged(request, gate_answer(digest, environment, answer, at))
 
 
 class GateQuestions(View):
@@ -257,7 +257,7 @@ class GateQuestions(View):
             gate_answer(question.digest, question.environment, answer, at)
             for question, answer in zip(questions, answers, strict=True)
         ]
-        return Response(AnswersOut({"answers": found}).data)
+        return Response({"answers": found})
 
 
 class RevokedAttestations(Plain):
