@@ -82,7 +82,7 @@ class Workers:
         from audits.services.mapping import run_part
 
         settings.CRIVO_MAP_ROWS = map_rows
-        dispatch.send = lambda task, *ids: self.tasks.put((task, *ids)) is None
+        dispatch.send = lambda task, *ids, **_: self.tasks.put((task, *ids)) is None
         zygote().start()
         self.ready.release()
         while (message := self.tasks.get()) is not None:

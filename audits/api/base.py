@@ -30,9 +30,14 @@ MAX_WAIT = 30.0
 
 
 class Page(CursorPagination):
-    """Keyset paging: as fast on page 1,000 as on page 1, and nothing skipped when rows are added meanwhile."""
+    """Keyset paging: as fast on page 1,000 as on page 1, and nothing skipped when rows are added meanwhile.
+
+    The newest first, or with `?order=oldest` the other way round.
+    """
 
     ordering = "-id"
+    order_query_param = "order"
+    orders = ("newest", "oldest")
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 500
@@ -43,8 +48,31 @@ class Page(CursorPagination):
             raise BadRequest("page_size_invalid", field="page_size", limit=self.max_page_size)
         return int(text)
 
+    def get_order(self, request: Request) -> str:
+        order = request.query_params.get(self.order_query_param, self.orders[0])
+        if order not in self.orders:
+            raise BadRequest(
+                "invalid", field=self.order_query_param, reason=f"one of: {', '.join(self.orders)}"
+            )
+        return order
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> tuple[str, ...]:
+        newest: tuple[str, ...] = super().get_ordering(request, queryset, view)
+        if self.get_order(request) == self.orders[0]:
+            return newest
+        return tuple(name.removeprefix("-") if name.startswith("-") else f"-{name}" for name in newest)
+
     def get_schema_operation_parameters(self, view: APIView) -> list[dict[str, Any]]:
         parameters: list[dict[str, Any]] = super().get_schema_operation_parameters(view)
+        parameters.append(
+            {
+                "name": self.order_query_param,
+                "required": False,
+                "in": "query",
+                "description": "which of the rows come first",
+                "schema": {"type": "string", "enum": list(self.orders), "default": self.orders[0]},
+            }
+        )
         for parameter in parameters:
             if parameter["name"] == self.page_size_query_param:
                 parameter["schema"] |= {
@@ -83,7 +111,8 @@ class View(APIView):
         if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
             raise BadRequest("idempotency_key_invalid", field="Idempotency-Key")
         Page().get_page_size(request)
-        known = {*self.query, "cursor", "page_size", "format"}
+        Page().get_order(request)
+        known = {*self.query, "cursor", "page_size", "order", "format"}
         for name in request.query_params:
             if name not in known or (request.method != "GET"):
                 raise BadRequest("query_parameter_unknown", field=name, name=name, known=sorted(self.query))

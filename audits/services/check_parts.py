@@ -45,8 +45,6 @@ def worth_laying_out(run: CheckRun) -> bool:
         return False
     if definition is None or not definition.mapped or not settings.CRIVO_MAP_ROWS:
         return False
-    if run.input["semantics"].get("zone"):  # counts of parts would leave the data zone, small cells and all
-        return False
     material = next((item for item in run.input["materials"] if item["role"] == ROLE), None)
     if material is None or material["format"] not in ("parquet", "parquet-folder"):
         return False

@@ -96,7 +96,7 @@ def test_a_cancelled_check_cannot_be_reproduced(committed_cast: Cast) -> None:
         answer = Client().post(
             address, {}, content_type="application/json", headers=committed_cast.headers("ana")
         )
-    assert answer.status_code == 409
+    assert (answer.status_code, answer.json()["code"]) == (409, "reproduction_cancelled")
 
 
 def test_whoever_computes_it_is_stopped_and_writes_nothing(

@@ -38,6 +38,12 @@ def test_page_by_page_is_the_whole(committed_cast: Cast) -> None:
             rows += found["results"]
             following = found["next"]
         assert [row["id"] for row in rows] == [row["id"] for row in whole["results"]], route
+        backwards, following = list[Any](), f"{address}?page_size=2&order=oldest"
+        while following:
+            found = page(following)
+            backwards += found["results"]
+            following = found["next"]
+        assert [row["id"] for row in backwards] == [row["id"] for row in rows[::-1]], route
         several += len(rows) > 1
     assert several >= 8, "most lists here have more than one page"
 
@@ -96,6 +102,7 @@ def test_lists_are_narrowed_by_what_is_asked(committed_cast: Cast) -> None:
         ("models/progression/versions?state=gone", "state"),
         ("use-cases?risk_tier=enormous", "risk_tier"),
         ("grandfathered?state=gone", "state"),
+        ("models?order=upwards", "order"),
         (f"models?name={'x' * 201}", "name"),
     ):
         answer = client.get(f"/api/v1/{path}", headers=headers)
