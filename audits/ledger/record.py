@@ -7,12 +7,13 @@ import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
-from functools import partial
+from functools import cache, partial
 from hashlib import sha256
 from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
+from django.db.models import Field
 
 from audits import sealing
 from audits.actors import Command, SubjectRef
@@ -55,10 +56,9 @@ def _locked_head(cursor: Any, workspace: UUID, subject: SubjectRef, reading: boo
     if row is None:
         cursor.execute(
             "INSERT INTO audits_subject_head (kind, subject_id, workspace_id, seq, digest, salt, state) "
-            "VALUES (%s, %s, %s, 0, '', %s, '') ON CONFLICT DO NOTHING",
-            [subject.kind, subject.id, workspace, secrets.token_hex(16)],
+            "VALUES (%s, %s, %s, 0, '', %s, '') ON CONFLICT DO NOTHING; " + select,
+            [subject.kind, subject.id, workspace, secrets.token_hex(16), reading, subject.kind, subject.id],
         )
-        cursor.execute(select, [reading, subject.kind, subject.id])
         row = cursor.fetchone()
     head = _Head(*row)
     if head.workspace != workspace:
@@ -132,16 +132,33 @@ def record(
         )
         envelope = body_of(event, head.workspace_salt).envelope
         event.mac = mac_of(envelope)
-        event.save(force_insert=True)
+        # One way to the database and back for both; `save` would take as long again to find out what it has to say.
         cursor.execute(
-            "UPDATE audits_subject_head SET seq = %s, digest = %s, state = %s WHERE kind = %s AND subject_id = %s",
-            [event.subject_seq, entry_digest(envelope), after, subject.kind, subject.id],
-        )
+            f"{_insert()}; UPDATE audits_subject_head "  # noqa: S608 - no value is in it
+            "SET seq = %s, digest = %s, state = %s WHERE kind = %s AND subject_id = %s",
+            [
+                *(field.get_db_prep_save(getattr(event, field.attname), connection) for field in _columns()),
+                event.subject_seq, entry_digest(envelope), after, subject.kind, subject.id,
+            ],
+        )  # fmt: skip
+        event._state.adding, event._state.db = False, connection.alias
     if written:
         _seal(event, texts_of or command.actor.person or command.actor.id, written)
     if outcome == "done":
         transaction.on_commit(partial(after_commit, verb, subject.id), robust=True)
     return event
+
+
+@cache
+def _columns() -> tuple[Field[Any, Any], ...]:
+    return tuple(Event._meta.concrete_fields)
+
+
+@cache
+def _insert() -> str:
+    names = ", ".join(f'"{field.column}"' for field in _columns())
+    places = ", ".join("%s" for _ in _columns())
+    return f"INSERT INTO {Event._meta.db_table} ({names}) VALUES ({places})"  # noqa: S608 - names of the model
 
 
 def _seal(event: Event, person: UUID, written: Mapping[str, tuple[str, bytes]]) -> None:
