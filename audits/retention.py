@@ -2,9 +2,9 @@
 
 Evidence is what answers of today still follow from (rights, policies, states, keys, what stands against a version) and
 what tells of the log itself (alarms, erasures, holds, exports, prunings). The decision log is the rest: what was
-measured, said and tried on the way. It is kept for CRIVO_DECISION_LOG_YEARS (10: AI Act Art. 18), and may go after
-that, from the front, once a verified export holds it (audits.services.pruning). Refusals changed nothing: they are of
-the decision log, whatever their verb.
+measured, said and tried on the way. It is kept for ten years (AI Act Art. 18; audits_retention_period), and may go
+after that, from the front, once a verified export holds it (audits.services.pruning). Refusals changed nothing: they
+are of the decision log, whatever their verb.
 
 Each package names its verbs (CRIVO_DECISION_LOG: dotted paths of sets). The database knows the same list, so that no
 other event can go: a migration that adds a verb ends with `install`.

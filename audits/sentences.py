@@ -204,6 +204,7 @@ VERBS = {
     "audit.export_completed": _("{actor} completed the export of the trail {subject}"),
     "audit.export_failed": _("{actor} could not make the export of the trail {subject}"),
     "audit.pruned": _("{actor} pruned {subject} after an export of it"),
+    "retention.set": _("{actor} set how long {subject} is kept"),
     "event.quarantined": _("{actor} quarantined an event that is not genuine ({subject})"),
     "out_of_band.detected": _("{actor} found a change made past the services: {subject}"),
     "row.differs": _("{actor} found that a row is not what its last event says: {subject}"),

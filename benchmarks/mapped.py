@@ -1,12 +1,14 @@
 """A long bias check in one pass, and divided among two workers: real services and children, a queue as the broker.
 
 Time from the moment the check is asked for to its finished row. Both give the same digest, or the benchmark stops.
+Arguments: numbers of rows, if not those below.
 """
 
 from __future__ import annotations
 
 import io
 import multiprocessing
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -18,7 +20,7 @@ import numpy as np
 from benchmarks import ground
 
 ROWS = (1_000_000, 4_000_000, 10_000_000)
-WORKERS, TIMES = 2, 3
+WORKERS, TIMES = 2, 2
 
 
 def write(path: Path, rows: int) -> None:
@@ -131,7 +133,7 @@ def main() -> None:
     connection.close()  # not to be shared with the workers
     pools = {"one pass": Workers(0), "divided": Workers(1)}
     with tempfile.TemporaryDirectory(prefix="crivo-benchmark-") as folder:
-        for count in ROWS:
+        for count in [int(given) for given in sys.argv[1:]] or ROWS:
             path = Path(folder) / f"{count}.parquet"
             write(path, count)
             with path.open("rb") as file:
@@ -156,12 +158,12 @@ def main() -> None:
                     digests.add(found.result_digest)
             if len(digests) != 1:
                 raise SystemExit("divided, it gives other bytes")
-            whole, divided = (sorted(found)[TIMES // 2] for found in seconds.values())
+            whole, divided = (min(found) for found in seconds.values())
             rows.append((f"{count:,}", whole, divided, whole / divided))
     for workers in pools.values():
         workers.end()
     ground.table(
-        f"Group disparity, three attributes and their pairs, {WORKERS} workers; medians of {TIMES}, seconds",
+        f"Group disparity, three attributes and their pairs, {WORKERS} workers; the shorter of {TIMES}, seconds",
         ("rows", "one pass", "divided", "one pass ÷ divided"),
         rows,
     )

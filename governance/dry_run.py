@@ -8,6 +8,7 @@ from typing import Any
 
 from audits.services.check_runs import latest_answer
 from governance.attested import attested_for
+from governance.environment_locks import lock_hindrance
 from governance.models import UseCase
 from governance.policy import quorum, schema
 from governance.policy.schema import duration
@@ -22,12 +23,13 @@ class Rehearsal:
 
     applies: bool
     format_accepted: bool
+    lock_accepted: bool
     lines: list[RequirementVerdict]
     approvals: list[dict[str, Any]]
 
     @property
     def passed(self) -> bool:
-        return self.format_accepted and passed(self.lines)
+        return self.format_accepted and self.lock_accepted and passed(self.lines)
 
 
 def rehearse(version: ModelVersion, body: dict[str, Any], now: datetime) -> Rehearsal:
@@ -42,6 +44,7 @@ def rehearse(version: ModelVersion, body: dict[str, Any], now: datetime) -> Rehe
     return Rehearsal(
         applies=_applies(version, body),
         format_accepted=version.metadata["format"] in body["artifact_formats"],
+        lock_accepted=lock_hindrance(version, body, body["policy"]) is None,
         lines=lines,
         approvals=quorum.tally(body, []),
     )

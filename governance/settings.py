@@ -145,7 +145,6 @@ CRIVO_DIRECTORY = "governance.directory.People"
 CRIVO_NETS = ["registry.net.NETS", "governance.net.NETS"]
 CRIVO_NOTARY_RIGHTS = ["audits.roles.RIGHTS", "governance.net.NOTARY_RIGHTS"]
 CRIVO_DECISION_LOG = ["audits.retention.VERBS", "registry.retention.VERBS", "governance.retention.VERBS"]
-CRIVO_DECISION_LOG_YEARS = env.int("CRIVO_DECISION_LOG_YEARS", 10)  # kept at least so long (AI Act Art. 18)
 CRIVO_ALARMS = "governance.services.alarms.Alarms"
 CRIVO_EVENT_TASKS = {
     "check_run.completed": ["governance.tasks.settle_after_check"],
@@ -163,7 +162,7 @@ CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own
 # Rows from which a check that can be mapped is divided among workers (0: never), and rows of one part.
 CRIVO_MAP_ROWS = env.int("CRIVO_MAP_ROWS", 2_000_000)
-CRIVO_PART_ROWS = env.int("CRIVO_PART_ROWS", 1_000_000)
+CRIVO_PART_ROWS = env.int("CRIVO_PART_ROWS", 500_000)
 CRIVO_CHECK_MEMORY = env.int("CRIVO_CHECK_MEMORY", 4 * 1024**3)  # bytes
 
 # Webhooks: where they may go beyond the public internet (audits.outbound).

@@ -136,6 +136,7 @@ KEEP = {
     "auth_permission",
     "audits_governed",
     "audits_decision_log",
+    "audits_retention_period",
 }
 
 

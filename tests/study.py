@@ -128,13 +128,13 @@ def model_version(
     ).value
 
 
-def kept_lock(cast: Cast, version: ModelVersion) -> EnvironmentLock:
+def kept_lock(cast: Cast, version: ModelVersion, lock: bytes = LOCK) -> EnvironmentLock:
     return keep_environment_lock(
         command=cast.command("pipeline"),
         name=version.model.name,
         n=version.n,
-        stored=blobs.store(cast.workspace.id, io.BytesIO(LOCK), cap=1 << 20),
-        found=read(LOCK),
+        stored=blobs.store(cast.workspace.id, io.BytesIO(lock), cap=1 << 20),
+        found=read(lock),
     ).value
 
 

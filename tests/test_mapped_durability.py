@@ -62,6 +62,15 @@ def in_force(stack: EmbeddedStack, policy: str) -> None:
     until(lambda: rows(stack, covered) == [(True,)] or None, "the policy is in a checkpoint", 60)
 
 
+def token(stack: EmbeddedStack, name: str, *scopes: str) -> str:
+    given = [argument for scope in scopes for argument in ("--scope", scope)]
+    issued = subprocess.run(
+        [sys.executable, "manage.py", "issue_token", "--actor", name, *given],
+        cwd=stack.project, env=stack.env, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    return issued.stdout.split()[-1]
+
+
 def test_workers_die_in_the_middle_of_a_part(stack: EmbeddedStack, tmp_path: Path) -> None:
     import pandas as pd
 
@@ -96,10 +105,10 @@ def test_workers_die_in_the_middle_of_a_part(stack: EmbeddedStack, tmp_path: Pat
 
     found = crivo.check_run(run)
     assert (found.state, found.error) == ("completed", None)
-    assert found.raw["run_environment"]["parts"] == 3
-    states = rows(stack, "SELECT state, rows, attempts FROM audits_check_part ORDER BY index")
-    assert [state for state, _, _ in states] == ["done"] * 3
+    states = rows(stack, "SELECT state, rows, error FROM audits_check_part ORDER BY index")
+    assert [(state, error) for state, _, error in states] == [("done", None)] * 3
     assert sum(count for _, count, _ in states) == ROWS
+    assert found.raw["run_environment"].get("parts") == 3, stack.log_path("worker").read_text()[-5000:]
     again = rows(stack, "SELECT id FROM audits_check_part WHERE attempts > 1")
     assert set(taken) <= set(again), "what the dead worker held was counted by another"
     once = "SELECT count(*) FROM audits_event WHERE verb = 'check_run.completed'"
@@ -109,6 +118,6 @@ def test_workers_die_in_the_middle_of_a_part(stack: EmbeddedStack, tmp_path: Pat
     until(lambda: crivo.promotion(asked.id).state == "granted" or None, "the promotion goes on by itself", 60)
 
     # Computed again, it has its one pass: the same bytes.
-    ana = Crivo(stack.base_url, session["tokens"]["ana"], tries=8)
+    ana = Crivo(stack.base_url, token(stack, "ana", "check:reproduce", "registry:read"), tries=8)
     second = ana.wait_for_reproduction(ana.reproduce(run).id, seconds=400)
     assert (second.outcome, second.computed_digest) == ("identical", found.result_digest)

@@ -14,4 +14,4 @@ ALIASES = {
     "root_mean_squared_error": "rmse",
     "r2_score": "r2",
 }
-LOWER_IS_BETTER = frozenset({"brier_score", "mae", "rmse"})
+LOWER_IS_BETTER = frozenset({"brier_score", "mae", "rmse", "expected_cost"})

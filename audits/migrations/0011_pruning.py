@@ -50,6 +50,11 @@ BEGIN
   RETURN marked;
 END $$;
 
+CREATE FUNCTION crivo_kept_since() RETURNS timestamptz LANGUAGE sql STABLE
+SET search_path = pg_catalog, public, pg_temp AS $$
+  SELECT clock_timestamp() - make_interval(years => coalesce((SELECT years FROM audits_retention_period), 10))
+$$;
+
 CREATE FUNCTION crivo_prune(told_by uuid) RETURNS bigint LANGUAGE plpgsql
 SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp AS $$
 DECLARE told record; gone bigint;
@@ -61,6 +66,9 @@ BEGIN
       AND e.xid = pg_current_xact_id();
   IF NOT FOUND THEN
     RAISE EXCEPTION 'no event of this transaction tells of this pruning' USING ERRCODE = 'restrict_violation';
+  END IF;
+  IF told.before IS NULL OR told.before > crivo_kept_since() THEN
+    RAISE EXCEPTION 'what is that young is kept' USING ERRCODE = 'restrict_violation';
   END IF;
   PERFORM 1 FROM audits_export x
     JOIN audits_event c ON c.subject_kind = 'audit_export' AND c.subject_id = x.id
@@ -90,7 +98,8 @@ END $$;
 
 REVOKE ALL ON FUNCTION crivo_mark_pruned, crivo_prune FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION crivo_mark_pruned, crivo_prune TO crivo_app;
-GRANT SELECT ON audits_pruned, audits_decision_log, audits_prunable TO crivo_app;
+GRANT SELECT ON audits_pruned, audits_decision_log, audits_retention_period, audits_prunable TO crivo_app;
+INSERT INTO audits_retention_period (id, years) VALUES (1, 10);
 """
 
 # ENABLE ALWAYS: a plain trigger is skipped under session_replication_role = replica.
@@ -166,6 +175,17 @@ class Migration(migrations.Migration):
             ],
             options={
                 'db_table': 'audits_decision_log',
+            },
+        ),
+        migrations.CreateModel(
+            name='RetentionPeriod',
+            fields=[
+                ('id', models.SmallIntegerField(default=1, primary_key=True, serialize=False)),
+                ('years', models.SmallIntegerField(default=10)),
+            ],
+            options={
+                'db_table': 'audits_retention_period',
+                'constraints': [models.CheckConstraint(condition=models.Q(('id', 1), ('years__gte', 0)), name='retention_period_single')],
             },
         ),
         migrations.AlterField(

@@ -17,7 +17,7 @@ from audits.models.ledger import (
 from audits.models.net import Governed, OutOfBandChange
 from audits.models.parts import CheckPart
 from audits.models.personal import LegalHold, PersonalKey, SearchText
-from audits.models.pruned import DecisionLogVerb, PrunedEvent
+from audits.models.pruned import DecisionLogVerb, PrunedEvent, RetentionPeriod
 from audits.models.reproductions import Reproduction, ReproductionOutcome
 from audits.models.webhooks import Webhook, WebhookAttempt, WebhookDelivery
 from audits.models.workspace import Workspace
@@ -47,6 +47,7 @@ __all__ = [
     "Quarantine",
     "Reproduction",
     "ReproductionOutcome",
+    "RetentionPeriod",
     "SearchText",
     "SubjectHead",
     "Webhook",

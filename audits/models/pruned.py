@@ -33,6 +33,19 @@ class PrunedEvent(models.Model):
         indexes = [models.Index(fields=["workspace", "at"], name="pruned_workspace_at")]
 
 
+class RetentionPeriod(models.Model):
+    """One row, which only the owner writes: how many years the decision log is kept at least."""
+
+    id = models.SmallIntegerField(primary_key=True, default=1)
+    years = models.SmallIntegerField(default=10)
+
+    class Meta:
+        db_table = "audits_retention_period"
+        constraints = [
+            models.CheckConstraint(condition=models.Q(id=1, years__gte=0), name="retention_period_single")
+        ]
+
+
 class DecisionLogVerb(models.Model):
     """A verb of the decision log, as the database knows it."""
 

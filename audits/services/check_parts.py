@@ -16,6 +16,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import F
 from django.utils import timezone
 
 from audits import dispatch, sealing
@@ -68,7 +69,8 @@ def divide(run: CheckRun, survey: Any, spans: list[dict[str, int]]) -> None:
         for row, span in zip(rows, spans, strict=True):
             row.asked = _sealed(row, "asked", {"survey": survey, **span})
         CheckPart.objects.bulk_create(rows)
-        CheckRun.objects.filter(id=run.id).update(lease_until=None, attempts=0)
+        # Another fence: the thread that still renews the lease of whoever laid it out must not give it a new one.
+        CheckRun.objects.filter(id=run.id).update(lease_until=None, fence=F("fence") + 1, attempts=0)
         for row in rows:
             transaction.on_commit(partial(dispatch.send, TASK, str(row.id)), robust=True)
 

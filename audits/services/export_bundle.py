@@ -17,8 +17,8 @@ from audits.services.export_work import Work
 from audits.trail import EXPORTED, TrailQuery
 from audits.verifier import Filter, parse_head, verify_checkpoint
 
-CHUNK = 8_192  # entries at once; whole bundles
-SAVED = 16  # chunks between two savings
+CHUNK = 2_048  # entries at once; whole bundles
+SAVED = 64  # chunks between two savings
 
 Texts = dict[bytes, dict[str, tuple[str, bytes]]]
 

@@ -10,14 +10,13 @@ from __future__ import annotations
 
 import tarfile
 import tempfile
-from datetime import datetime, timedelta
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 from django.conf import settings
 from django.db import connection
-from django.utils import timezone
 
 from audits import blobs
 from audits.actors import Command, SubjectRef
@@ -28,13 +27,12 @@ from audits.ledger import nodes, pruned
 from audits.ledger.body import timestamp
 from audits.ledger.receipts import entry_of
 from audits.ledger.record import lock, record
-from audits.models import AuditExport, Event, Workspace
+from audits.models import AuditExport, Event, RetentionPeriod, Workspace
 from audits.states import ExportForm, ExportState
 from audits.verifier import UnreadableError, verify_export
 
 CHUNK = 2_000
 REASON_LIMIT = 4000
-YEAR = timedelta(days=365.2425)
 
 
 @service("audit.pruned")
@@ -43,7 +41,7 @@ def prune_log(*, command: Command, export_id: UUID, before: datetime, reason: st
     everything, which is verified first.
 
     403 unless they may; 404 no such export; 409 under a legal hold, or where nothing is to be pruned; 422 where the
-    export does not verify or is no complete one, or `before` is younger than CRIVO_DECISION_LOG_YEARS.
+    export does not verify or is no complete one, or `before` is younger than the decision log is kept.
     """
     workspace = Workspace.objects.get(id=command.actor.workspace)
     subject = pruned.retention_ref(workspace)
@@ -51,9 +49,7 @@ def prune_log(*, command: Command, export_id: UUID, before: datetime, reason: st
     require(command, "audit.prune", subject)
     if not reason.strip() or len(reason) > REASON_LIMIT:
         raise Unprocessable("reason_missing", subject=subject, field="reason", limit=REASON_LIMIT)
-    years = settings.CRIVO_DECISION_LOG_YEARS
-    if before > timezone.now() - years * YEAR:
-        raise Unprocessable("pruning_too_young", subject=subject, field="before", years=years)
+    _require_old(before, subject)
     export = AuditExport.objects.filter(id=export_id, workspace=workspace).first()
     if export is None:
         raise NotFound("not_found", kind="export", name=str(export_id))
@@ -72,6 +68,32 @@ def prune_log(*, command: Command, export_id: UUID, before: datetime, reason: st
         raise Conflict("pruning_nothing", subject=subject, before=timestamp(before))
     _verify(export, subject)
     return Result(_prune(command, subject, export, before, upto, reason))
+
+
+@service("retention.set")
+def note_period(*, command: Command, years: int, reason: str) -> Result[Event]:
+    """The event of a longer or shorter time of keeping; the owner then sets it (`manage.py keep_decision_log`)."""
+    workspace = Workspace.objects.get(id=command.actor.workspace)
+    subject = pruned.retention_ref(workspace)
+    lock(workspace.id, subject)
+    require(command, "audit.prune", subject)
+    if not reason.strip() or len(reason) > REASON_LIMIT:
+        raise Unprocessable("reason_missing", subject=subject, field="reason", limit=REASON_LIMIT)
+    if not 1 <= years <= 100:
+        raise Unprocessable("invalid", subject=subject, field="years", reason="1 to 100 years")
+    before = RetentionPeriod.objects.get().years
+    detail = {"before": before, "years": years}
+    return Result(
+        record(command, verb="retention.set", subject=subject, texts={"reason": reason}, detail=detail)
+    )
+
+
+def _require_old(before: datetime, subject: SubjectRef) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT crivo_kept_since(), (SELECT years FROM audits_retention_period)")
+        since, years = cursor.fetchone()
+    if before > since:
+        raise Unprocessable("pruning_too_young", subject=subject, field="before", years=years)
 
 
 def _require_complete(export: AuditExport, subject: SubjectRef) -> None:

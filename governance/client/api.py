@@ -22,6 +22,7 @@ from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
 from governance.client.policies import Policies
+from governance.client.reading import Reading
 from governance.client.reproductions import Reproductions
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 from governance.client.watching import Watching
@@ -51,6 +52,7 @@ class Crivo(
     Reproductions,
     CheckRuns,
     Environments,
+    Reading,
 ):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
 
@@ -105,12 +107,18 @@ class Crivo(
         headers = {"Idempotency-Key": key or str(uuid4())}
         return self.transport.send(Call("POST", f"/api/v1/{path}", headers, upload, timeout=UPLOAD_TIMEOUT))
 
-    def _pages(self, path: str, limit: int, **query: Any) -> Iterator[dict[str, Any]]:
-        """Up to `limit` rows of a list, page by page. Of the address of the next page only the cursor is used."""
+    def _pages(
+        self, path: str, limit: int, seen: Callable[[Any], None] = lambda page: None, **query: Any
+    ) -> Iterator[dict[str, Any]]:
+        """Up to `limit` rows of a list, page by page. Of the address of the next page only the cursor is used.
+
+        `seen` is told each page.
+        """
         cursor: str | None = None
         left = limit
         while left > 0:
             data = self._get(path, cursor=cursor, page_size=min(left, 500), **query).json()
+            seen(data)
             rows = shapes.items(data, "results")[:left]
             yield from rows
             left -= len(rows)
@@ -381,14 +389,16 @@ class Crivo(
 
     # Audit
 
-    def events(self, *, limit: int = 50, **filters: Any) -> list[dict[str, Any]]:
-        """The newest events of the trail first."""
-        return list(self._pages("audit/events", limit, **filters))
+    def events(
+        self, *, limit: int = 50, pruned: list[Reason] | None = None, **filters: Any
+    ) -> list[dict[str, Any]]:
+        """The newest events of the trail first. What is not found because it was pruned is appended to `pruned`."""
+        told: list[Reason] = [] if pruned is None else pruned
 
-    def pruned(self, **filters: Any) -> tuple[Reason, ...]:
-        """What `events` does not find any more because it was pruned, and in which export it is."""
-        answer = self._get("audit/events", page_size=1, **filters).json()
-        return shapes.reasons_of(answer, "pruned") if "pruned" in answer else ()
+        def seen(page: Any) -> None:
+            told[:] = shapes.reasons_of(page, "pruned") if isinstance(page, dict) and "pruned" in page else ()
+
+        return list(self._pages("audit/events", limit, seen, **filters))
 
     def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
         """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""

@@ -23,7 +23,9 @@ KNOWN = {
     "artifact_formats",
     "confinement_level",
     "acknowledge",
+    "environment_lock",
 }
+LOCKS = (None, "kept", "exact")
 BOUNDS = {"point": 0, "conservative": 1}
 
 
@@ -155,6 +157,10 @@ def _rest(before: Mapping[str, Any], after: Mapping[str, Any]) -> Iterator[Chang
     levels = before["confinement_level"], after["confinement_level"]
     if levels[0] != levels[1]:
         yield _field("confinement_level", levels, "tighter" if levels[1] > levels[0] else "looser")
+    locks = before.get("environment_lock"), after.get("environment_lock")
+    if locks[0] != locks[1]:
+        stricter = LOCKS.index(locks[1]) > LOCKS.index(locks[0])
+        yield _field("environment_lock", locks, "tighter" if stricter else "looser")
     for field in sorted({*before, *after} - KNOWN):
         values = before.get(field), after.get(field)
         if (values[0] is None) != (values[1] is None) or digest_of(values[0]) != digest_of(values[1]):

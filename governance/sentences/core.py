@@ -26,6 +26,12 @@ SENTENCES = {
         "More than one policy applies in {environment}: {policies}. Make them exclude each other."
     ),
     "no_policy": _("No policy covers {use_case} in {environment}. Without a policy the answer is no."),
+    "environment_lock_missing": _(
+        "The policy {policy} asks for the environment lock of {version}, which is not kept. Keep it, then ask again."
+    ),
+    "environment_lock_open": _(
+        "The policy {policy} asks for an environment lock that says every version; this one leaves {packages} open."
+    ),
     "artifact_format_refused": _("The policy {policy} accepts model files as {accepted}, not as {format}."),
     # promotions
     "reason_missing": _("Give a reason, of at most {limit} characters."),

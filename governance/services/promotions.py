@@ -22,6 +22,7 @@ from audits.states import IllegalTransition, step
 from governance import clock, selectors
 from governance.authority import roles_of_person
 from governance.dossier import Dossier, approvals_given, assess
+from governance.environment_locks import lock_hindrance
 from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
 from governance.models import Decision, Environment, Exclusion, Placement, Promotion, UseCase
@@ -73,6 +74,8 @@ def request_promotion(*, command: Command, version_id: UUID, to: str, reason: st
                 accepted=policy.body["artifact_formats"],
                 policy=policy.label,
             )
+        if (hindrance := lock_hindrance(version, policy.body, policy.label)) is not None:
+            raise Unprocessable(hindrance.code, **hindrance.params)
         zone_of(version, data_of(version, evaluation_data(version, policy.body)))
     except Unprocessable as refusal:
         refusal.subject = version.ref

@@ -8,6 +8,7 @@ from audits.checks.contract import Message
 from audits.errors import Unprocessable
 from audits.ledger.record import record
 from audits.states import step
+from governance.environment_locks import lock_hindrance
 from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
 from governance.models import Exclusion, PolicyVersion, Promotion, UseCase
@@ -41,6 +42,8 @@ def _in_force(promotion: Promotion) -> PolicyVersion | Message:
             "policy": policy.label,
         }
         return Message("artifact_format_refused", about)
+    if (hindrance := lock_hindrance(promotion.version, policy.body, policy.label)) is not None:
+        return hindrance
     try:
         zone_of(
             promotion.version, data_of(promotion.version, evaluation_data(promotion.version, policy.body))

@@ -91,7 +91,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Child:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    monkeypatch.setattr(dispatch, "send", lambda task, row: bool(found.append((task, row))) or True)
+    monkeypatch.setattr(dispatch, "send", lambda task, row, **_: bool(found.append((task, row))) or True)
     return found
 
 
@@ -150,6 +150,7 @@ def test_divided_counted_reduced(
     run.refresh_from_db()
     assert (run.state, run.lease_until) == (CheckRunState.RUNNING, None)
     assert check_runs.claim(run.id) is None, "nobody takes it while its parts are on their way"
+    assert not check_runs.renew(run.id, 1), "nor does whoever laid it out get it back by renewing"
     assert execution.run_check(run.id) is None
     sent.clear()
     for row in (rows[2], rows[0]):

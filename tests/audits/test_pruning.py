@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.core.management.base import CommandError
 from django.db import DatabaseError, connection, connections, transaction
 from django.test import Client
-from django.utils import timezone
+from django.utils import timezone, translation
 
 from audits import blobs, retention
 from audits.actors import Command, SubjectRef, system_actor
@@ -32,6 +32,7 @@ from audits.models import (
     EventText,
     Leaf,
     PrunedEvent,
+    RetentionPeriod,
     SearchText,
 )
 from audits.services import comparison, erasure
@@ -49,9 +50,21 @@ COLUMNS = "event_id, workspace_id, subject_kind, subject_id, subject_seq, at, pr
 RUN, DATASET = "check_run.completed", "dataset.registered"
 
 
+def keep(years: int) -> None:
+    """As the owner of the table."""
+    with connections["migrator"].cursor() as cursor:
+        cursor.execute("UPDATE audits_retention_period SET years = %s", [years])
+
+
 @pytest.fixture
-def cast(committed_cast: Cast, settings: Any) -> Cast:
-    settings.CRIVO_DECISION_LOG_YEARS = 0  # events of a moment ago are old enough
+def nothing_is_too_young(transactional_db: None) -> Iterator[None]:
+    keep(0)
+    yield
+    keep(10)
+
+
+@pytest.fixture
+def cast(committed_cast: Cast, nothing_is_too_young: None) -> Cast:
     return committed_cast
 
 
@@ -276,14 +289,28 @@ def test_who_may_not(cast: Cast, notary: Notary, name: str) -> None:
     assert (refused.outcome, refused.subject_kind) == ("refused", "retention")
 
 
-def test_nothing_young_goes(cast: Cast, notary: Notary, settings: Any) -> None:
+def test_nothing_young_goes(cast: Cast, notary: Notary) -> None:
     runs(cast, 1)
     export = exported(cast, notary)
-    settings.CRIVO_DECISION_LOG_YEARS = 10
+    keep(10)
     with unchanged(refusals=1), pytest.raises(Unprocessable, match="pruning_too_young"):
-        prune(cast, export, before=timezone.now() - timedelta(days=3652))
+        prune(cast, export, before=timezone.now() - timedelta(days=3651))
     with unchanged(refusals=1), pytest.raises(Conflict, match="pruning_nothing"):
         prune(cast, export, before=timezone.now() - timedelta(days=3654))
+
+
+def test_how_long_it_is_kept_is_set_by_the_owner_with_an_entry(cast: Cast, notary: Notary) -> None:
+    with pytest.raises(DatabaseError), transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("UPDATE audits_retention_period SET years = 0")
+    keep(10)
+    call_command("keep_decision_log", "12", "--reason", "schedule 5")
+    event = Event.objects.get(verb="retention.set")
+    assert (event.detail, RetentionPeriod.objects.get().years) == ({"before": 10, "years": 12}, 12)
+    for years, reason in (("0", "r"), ("101", "r"), ("11", " ")):
+        with pytest.raises(CommandError):
+            call_command("keep_decision_log", years, "--reason", reason)
+    assert RetentionPeriod.objects.get().years == 12
+    assert Event.objects.filter(verb="retention.set", outcome="refused").count() == 3
 
 
 @pytest.mark.parametrize("reason", ["", "  ", "x" * 4001])
@@ -477,6 +504,14 @@ def prune_beyond_the_front(cursor: Any, cast: Cast, export: AuditExport, old: Ev
 @attempt
 def prune_after_another_export(cursor: Any, cast: Cast, export: AuditExport, old: Event, kept: Event) -> None:
     told = _told(cast, export, export_digest="sha256:" + "0" * 64)
+    _mark(cursor, told.id, old)
+    cursor.execute("SELECT crivo_prune(%s)", [told.id])
+
+
+@attempt
+def prune_what_is_young(cursor: Any, cast: Cast, export: AuditExport, old: Event, kept: Event) -> None:
+    keep(1)
+    told = _told(cast, export)
     _mark(cursor, told.id, old)
     cursor.execute("SELECT crivo_prune(%s)", [told.id])
 
@@ -804,7 +839,8 @@ def test_the_pages_say_what_was_pruned(cast: Cast, notary: Notary, client: Clien
         page = client.get(address, headers={"Accept-Language": "en"})
         assert page.status_code == 200
         assert str(export.id) in page.content.decode(), address
-    page = client.get("/admin/trail?verb=check_run.completed", headers={"Accept-Language": "pt-br"})
+    with translation.override("en"):  # what a request activates stays active after it
+        page = client.get("/admin/trail?verb=check_run.completed", headers={"Accept-Language": "pt-br"})
     assert "foram podados; estão na exportação" in page.content.decode()
 
 

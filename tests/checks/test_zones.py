@@ -255,6 +255,10 @@ def test_a_share_that_tells_of_a_few_is_kept_back(correct: int, rows: int, leave
     assert (metric.value is not None) is leaves
 
 
+# They would tell of one small cell between them.
+OF_CELLS = {"precision", "recall", "f1", "expected_cost", "cost_gain"}
+
+
 def confusion(tp: int, fp: int, fn: int, tn: int) -> CheckResult:
     rows = (("0", "0", tn), ("0", "1", fp), ("1", "0", fn), ("1", "1", tp))
     n, right = tp + fp + fn + tn, tp + tn
@@ -263,7 +267,8 @@ def confusion(tp: int, fp: int, fn: int, tn: int) -> CheckResult:
         Metric("precision", tp / (tp + fp), n=tp + fp, denominators={"successes": tp, "rows": tp + fp}),
         Metric("recall", tp / (tp + fn), n=tp + fn, denominators={"successes": tp, "rows": tp + fn}),
         Metric("f1", 0.5, n=n, denominators={"rows": n, "classes": 2}),
-        Metric("expected_cost", 0.3, n=n, denominators={"rows": n}),
+        Metric("expected_cost", (5 * fn + fp) / n, n=n, denominators={"rows": n}),
+        Metric("cost_gain", 0.1, n=n, denominators={"rows": n}),
         Metric("baseline_gain", 0.1, n=n, denominators={"rows": n}),
         Metric("claimed_metric_gap", 0.1, n=n, denominators={"claims": 1}),
         Metric("roc_auc", 0.8, n=n, denominators={"positives": tp + fn, "negatives": fp + tn}),
@@ -273,7 +278,6 @@ def confusion(tp: int, fp: int, fn: int, tn: int) -> CheckResult:
     return CheckResult("completed", tuple(metrics), tables, (Message("claim_differs", about),))
 
 
-TOGETHER = {"precision", "recall", "f1", "expected_cost"}  # they would tell of one small cell between them
 OF_ERRORS = {"accuracy", "baseline_gain", "claimed_metric_gap"}
 
 
@@ -281,9 +285,9 @@ OF_ERRORS = {"accuracy", "baseline_gain", "claimed_metric_gap"}
     ("cells", "kept_back", "shown"),
     [
         ((60, 20, 15, 90), set(), True),
-        ((60, 20, 3, 90), TOGETHER, False),
-        ((60, 2, 3, 90), TOGETHER | OF_ERRORS, False),
-        ((4, 20, 3, 90), TOGETHER | OF_ERRORS | {"roc_auc"}, False),
+        ((60, 20, 3, 90), OF_CELLS, False),
+        ((60, 2, 3, 90), OF_CELLS | OF_ERRORS, False),
+        ((4, 20, 3, 90), OF_CELLS | OF_ERRORS | {"roc_auc"}, False),
     ],
 )
 def test_one_small_cell_of_a_confusion_keeps_back_what_gives_it_away(
@@ -302,6 +306,18 @@ def test_training_errors_that_follow_from_the_gap() -> None:
     assert [row.value for row in left] == [0.9, None]
     left = passed(CheckResult("completed", (accuracy(90, 100), replace(gap, value=0.10)))).metrics
     assert [row.value for row in left] == [0.9, 0.10]
+
+
+def test_why_nothing_could_be_compared_is_told_without_how_many_were() -> None:
+    why = Message("fewer_than_two_groups", {"attribute": "sex", "groups": 1, "excluded": 1})
+    counts = {"rows": 597, "groups": 1, "groups_excluded": 1}
+    whole = Metric("forbidden_attribute_flips", 0.0, n=600, denominators={"rows": 600})
+    ratio = Metric(
+        "demographic_parity_ratio", None, attribute="sex", n=597, denominators=counts, undefined=why
+    )
+    left = passed(CheckResult("completed", (whole, ratio)), "bias.group_disparity").metrics[1]
+    assert (left.undefined, left.n) == (why, None)
+    assert left.denominators == {"groups": 1, "groups_excluded": 1}
 
 
 def test_bins_leave_together_or_not_at_all() -> None:

@@ -489,6 +489,14 @@ def test_what_was_seen_is_told_while_waiting(run: Run, double: Double) -> None:
     assert [asked.path.partition("?")[2] for asked in double.asked[1:]] == ["", "wait=1.0", "wait=2.0"]
 
 
+def test_what_is_not_found_because_it_was_pruned(run: Run, double: Double) -> None:
+    note = answers.reason("events_pruned", "3 events from before 2016 were pruned; they are in the export e.")
+    double.replies = [answer(200, {"next": None, "results": [], "pruned": [note]})]
+    ran = run("audit", "events", "--limit", "5")
+    assert (ran.code, "they are in the export e." in ran.out) == (0, True), ran.err
+    assert len(double.asked) == 1
+
+
 def test_events_are_searched_as_they_are_exported(run: Run, double: Double, tmp_path: Path) -> None:
     given = ["--verb", "promotion.refused", "--verb", "promotion.granted", "--outcome", "done",
              "--from", "2026-01-01T00:00:00Z"]  # fmt: skip

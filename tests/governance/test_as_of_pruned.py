@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from django.utils import timezone
 
@@ -16,6 +14,7 @@ from audits.trail import TrailQuery
 from governance import as_of
 from governance.models import Promotion
 from tests import study
+from tests.audits.test_pruning import nothing_is_too_young as nothing_is_too_young
 from tests.audits.trail import verified, write_keys
 from tests.cast import Cast
 from tests.governance.test_as_of import life
@@ -23,7 +22,7 @@ from tests.governance.test_as_of import life
 pytestmark = pytest.mark.django_db(transaction=True, databases=["default", "migrator"])
 
 
-def test_after_pruning_everything_that_may_go(committed_cast: Cast, settings: Any) -> None:
+def test_after_pruning_everything_that_may_go(committed_cast: Cast, nothing_is_too_young: None) -> None:
     cast = committed_cast
     recorder = life(cast)
     write_keys()
@@ -31,7 +30,6 @@ def test_after_pruning_everything_that_may_go(committed_cast: Cast, settings: An
     study.sequence()
     run_export(export.id)
     study.sequence()
-    settings.CRIVO_DECISION_LOG_YEARS = 0
     before = Event.objects.count()
     decided = Event.objects.filter(verb="promotion.decided").count()
     event = prune_log(

@@ -97,6 +97,9 @@ def test_what_another_policy_would_say(cast: Cast, version: ModelVersion) -> Non
     assert elsewhere["applies"] is False
     refused = rehearsed(text=study.HOMOLOGATION + "artifact_formats: [onnx]\n")
     assert (refused["format_accepted"], refused["passed"]) == (False, False)
+    assert rehearsed(policy="study-homologation", version=1)["lock_accepted"] is True
+    unlocked = rehearsed(text=study.HOMOLOGATION + "environment_lock: kept\n")
+    assert (unlocked["lock_accepted"], unlocked["passed"]) == (False, False)
     with unchanged(refusals=0):
         problem(bia.post("policies/dry-run", asked), 422, "policy_source_missing")
         both = {**asked, "text": STRICTER, "policy": "x", "version": 1}

@@ -38,6 +38,7 @@ evidence_max_age: 30d
         ("30d", "31d", ("looser", "policy_field_changed")),
         ("30d", "30d\nartifact_formats: [skops, onnx]", ("looser", "policy_names_added")),
         ("30d", "30d\nconfinement_level: 2", ("tighter", "policy_field_changed")),
+        ("30d", "30d\nenvironment_lock: kept", ("tighter", "policy_field_changed")),
         ("30d", "30d\nacknowledge: [validator]", ("tighter", "policy_names_added")),
         ("risk_tier: high", "risk_tier: limited", ("other", "policy_field_changed")),
     ],

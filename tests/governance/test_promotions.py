@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import timedelta
+from hashlib import sha256
 from typing import Any
 from uuid import uuid4
 
@@ -20,6 +21,7 @@ from governance.dossier import assess
 from governance.models import Decision, Placement, PolicyVersion, Promotion
 from governance.services.evidence import questions
 from governance.services.promotions import decide, withdraw_promotion
+from governance.services.reopening import outdated
 from registry.models import ModelVersion
 from tests import study
 from tests.cast import Cast
@@ -319,3 +321,41 @@ def concurrently(call: Callable[[], Any], times: int) -> list[Any]:
         thread.join()
     assert connection.alias == "default"
     return outcomes
+
+
+class TestEnvironmentLock:
+    """A policy may ask for the lock of the environment: what a version was made with can be looked up for good."""
+
+    def asked(self, cast: Cast, wanted: str) -> None:
+        text = study.OPEN.format(environment="development") + f"environment_lock: {wanted}\n"
+        study.put_in_force(cast, text)
+
+    def test_without_it_the_request_is_refused_and_nothing_changes(
+        self, cast: Cast, version: ModelVersion
+    ) -> None:
+        self.asked(cast, "kept")
+        with unchanged(refusals=1), pytest.raises(Unprocessable) as refusal:
+            study.ask(cast, version, "development")
+        assert refusal.value.code == "environment_lock_missing"
+        study.kept_lock(cast, version)
+        assert study.ask(cast, version, "development").state == "granted"
+
+    def test_exact_asks_for_every_version(self, cast: Cast, version: ModelVersion) -> None:
+        self.asked(cast, "exact")
+        lock = b"numpy==2.4.0\npandas\n"
+        loose = study.model_version(cast, environment_digest=f"sha256:{sha256(lock).hexdigest()}")
+        study.kept_lock(cast, loose, lock)
+        with unchanged(refusals=1), pytest.raises(Unprocessable) as refusal:
+            study.ask(cast, loose, "development")
+        assert (refusal.value.code, refusal.value.message.params["packages"]) == ("environment_lock_open", 1)
+        study.kept_lock(cast, version)
+        assert study.ask(cast, version, "development").state == "granted"
+
+    def test_an_open_request_is_held_against_a_policy_that_asks_for_it_now(
+        self, cast: Cast, version: ModelVersion
+    ) -> None:
+        promotion = to_homologation(cast, version)
+        study.put_in_force(cast, study.HOMOLOGATION + "environment_lock: kept\n")
+        assert outdated(promotion) == ""  # none in force that it could pass
+        study.kept_lock(cast, version)
+        assert outdated(promotion) == "study-homologation@2"

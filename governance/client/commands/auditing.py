@@ -9,7 +9,7 @@ from typing import Any
 
 from governance.client.commands.common import OK, PENDING, REFUSED, Context
 from governance.client.console import plain
-from governance.client.errors import Unreachable, Usage
+from governance.client.errors import Reason, Unreachable, Usage
 from governance.client.unpack import prepared, unpack, unzipped
 from governance.client.verifying import load_verifier
 
@@ -184,8 +184,8 @@ def events_command(context: Context) -> int:
     options, console = context.options, context.console
     if options.limit < 1:
         raise Usage("--limit is a number from 1.")
-    wanted, crivo = _wanted(options), context.server()
-    found = crivo.events(limit=options.limit, **wanted)
+    pruned: list[Reason] = []
+    found = context.server().events(limit=options.limit, pruned=pruned, **_wanted(options))
     console.document(found)
     for event in found:
         index = event.get("index")
@@ -196,7 +196,7 @@ def events_command(context: Context) -> int:
     if not found:
         console.say("No events that you may see.")
     if len(found) < options.limit:
-        for note in crivo.pruned(**wanted):
+        for note in pruned:
             console.say(plain(note.text))
     return OK
 

@@ -208,6 +208,8 @@ def test_command(context: Context) -> int:
         context.console.say("This policy is not meant for the use case of this model.")
     if not found["format_accepted"]:
         context.console.say("This policy does not accept the format of this model file.")
+    if not found.get("lock_accepted", True):
+        context.console.say("This policy asks for the environment lock of the version: crivo lock keeps it.")
     for line in found["requirements"]:
         of = f" of {line['attribute']}" if line["attribute"] else ""
         context.console.say(

@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from typing import Any
+
+from django.core.management.base import BaseCommand, CommandError
+from django.db import connections
+
+from audits import messages
+from audits.actors import Command as Circumstances
+from audits.actors import system_actor
+from audits.errors import Problem
+from audits.models import Workspace
+from audits.services.pruning import note_period
+
+
+class Command(BaseCommand):
+    help = (
+        "Set how many years the decision log is kept at least (10 by default), with the migrating connection: the "
+        "service may not. It is an event first."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("years", type=int)
+        parser.add_argument("--reason", required=True, help="why, and under which rule of retention")
+        parser.add_argument("--workspace", help="where the event is written (default: the first)")
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        rows = Workspace.objects.order_by("created_at", "id")
+        if options["workspace"]:
+            rows = rows.filter(name=options["workspace"])
+        workspace = rows.first()
+        if workspace is None:
+            raise CommandError("There is no such workspace.")
+        command = Circumstances(system_actor("shell", workspace.id))
+        try:
+            note_period(command=command, years=options["years"], reason=options["reason"])
+        except Problem as problem:
+            raise CommandError(messages.render(problem.message)) from problem
+        with connections["migrator"].cursor() as cursor:
+            cursor.execute("UPDATE audits_retention_period SET years = %s", [options["years"]])
+        self.stdout.write(f"The decision log is kept for at least {options['years']} years.")
