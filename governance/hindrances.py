@@ -238,8 +238,10 @@ def _published(events: Iterable[UUID | None], when: Moment) -> set[UUID]:
 def standing_since(rows: Iterable[Placement], when: Moment, *, renewed: bool = True) -> dict[UUID, datetime]:
     """When each placement was made or last reviewed again. A renewal counts once its event is published."""
     placements = list(rows)
-    completed = PlacementReview.objects.filter(state=ReviewState.COMPLETED)
-    renewals = list(completed.filter(placement__in=[row.id for row in placements])) if renewed else []
+    renewals: list[PlacementReview] = []
+    if renewed:
+        completed = PlacementReview.objects.filter(state=ReviewState.COMPLETED)
+        renewals = list(completed.filter(placement__in=[row.id for row in placements]))
     published = _published((row.completed_event for row in renewals), when)
     since = {row.id: row.created_at for row in placements}
     for renewal in renewals:

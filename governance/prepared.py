@@ -84,6 +84,7 @@ class _Shape:
         _, _, sql, parameters = _compiled(build, given, 1000)
         if (sql, parameters) != (self.sql, self.parameters):
             raise RuntimeError(f"{build.__qualname__} depends on more than the shape of its arguments")
+        self.converters = self.compiler.get_converters([row[0] for row in self.compiler.select or ()])
         used = {n for n, _ in self.parameters if n is not None}
         lost = [n for n, value in enumerate(_flat(given)) if isinstance(value, FILLED) and n not in used]
         if self.sql and lost:
@@ -97,6 +98,7 @@ class _Shape:
         compiler = copy(self.compiler)
         compiler.connection = connections[compiler.using]  # this thread's
         compiler.as_sql = lambda: (self.sql, parameters)
+        compiler.get_converters = lambda expressions: self.converters
         queryset = self.queryset._chain()
         queryset.query.get_compiler = lambda using=None, connection=None: compiler
         return list(queryset)

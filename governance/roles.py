@@ -172,12 +172,14 @@ ROLES: dict[str, Role] = {
             | {"webhook.manage", "environment.configure", "person.erase", "audit.prune"},
         ),
         Role("incident_manager", _("Incident manager"), _READ | {"placement.break_glass"}),
+        # Whoever a model is for: with an account they decide like reviewers, without one through a link.
+        Role("customer", _("Customer"), _READ | {"promotion.decide"}, decides=True),
+        Role("business_owner", _("Business owner"), _READ | {"promotion.decide"}, decides=True),
     )
 }
 
-# Slots of a policy's approvals that people outside fill through a link (governance.services.signoffs). No binding
-# gives these: they permit nothing else.
-EXTERNAL: dict[str, str | Promise] = {"customer": _("Customer"), "business_owner": _("Business owner")}
+# Slots of a policy's approvals that people without an account fill through a link (governance.services.signoffs).
+EXTERNAL: dict[str, str | Promise] = {slug: ROLES[slug].title for slug in ("customer", "business_owner")}
 # Nobody gives what they do not hold: the roles that each role may give, where it is held. No other role gives any.
 GRANTS: dict[str, frozenset[str]] = {"administrator": frozenset(ROLES)}
 

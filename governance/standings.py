@@ -13,7 +13,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import connection
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 
 from audits.ledger.inclusion import EFFECTIVE_AT, published_at
 from audits.models import Event
@@ -124,6 +124,7 @@ WITH RECURSIVE chain AS (
     WHERE e.subject_id = chain.id AND e.verb = 'placement.superseded'))
   WHERE %(past)s OR chain.ended_at IS NULL
 ) SELECT chain.id, bool_or(asked),
+  p.granted_event, {EFFECTIVE_AT.format(event="p.granted_event")}, p.superseding_event, max(chain.ended_at),
   EXISTS (SELECT FROM governance_suspension s WHERE s.version_id = p.version_id AND s.lifted_event IS NOT NULL),
   EXISTS (SELECT FROM governance_finding f WHERE f.version_id = p.version_id),
   EXISTS (SELECT FROM governance_condition c WHERE c.promotion_id = p.promotion_id),
@@ -140,7 +141,7 @@ def _placements(*, ids: Sequence[UUID]) -> QuerySet[Placement]:
 
 
 def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment) -> Chains:
-    """Three queries; one more where a suspension was lifted, two more for the past.
+    """Two queries; two more where a suspension was lifted, and two for the past.
 
     Now, a chain is followed no further than its first effective successor.
     """
@@ -156,23 +157,33 @@ def chains(versions: Sequence[UUID], environments: Sequence[UUID], when: Moment)
         found = cursor.fetchall()
     rows = {row.id: row for row in _placements(ids=[row[0] for row in found])}
     asked = [rows[placement] for placement, wanted, *_ in found if wanted]
-    touched = frozenset(kind for row in found for kind, there in zip(TOUCHING, row[2:], strict=True) if there)
+    touched = frozenset(kind for row in found for kind, there in zip(TOUCHING, row[6:], strict=True) if there)
+    reinstated = _lifted(rows, when) if "suspension" in touched else []
+    # Now, whatever is published is effective, whichever clock is ahead; then, what was published by then. A row that
+    # a rollback changed since the first of the two queries names an event that is not in it: not effective yet.
+    told = {event: since for row in found for event, since in (row[2:4], row[4:6])}
+    if when.past:
+        known = _history(rows, when.at)
+        events = {row.granted_event for row in known.values()} | {row.ended_by for row in known.values()}
+        told |= published_at(event for event in events if event is not None and event not in told)
+    else:
+        known = _present(rows)
+    told |= published_at(row.lifted_event for row in reinstated if row.lifted_event is not None)
+    effective = {
+        event: since
+        for event, since in told.items()
+        if event is not None and since is not None and not (when.past and since > when.at)
+    }
+    return Chains(asked, rows, known, reinstated, effective, touched)
+
+
+def _lifted(rows: Mapping[UUID, Placement], when: Moment) -> list[Suspension]:
     lifted = Suspension.objects.filter(
         version_id__in={row.version_id for row in rows.values()}, lifted_event__isnull=False
     )
     if when.past:
         lifted = lifted.filter(lifted_event__in=Event.objects.filter(at__lte=when.at).values("id"))
-    reinstated = list(lifted) if "suspension" in touched else []
-    known = _history(rows, when.at) if when.past else _present(rows)
-    events = {row.granted_event for row in known.values()} | {row.ended_by for row in known.values()}
-    events |= {row.lifted_event for row in reinstated}
-    # Now, whatever is published is effective, whichever clock is ahead; then, what was published by then.
-    effective = {
-        event: since
-        for event, since in published_at(event for event in events if event is not None).items()
-        if not when.past or since <= when.at
-    }
-    return Chains(asked, rows, known, reinstated, effective, touched)
+    return list(lifted)
 
 
 def _present(rows: Mapping[UUID, Placement]) -> dict[UUID, Known]:
@@ -184,9 +195,12 @@ def _present(rows: Mapping[UUID, Placement]) -> dict[UUID, Known]:
 
 def _history(rows: Mapping[UUID, Placement], at: datetime) -> dict[UUID, Known]:
     """A rollback overwrites grant and successor in the row: what they were before is in the events."""
-    first = dict(_grants(promotions=[row.promotion_id for row in rows.values()]))
+    told = _moves(placements=list(rows), promotions=[row.promotion_id for row in rows.values()], at=at)
+    first = {subject: event_id for event_id, subject, verb, _ in told if verb == "promotion.granted"}
     known: dict[UUID, Known] = {}
-    for event_id, subject, verb, detail in _moves(placements=list(rows), at=at):
+    for event_id, subject, verb, detail in told:
+        if verb == "promotion.granted":
+            continue
         row = rows[subject]
         before = known.get(subject)
         state = _told(verb, detail, PLACEMENT_STATE_AFTER)
@@ -204,21 +218,16 @@ def _history(rows: Mapping[UUID, Placement], at: datetime) -> dict[UUID, Known]:
 
 
 @prepared
-def _grants(*, promotions: Sequence[UUID]) -> QuerySet[Event, Any]:
-    return Event.objects.filter(
-        verb="promotion.granted", outcome="done", subject_kind="promotion", subject_id__in=promotions
-    ).values_list("subject_id", "id")
-
-
-@prepared
-def _moves(*, placements: Sequence[UUID], at: datetime) -> QuerySet[Event, Any]:
-    told = Event.objects.filter(
+def _moves(*, placements: Sequence[UUID], promotions: Sequence[UUID], at: datetime) -> QuerySet[Event, Any]:
+    """What happened to the placements until then, each in its order, and the grants that they came from."""
+    moved = Q(
         subject_kind="placement",
         subject_id__in=placements,
-        outcome="done",
         verb__in=list(PLACEMENT_STATE_AFTER),
         at__lte=at,
-    ).order_by("subject_id", "subject_seq")
+    )
+    granted = Q(subject_kind="promotion", subject_id__in=promotions, verb="promotion.granted")
+    told = Event.objects.filter(moved | granted, outcome="done").order_by("subject_id", "subject_seq")
     return told.values_list("id", "subject_id", "verb", "detail")
 
 

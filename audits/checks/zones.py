@@ -85,6 +85,7 @@ class Border:
         self.kept_back = 0
         self.classes = self._classes()
         self.withheld_family = self._small_confusion()
+        self.totals = self._totals()
         self.groups = {(str(row.attribute), str(row.group)) for row in self._of_groups()}
         self.grouped = self._whole_partitions()
 
@@ -182,7 +183,7 @@ class Border:
             whole = counts.get("rows", metric.n or 0)
             if any(self._given_away(name, n, whole) for name, n in counts.items()):
                 spoilt.add(attribute)
-        total = self._total()
+        total = self.totals[None]
         return {
             attribute
             for attribute, groups in sizes.items()
@@ -194,15 +195,16 @@ class Border:
     def _of_groups(self) -> Iterator[Metric]:
         return (row for row in self.result.metrics if self._per_group(row))
 
-    def _total(self, role: str | None = None) -> int:
-        """The rows of a data set, as far as its figures tell."""
-        rows = [row.n or 0 for row in self.result.metrics if row.attribute is None and row.group == role]
-        rows += [
-            int(table.params.get("rows") or 0)
-            for table in self.result.tables
-            if table.id.startswith("groups")
-        ]
-        return max(rows, default=0)
+    def _totals(self) -> dict[str | None, int]:
+        """The rows of each data set as far as its figures tell, by role; None: of the evaluation."""
+        tables = [table for table in self.result.tables if table.id.startswith("groups")]
+        found: dict[str | None, int] = {
+            None: max((int(table.params.get("rows") or 0) for table in tables), default=0)
+        }
+        for row in self.result.metrics:
+            if row.attribute is None:
+                found[row.group] = max(found.get(row.group, 0), row.n or 0)
+        return found
 
     # Metrics
 
@@ -274,9 +276,8 @@ class Border:
         """Without what nobody has named, and without the rows that were compared where so few were not."""
         if metric.value is None:
             return self._undefined(metric)
-        of_a_part = self.small(
-            self._total(metric.group if metric.attribute is None else None) - (metric.n or 0)
-        )
+        whole = self.totals.get(metric.group if metric.attribute is None else None, 0)
+        of_a_part = self.small(whole - (metric.n or 0))
         allowed = OTHERS if of_a_part else OTHERS | ROWS
         counts = {name: n for name, n in metric.denominators.items() if name in allowed}
         return replace(metric, denominators=counts, n=None if of_a_part else metric.n)
@@ -287,8 +288,7 @@ class Border:
         if why is None:
             return self._withheld(metric)
         counts = {name: n for name, n in metric.denominators.items() if name in OTHERS}
-        n = None if self.small(metric.n) else metric.n
-        return replace(metric, undefined=why, denominators=counts, n=n, minimum_n=None)
+        return replace(metric, undefined=why, denominators=counts, n=None, minimum_n=None)
 
     def _withheld(self, metric: Metric) -> Metric:
         self.kept_back += 1

@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from audits import messages
 from audits.actors import authoriser
 from audits.api.base import View, etag_of, given_by, paged
+from audits.api.filters import Filter, narrowed, parameters
 from audits.api.schema import ReasonOut, problems
 from audits.api.views import Plain
 from audits.checks.contract import Message
@@ -33,6 +34,7 @@ from governance.models import Attestation, Grandfathered, Import, Reconciliation
 from governance.services import brownfield, reconciliations
 from governance.services.brownfield import Row
 from governance.services.keys import compromised_keys
+from governance.states import GrandfatheredState
 from registry.models import Model
 
 DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
@@ -234,7 +236,7 @@ class Gate(View):
         environment = request.query_params["environment"]
         model = request.query_params.get("model", "")
         answer = gate.ask(self.actor.workspace, digest, environment, model, at, among)
-        return tagged(request, GateOut(gate_answer(digest, environment, answer, at)).data)
+        return tagged(request, gate_answer(digest, environment, answer, at))
 
 
 class GateQuestions(View):
@@ -255,7 +257,7 @@ class GateQuestions(View):
             gate_answer(question.digest, question.environment, answer, at)
             for question, answer in zip(questions, answers, strict=True)
         ]
-        return Response(AnswersOut({"answers": found}).data)
+        return Response({"answers": found})
 
 
 class RevokedAttestations(Plain):
@@ -329,11 +331,23 @@ class Imports(View):
         return paged(self, authoriser().visible(self.actor, Import.objects.all()), ImportOut)
 
 
+GRANDFATHERED = {
+    "model": Filter("model__name"),
+    "environment": Filter("environment__name"),
+    "state": Filter("state", values=tuple(GrandfatheredState.values)),
+}
+
+
 class GrandfatheredList(View):
-    @extend_schema(responses={200: GrandfatheredOut(many=True), **problems(403)})
+    query = tuple(GRANDFATHERED)
+
+    @extend_schema(
+        parameters=parameters(GRANDFATHERED),
+        responses={200: GrandfatheredOut(many=True), **problems(400, 403)},
+    )
     def get(self, request: Request) -> Response:
-        rows = Grandfathered.objects.select_related("model", "environment")
-        return paged(self, authoriser().visible(self.actor, rows), GrandfatheredOut)
+        rows = authoriser().visible(self.actor, Grandfathered.objects.select_related("model", "environment"))
+        return paged(self, narrowed(self, rows, GRANDFATHERED), GrandfatheredOut)
 
 
 class GrandfatheredEnding(View):

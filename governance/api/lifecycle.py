@@ -15,6 +15,7 @@ from rest_framework.serializers import Serializer
 from audits import messages
 from audits.actors import authoriser
 from audits.api.base import View, given_by, paged
+from audits.api.filters import Filter, narrowed, parameters
 from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
 from audits.errors import BadRequest
@@ -308,21 +309,22 @@ class VersionDeployments(View):
         return paged(self, rows.select_related("version__model", "environment"), _DeploymentShape)
 
 
+DEPLOYMENTS = {"model": Filter("version__model__name"), "environment": Filter("environment__name")}
+
+
 class Deployments(View):
-    query = ("environment", "running")
+    query = ("running", *DEPLOYMENTS)
 
     @extend_schema(
         parameters=[
-            OpenApiParameter("environment", str),
+            *parameters(DEPLOYMENTS),
             OpenApiParameter("running", str, enum=["true", "false"], description="not ended yet, or ended"),
         ],
         responses={200: DeploymentOut(many=True), **problems(400)},
     )
     def get(self, request: Request) -> Response:
         """What is said to run where, the newest record first."""
-        rows = selectors.deployments(self.actor)
-        if environment := request.query_params.get("environment"):
-            rows = rows.filter(environment__name=environment)
+        rows = narrowed(self, selectors.deployments(self.actor), DEPLOYMENTS)
         if running := request.query_params.get("running"):
             if running not in ("true", "false"):
                 raise BadRequest("invalid", field="running", reason=running[:50])

@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from audits import messages
 from audits.actors import authoriser
 from audits.api.base import View, given_by, paged
+from audits.api.filters import PART_OF_NAME, Filter, narrowed, parameters
 from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
 from audits.errors import BadRequest, Forbidden, Unprocessable
@@ -219,7 +220,16 @@ def _readable(view: View) -> None:
         raise Forbidden("not_permitted", action="registry.read")
 
 
+FILTERS = {
+    "name": PART_OF_NAME,
+    "environment": Filter("environment"),
+    "use_case": Filter("use_case", "made for that one alone; empty: for every one"),
+}
+
+
 class Policies(View):
+    query = tuple(FILTERS)
+
     @extend_schema(
         request=NewPolicyChange,
         responses={200: PolicyChangeOut, 201: PolicyChangeOut, **problems(403, 409, 422)},
@@ -232,9 +242,12 @@ class Policies(View):
         response["Location"] = f"/api/v1/policies/changes/{row.id}"
         return response
 
-    @extend_schema(responses={200: PolicyOut(many=True), **problems(403)})
+    @extend_schema(
+        parameters=parameters(FILTERS), responses={200: PolicyOut(many=True), **problems(400, 403)}
+    )
     def get(self, request: Request) -> Response:
-        return paged(self, selectors.policies(self.actor).filter(current=True), PolicyOut)
+        rows = selectors.policies(self.actor).filter(current=True)
+        return paged(self, narrowed(self, rows, FILTERS), PolicyOut)
 
 
 class PolicyChanges(View):

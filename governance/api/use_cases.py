@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from audits.api.base import View, etag_of, given_by, paged
+from audits.api.filters import PART_OF_NAME, Filter, narrowed, parameters
 from audits.api.schema import problems
 from audits.errors import BadRequest
 from governance import intake, selectors
@@ -149,7 +150,12 @@ def _seen(request: Request, use_case: UseCase) -> int:
     return use_case.n if tag == _tag(use_case) else -1
 
 
+FILTERS = {"name": PART_OF_NAME, "risk_tier": Filter("risk_tier", values=tuple(RiskTier.values))}
+
+
 class UseCases(View):
+    query = tuple(FILTERS)
+
     @extend_schema(
         request=NewUseCase, responses={200: UseCaseOut, 201: UseCaseOut, **problems(403, 409, 422)}
     )
@@ -160,9 +166,11 @@ class UseCases(View):
         result = use_cases.register_use_case(command=self.command(), **given)
         return _answer(result.value, 201 if result.created else 200)
 
-    @extend_schema(responses={200: UseCaseOut(many=True), **problems(403)})
+    @extend_schema(
+        parameters=parameters(FILTERS), responses={200: UseCaseOut(many=True), **problems(400, 403)}
+    )
     def get(self, request: Request) -> Response:
-        return paged(self, selectors.use_cases(self.actor), UseCaseOut)
+        return paged(self, narrowed(self, selectors.use_cases(self.actor), FILTERS), UseCaseOut)
 
 
 class UseCaseDetail(View):

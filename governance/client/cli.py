@@ -19,6 +19,7 @@ from governance.client.commands import (
     explaining,
     gating,
     lifecycle,
+    listing,
     policies,
     promoting,
     registering,
@@ -71,6 +72,7 @@ def parser() -> argparse.ArgumentParser:
         evidence,
         environments,
         checking,
+        listing,
     ):
         module.declare(commands, common)
     return root

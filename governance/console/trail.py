@@ -16,7 +16,7 @@ from audits.actors import authoriser
 from audits.ledger import pruned
 from audits.models import Event
 from audits.models.ledger import Outcome
-from audits.trail import WORDS, TrailQuery
+from audits.trail import KIND, WORDS, TrailQuery
 from governance.console.history import Line, lines_of
 from governance.console.people import Visitor
 from governance.console.wording import sentence
@@ -39,6 +39,7 @@ class Search(forms.Form):
         label=_("To"), required=False, widget=forms.DateInput(attrs={"type": "date"}, format="%Y-%m-%d")
     )
     actor = forms.UUIDField(label=_("Who (id)"), required=False)
+    subject_kind = forms.RegexField(rf"^{KIND}\Z", label=_("About (kind)"), required=False)
     subject_id = forms.UUIDField(label=_("About (id)"), required=False)
     request_id = forms.UUIDField(label=_("Request (id)"), required=False)
     correlation_id = forms.UUIDField(label=_("Belongs together (id)"), required=False)
@@ -62,7 +63,7 @@ class Search(forms.Form):
         given = self.cleaned_data
         ids = ("actor", "subject_id", "request_id", "correlation_id")
         asked = {name: str(given[name]) for name in ids if given[name]}
-        asked |= {name: given[name] for name in ("q", "verb", "outcome") if given[name]}
+        asked |= {name: given[name] for name in ("q", "verb", "outcome", "subject_kind") if given[name]}
         if given["since"]:
             asked["from"] = datetime.combine(given["since"], time.min, UTC).isoformat()
         if given["until"] and given["until"] < date.max:

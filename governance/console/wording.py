@@ -14,7 +14,7 @@ from audits import messages
 from audits.checks.contract import Message
 from audits.plots.reader import Reader
 from audits.plots.svg import clean_name
-from governance.roles import EXTERNAL, ROLES
+from governance.roles import ROLES
 from governance.states import DecisionVerdict, DeploymentMode, PlacementState, PromotionState
 from registry.states import VersionState
 
@@ -178,7 +178,7 @@ COLUMN_KINDS: Words = {
     "empty": _("empty"),
 }
 
-ROLE_TITLES: Words = {**{slug: role.title for slug, role in ROLES.items()}, **EXTERNAL}
+ROLE_TITLES: Words = {slug: role.title for slug, role in ROLES.items()}
 
 STATES: Words = {
     **dict(VersionState.choices),

@@ -14,13 +14,13 @@ from audits.models.workspace import NAME
 from governance.models.policies import RiskTier
 from governance.policy import terms
 from governance.policy.durations import DURATION, duration
-from governance.roles import EXTERNAL, ROLES
+from governance.roles import ROLES
 from governance.states import Severity
 
 __all__ = ["SCHEMA", "duration", "parse", "tiers_of"]
 
 MAX_BYTES = 64 * 1024
-DECIDING = [slug for slug, role in ROLES.items() if role.decides] + list(EXTERNAL)
+DECIDING = [slug for slug, role in ROLES.items() if role.decides]
 WAIVING = [slug for slug, role in ROLES.items() if "waiver.approve" in role.actions]
 REVIEWING = [slug for slug, role in ROLES.items() if "review.complete" in role.actions]
 TIERS = [tier for tier in RiskTier.values if tier != RiskTier.PROHIBITED]

@@ -12,6 +12,7 @@ from rest_framework.response import Response
 from audits import blobs
 from audits.actors import SubjectRef, authoriser
 from audits.api.base import View, paged
+from audits.api.filters import PART_OF_NAME, Filter, narrowed, parameters
 from audits.api.multipart import UNSTORABLE, receive
 from audits.api.parsers import StrictJSONParser
 from audits.api.schema import problems
@@ -22,6 +23,7 @@ from registry import lineage_graph, selectors
 from registry.api import serializers as shapes
 from registry.models import LineageNode
 from registry.services import datasets, lineage, models
+from registry.states import VersionState
 from registry.tabular import Profile, checked_dialect, declared_columns, look
 
 MAX_DEPTH = 100
@@ -33,6 +35,12 @@ LINEAGE_EVENT = {
         for name in ("job", "run", "dataset")
     ],
 }
+NAMED = {"name": PART_OF_NAME}
+VERSIONS = {
+    "state": Filter("state", values=tuple(VersionState.values)),
+    "digest": Filter("artifact_digest", "of the artefact: sha256:…"),
+}
+CONTENT = {"digest": Filter("digest", "of the content: sha256:…")}
 MAX_SENSITIVE = 500  # each is named in the event
 
 
@@ -41,6 +49,8 @@ def _status(created: bool) -> int:
 
 
 class Datasets(View):
+    query = tuple(NAMED)
+
     @extend_schema(
         request=shapes.NewDataset,
         responses={200: shapes.DatasetOut, 201: shapes.DatasetOut, **problems(403, 409, 422)},
@@ -51,9 +61,11 @@ class Datasets(View):
         result = datasets.register_dataset(command=self.command(), **given.validated_data)
         return Response(shapes.DatasetOut(result.value).data, status=_status(result.created))
 
-    @extend_schema(responses={200: shapes.DatasetOut(many=True), **problems(403)})
+    @extend_schema(
+        parameters=parameters(NAMED), responses={200: shapes.DatasetOut(many=True), **problems(400, 403)}
+    )
     def get(self, request: Request) -> Response:
-        return paged(self, selectors.datasets(self.actor), shapes.DatasetOut)
+        return paged(self, narrowed(self, selectors.datasets(self.actor), NAMED), shapes.DatasetOut)
 
 
 class DatasetDetail(View):
@@ -90,6 +102,7 @@ def _taken(
 
 
 class DatasetVersions(View):
+    query = tuple(CONTENT)
     parser_classes = [MultiPartParser, StrictJSONParser]
 
     @extend_schema(
@@ -126,12 +139,14 @@ class DatasetVersions(View):
         )
         return Response(shapes.DatasetVersionOut(result.value).data, status=_status(result.created))
 
-    @extend_schema(responses={200: shapes.DatasetVersionOut(many=True), **problems(404)})
+    @extend_schema(
+        parameters=parameters(CONTENT),
+        responses={200: shapes.DatasetVersionOut(many=True), **problems(400, 404)},
+    )
     def get(self, request: Request, name: str) -> Response:
         dataset = selectors.dataset(self.actor, name)
-        return paged(
-            self, selectors.dataset_versions(self.actor).filter(dataset=dataset), shapes.DatasetVersionOut
-        )
+        rows = selectors.dataset_versions(self.actor).filter(dataset=dataset)
+        return paged(self, narrowed(self, rows, CONTENT), shapes.DatasetVersionOut)
 
 
 def _dataset_metadata(metadata: dict[str, Any]) -> dict[str, Any]:
@@ -169,6 +184,8 @@ class DatasetVersionDetail(View):
 
 
 class Models(View):
+    query = tuple(NAMED)
+
     @extend_schema(
         request=shapes.NewNamed,
         responses={200: shapes.ModelOut, 201: shapes.ModelOut, **problems(403, 409, 422)},
@@ -179,9 +196,11 @@ class Models(View):
         result = models.register_model(command=self.command(), **given.validated_data)
         return Response(shapes.ModelOut(result.value).data, status=_status(result.created))
 
-    @extend_schema(responses={200: shapes.ModelOut(many=True), **problems(403)})
+    @extend_schema(
+        parameters=parameters(NAMED), responses={200: shapes.ModelOut(many=True), **problems(400, 403)}
+    )
     def get(self, request: Request) -> Response:
-        return paged(self, selectors.models(self.actor), shapes.ModelOut)
+        return paged(self, narrowed(self, selectors.models(self.actor), NAMED), shapes.ModelOut)
 
 
 class ModelDetail(View):
@@ -191,6 +210,7 @@ class ModelDetail(View):
 
 
 class ModelVersions(View):
+    query = tuple(VERSIONS)
     parser_classes = [MultiPartParser, StrictJSONParser]
 
     @extend_schema(
@@ -217,13 +237,16 @@ class ModelVersions(View):
         )
         return Response(shapes.ModelVersionOut(result.value).data, status=_status(result.created))
 
-    @extend_schema(responses={200: shapes.ModelVersionOut(many=True), **problems(404)})
+    @extend_schema(
+        parameters=parameters(VERSIONS),
+        responses={200: shapes.ModelVersionOut(many=True), **problems(400, 404)},
+    )
     def get(self, request: Request, name: str) -> Response:
         model = selectors.model(self.actor, name)
         versions = (
             selectors.model_versions(self.actor).filter(model=model).prefetch_related("training__dataset")
         )
-        return paged(self, versions, shapes.ModelVersionOut)
+        return paged(self, narrowed(self, versions, VERSIONS), shapes.ModelVersionOut)
 
 
 class ModelVersionDetail(View):

@@ -91,9 +91,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Child:
 @pytest.fixture
 def sent(monkeypatch: pytest.MonkeyPatch) -> list[tuple[str, str]]:
     found: list[tuple[str, str]] = []
-    monkeypatch.setattr(
-        dispatch, "send", lambda task, row, zone=None: bool(found.append((task, row))) or True
-    )
+    monkeypatch.setattr(dispatch, "send", lambda task, row, **_: bool(found.append((task, row))) or True)
     return found
 
 
@@ -322,7 +320,7 @@ def test_short_data_have_their_one_pass(
 
 def test_counts_of_parts_never_leave_a_data_zone(run: CheckRun) -> None:
     assert check_parts.worth_laying_out(run)
-    run.zone = "eu"
+    run.input["semantics"]["zone"] = {"name": "eu", "k": 10}
     assert not check_parts.worth_laying_out(run)
 
 

@@ -308,6 +308,18 @@ def test_training_errors_that_follow_from_the_gap() -> None:
     assert [row.value for row in left] == [0.9, 0.10]
 
 
+def test_why_nothing_could_be_compared_is_told_without_how_many_were() -> None:
+    why = Message("fewer_than_two_groups", {"attribute": "sex", "groups": 1, "excluded": 1})
+    counts = {"rows": 597, "groups": 1, "groups_excluded": 1}
+    whole = Metric("forbidden_attribute_flips", 0.0, n=600, denominators={"rows": 600})
+    ratio = Metric(
+        "demographic_parity_ratio", None, attribute="sex", n=597, denominators=counts, undefined=why
+    )
+    left = passed(CheckResult("completed", (whole, ratio)), "bias.group_disparity").metrics[1]
+    assert (left.undefined, left.n) == (why, None)
+    assert left.denominators == {"groups": 1, "groups_excluded": 1}
+
+
 def test_bins_leave_together_or_not_at_all() -> None:
     columns = ("bin_low", "bin_high", "n", "mean_score", "observed_rate")
     rows = [(0.0, 0.5, 100, 0.2, 0.2), (0.5, 1.0, 50, 0.8, 0.8)]

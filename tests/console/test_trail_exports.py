@@ -29,6 +29,10 @@ def test_every_way_to_search(cast: Cast, as_person: SignIn, waiting: Promotion) 
         ).count()
         assert told[0] in found(clara, **{name: str(value)})
         assert len(found(clara, **{name: str(value)})) == min(count, 50)
+    of_kind = found(clara, subject_kind="promotion")
+    assert told[0] in of_kind
+    assert len(of_kind) == Event.objects.filter(workspace=cast.workspace, subject_kind="promotion").count()
+    assert clara.get(reverse("admin:trail"), {"subject_kind": "Promotion!"}).status_code == 400
     assert found(clara, q="asked promotion nonsense") == []
     assert clara.get(reverse("admin:trail"), {"q": " ".join("abcdefghi")}).status_code == 400
     assert clara.get(reverse("admin:trail"), {"until": "9999-12-31"}).status_code == 200

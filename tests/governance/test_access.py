@@ -231,6 +231,7 @@ def test_an_auditor_of_one_model_reads_its_events_only(cast: Cast, two: tuple[Mo
         ("placement", "diabetes@1 in development"),
         *((row.subject_kind, row.subject_label) for row in events(cast.actor("clara")).filter(
             subject_kind="check_run", subject_label__contains="diabetes@1")),
+        *(("role_binding", row.role) for row in RoleBinding.objects.filter(scope_id=mine.id)),
     }  # fmt: skip
 
 

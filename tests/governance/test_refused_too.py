@@ -17,13 +17,14 @@ from django.utils import timezone
 
 from audits import blobs
 from audits.actors import Command, system_actor
+from audits.checks.contract import Material
 from audits.errors import Refusal
 from audits.models import CheckRun, Explanation, Reproduction
-from audits.services.check_runs import complete_check_run
+from audits.services.check_runs import cancel_check_run, complete_check_run, obtain_run
 from audits.services.erasure import erase_person, lift_hold, place_hold
 from audits.services.explanations import complete_explanation
 from audits.services.reopening import note_incident
-from audits.services.reproductions import complete_reproduction
+from audits.services.reproductions import complete_reproduction, request_reproduction
 from governance import roles
 from governance.models import PlacementReview, RoleBinding, SignoffInvitation, User
 from governance.services.access import bind_role, recertify_role
@@ -264,6 +265,17 @@ def test_who_was_overtaken_writes_nothing(committed_cast: Cast, ground: Ground) 
         ("reproduction_taken_over", complete_reproduction, "reproduction_id", Reproduction.objects.get()),
     ):
         refused(code, lambda: complete(**given, fence=row.fence + 1, **{key: row.id}), remembered=False)  # noqa: B023
+
+
+def test_a_cancelled_check_is_not_computed_again(committed_cast: Cast, version: ModelVersion) -> None:
+    ana = committed_cast.command("ana")
+    run = obtain_run(
+        study.shell(committed_cast).actor, subject=version.ref, slug="data.quality", parameters={}, seed=1,
+        semantics={}, materials=(Material("evaluation", version.evaluation.digest, "csv"),), confinement_level=1,
+        fresh_since=timezone.now(),
+    )  # fmt: skip
+    cancel_check_run(command=ana, run_id=run.id, reason="the wrong version")
+    refused("reproduction_cancelled", lambda: request_reproduction(command=ana, run_id=run.id))
 
 
 def test_a_log_that_began_otherwise(committed_cast: Cast) -> None:

@@ -15,7 +15,8 @@ from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.models import Event
 from audits.sealing import texts_of
 from governance import selectors
-from governance.models import Decision, Promotion, SignoffInvitation
+from governance.models import Decision, Promotion, SignoffInvitation, User
+from governance.services.access import bind_role
 from governance.services.settling import settle_waiting
 from governance.services.signoffs import (
     Link,
@@ -96,6 +97,27 @@ def test_the_customer_completes_the_quorum(cast: Cast, promotion: Promotion) -> 
         invitation.actor_id,
     )
     assert selectors.names_of([invitation.actor_id]) == {invitation.actor_id: "Eva Lima"}
+
+
+def test_who_has_an_account_signs_off_by_role(cast: Cast, promotion: Promotion) -> None:
+    """A customer or business owner with an account decides like a reviewer, in that slot, on that model alone."""
+    for name in ("eva", "olga"):
+        cast.people[name] = User.objects.create_user(
+            username=name, is_staff=True, email=f"{name}@example.org"
+        )
+    model = promotion.version.model.ref
+    for name, role in (("eva", "customer"), ("olga", "business_owner")):
+        bind_role(command=study.shell(cast), role=role, person=cast.people[name], scope="model", on=model)
+    by(cast, "bruno", promotion)
+    with unchanged(refusals=2):
+        with pytest.raises(Unprocessable) as inside:
+            invited(cast, promotion, email="eva@example.org")
+        with pytest.raises(Forbidden) as without:
+            by(cast, "olga", promotion)  # the policy asks for a customer, not for the business
+    assert (inside.value.code, without.value.code) == ("signoff_person_inside", "role_without_slot")
+    assert by(cast, "eva", promotion).role == "customer"
+    promotion.refresh_from_db()
+    assert promotion.state == "granted"
 
 
 def test_who_they_are_stays_outside_the_leaf(cast: Cast, promotion: Promotion) -> None:
