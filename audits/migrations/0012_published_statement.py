@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audits", "0010_zones")]
+    dependencies = [("audits", "0011_zones")]
     operations = [
         migrations.AddField("checkpoint", "statement", models.TextField(db_default="")),
         migrations.AddField("earliercheckpoint", "statement", models.TextField(db_default="")),

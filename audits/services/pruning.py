@@ -3,7 +3,7 @@
 What goes are rows of events and the texts of people in them (audits.retention says which). What stays are leaves, tree,
 checkpoints and of each event its envelope: every proof, every receipt and every later export verifies as before, and
 says of what is missing that it was pruned, and in which export it is. A function of the database does it, as the only
-one that can, and judges again whatever the database can judge (migration 0011).
+one that can, and judges again whatever the database can judge (migration 0010).
 """
 
 from __future__ import annotations

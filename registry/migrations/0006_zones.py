@@ -4,7 +4,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("registry", "0006_environment_locks")]  # which was there first
+    dependencies = [("registry", "0005_environment_locks")]
     operations = [
         migrations.AddField(
             model_name="dataset",

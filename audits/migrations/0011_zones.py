@@ -24,7 +24,7 @@ ALTER TABLE {table} ENABLE ALWAYS TRIGGER zone_stays;
 
 
 class Migration(migrations.Migration):
-    dependencies = [("audits", "0011_pruning")]  # which was there first
+    dependencies = [("audits", "0010_pruning")]
     operations = [
         *(
             migrations.AddField(model_name=model, name=name, field=field())
