@@ -1,6 +1,7 @@
 """The calls of `Crivo` that read what is there, row by row as docs/openapi.yaml has it, and a few that undo.
 
-Lists come the newest first (with `order="oldest"` the other way round), at most `limit` rows; pages are turned as needed.
+Lists come the newest first (with `order="oldest"` the other way round), at most `limit` rows; pages are turned as
+needed.
 """
 
 from __future__ import annotations
