@@ -175,7 +175,10 @@ WITH RECURSIVE member(login, role) AS (
         WHERE n.nspname = current_schema() AND c.relname = ANY(%s)
           AND (c.relowner = r.oid OR EXISTS (
             SELECT 1 FROM aclexplode(c.relacl) a WHERE a.grantee = r.oid
-              AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))))
+              AND a.privilege_type IN ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE'))
+            OR EXISTS (  -- a right on single columns is none of the table's own list
+              SELECT 1 FROM pg_attribute t, aclexplode(t.attacl) a WHERE t.attrelid = c.oid AND a.grantee = r.oid
+                AND a.privilege_type IN ('INSERT', 'UPDATE'))))
 )
 SELECT r.rolname, r.rolsuper, r.rolcanlogin,
        array_agg(DISTINCT w.rolname ORDER BY w.rolname) FILTER (WHERE w.oid <> r.oid)

@@ -119,7 +119,7 @@ def test_a_crash_is_errored_without_a_word_of_the_data(
     if code == "check_crashed":
         assert result["error"]["params"] == {
             "exception": type(failure).__name__,
-            "where": "audits.checks.bias.run",
+            "where": "audits.checks.bias.concluded",
         }
 
 

@@ -105,7 +105,7 @@ def test_in_the_language_of_the_reader(cast: Cast, waiting: Promotion) -> None:
 
 def test_the_event_wakes_the_worker(cast: Cast, monkeypatch: pytest.MonkeyPatch) -> None:
     sent: list[tuple[str, tuple[str, ...]]] = []
-    monkeypatch.setattr("audits.dispatch.send", lambda task, *args: sent.append((task, args)))
+    monkeypatch.setattr("audits.dispatch.send", lambda task, *args, **_: sent.append((task, args)))
     waiting = scenario.awaiting_production(cast)
     assert ("governance.tasks.notify_reviewers", (str(waiting.id),)) in sent
 
