@@ -97,6 +97,7 @@ def test_the_forms_on_a_screen(
         page.keyboard.press("Space")
     page.check("[name=q_essential_services][value=yes]")
     page.click("[name=compute]")
+    page.locator("#computed").wait_for()  # the page it is on, not the one that is going
     seen(visit, "computed")
     assert page.locator("#computed").inner_text().split(": ")[1] == ("high" if locale == "en" else "alto")
     assert not UseCase.objects.filter(name="loans").exists()
@@ -109,6 +110,7 @@ def test_the_forms_on_a_screen(
     go("/admin/roles", "roles")
     page.fill("#give_name", "rita")
     page.locator("#give_name").press("Enter")
+    page.locator("[role=alert]").first.wait_for()
     assert page.locator("[role=alert]").count() == 1
     seen(visit, "refused")
     go("/admin/roles/people", "people")

@@ -10,7 +10,7 @@ from audits import messages
 from audits.actors import Command as Circumstances
 from audits.actors import system_actor
 from audits.errors import Problem
-from audits.models import Workspace
+from audits.management.told_in import add_workspace, told_in
 from audits.services.pruning import note_period
 
 
@@ -23,15 +23,10 @@ class Command(BaseCommand):
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("years", type=int)
         parser.add_argument("--reason", required=True, help="why, and under which rule of retention")
-        parser.add_argument("--workspace", help="where the event is written (default: the first)")
+        add_workspace(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = Workspace.objects.order_by("created_at", "id")
-        if options["workspace"]:
-            rows = rows.filter(name=options["workspace"])
-        workspace = rows.first()
-        if workspace is None:
-            raise CommandError("There is no such workspace.")
+        workspace = told_in(options["workspace"])
         command = Circumstances(system_actor("shell", workspace.id))
         try:
             note_period(command=command, years=options["years"], reason=options["reason"])

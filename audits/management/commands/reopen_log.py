@@ -11,7 +11,7 @@ from audits import messages
 from audits.actors import Command as Circumstances
 from audits.actors import system_actor
 from audits.errors import Problem
-from audits.models import Workspace
+from audits.management.told_in import add_workspace, told_in
 from audits.services.reopening import reopen
 
 
@@ -24,15 +24,10 @@ class Command(BaseCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("--incident", required=True, help="what happened, and where it is written down")
-        parser.add_argument("--workspace", help="where the event is written (default: the first)")
+        add_workspace(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        rows = Workspace.objects.order_by("created_at", "id")
-        if options["workspace"]:
-            rows = rows.filter(name=options["workspace"])
-        workspace = rows.first()
-        if workspace is None:
-            raise CommandError("There is no such workspace.")
+        workspace = told_in(options["workspace"])
         try:
             done = reopen(Circumstances(system_actor("shell", workspace.id)), options["incident"])
         except Problem as problem:
