@@ -15,12 +15,11 @@ from django.utils.module_loading import import_string
 from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
 from audits.door import Result, require, service
-from audits.errors import Conflict, NotFound, Unprocessable
+from audits.errors import Conflict, NotFound
 from audits.ids import uuid7
 from audits.ledger.record import lock, record
 from audits.models import Event, EventText, LegalHold, PersonalKey, SearchText
-
-REASON_LIMIT = 4000
+from audits.services.reasons import require_reason
 
 
 class Directory(Protocol):
@@ -32,11 +31,6 @@ def person_ref(person: UUID) -> SubjectRef:
     return SubjectRef("person", person)
 
 
-def _require_reason(reason: str, subject: SubjectRef) -> None:
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=subject, field="reason", limit=REASON_LIMIT)
-
-
 @service("person.erased")
 def erase_person(*, command: Command, person: UUID, reason: str) -> Result[Event]:
     """Make everything `person` wrote unreadable, and forget their name. 409 under a legal hold; nothing brings it back.
@@ -46,7 +40,7 @@ def erase_person(*, command: Command, person: UUID, reason: str) -> Result[Event
     subject = person_ref(person)
     lock(command.actor.workspace, subject)
     require(command, "person.erase", subject)
-    _require_reason(reason, subject)
+    require_reason(reason, subject)
     if person == command.actor.person:
         raise Conflict("erasure_of_oneself", subject=subject)
     if LegalHold.objects.filter(person_id=person, lifted_event=None).exists():
@@ -85,7 +79,7 @@ def place_hold(*, command: Command, person: UUID, reason: str) -> Result[LegalHo
     subject = person_ref(person)
     lock(command.actor.workspace, subject)
     require(command, "hold.manage", subject)
-    _require_reason(reason, subject)
+    require_reason(reason, subject)
     hold = LegalHold(workspace_id=command.actor.workspace, person_id=person, event_id=uuid7())
     hold.save(force_insert=True)
     record(
@@ -108,7 +102,7 @@ def lift_hold(*, command: Command, hold_id: UUID, reason: str) -> Result[LegalHo
         raise NotFound("not_found", kind="legal hold", name=str(hold_id))
     lock(command.actor.workspace, hold.ref)
     require(command, "hold.manage", hold.ref)
-    _require_reason(reason, hold.ref)
+    require_reason(reason, hold.ref)
     hold.refresh_from_db()
     if hold.lifted_event is not None:
         raise Conflict("hold_lifted", subject=hold.ref)

@@ -25,7 +25,7 @@ from audits.checks.execute import execute
 from audits.confine import ConfinedOutcome, Confinement
 from audits.confine.outcome import LEVEL_1
 from audits.models import CheckPart, CheckRun, Event
-from audits.services import check_parts, check_runs, confined, execution, mapping
+from audits.services import check_parts, check_runs, execution, mapping
 from audits.states import CheckPartState, CheckRunState
 from registry.services.datasets import register_dataset, register_dataset_version
 from registry.services.models import register_model, register_model_version
@@ -80,7 +80,7 @@ class Child:
 @pytest.fixture
 def child(monkeypatch: pytest.MonkeyPatch) -> Child:
     child = Child()
-    monkeypatch.setattr(confined, "child_outcome", child)
+    monkeypatch.setattr(execution, "child_outcome", child)
     monkeypatch.setattr(mapping, "child_outcome", child)
     monkeypatch.setattr(parts, "PART_ROWS", 100)
     monkeypatch.setattr(settings, "CRIVO_MAP_ROWS", 500)
