@@ -120,6 +120,7 @@ NOTES = frozenset(
         ),
         *("direct_identifiers", "special_undeclared", "no_quasi_identifiers", "rows_reduced", "route_failed"),
         *("split_not_by_time", "split_not_by_entity"),
+        *("reference_is_sketch", "sketch_without_groups"),
         *("route_not_attributable", "record_columns_ignored", "model_ignores_inputs", "column_near_target"),
     }
 )
@@ -134,6 +135,7 @@ UNDEFINED = NOTES | {
         "no_numeric_inputs",
     ),
     *("model_gives_no_scores", "prediction_constant", "nothing_to_associate", "too_few_windows"),
+    *("reference_without_attribute", "reference_bins_differ"),
     *("no_group_large_enough", "drift_column_empty", "time_is_a_number", "model_rejects_missing"),
 }
 

@@ -24,6 +24,7 @@ from governance.client.multipart import Progress, Upload, digest_of_file, no_pro
 from governance.client.policies import Policies
 from governance.client.reading import Reading
 from governance.client.reproductions import Reproductions
+from governance.client.sketches import Sketches
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 from governance.client.watching import Watching
 from governance.client.webhooks import Webhooks
@@ -52,6 +53,7 @@ class Crivo(
     Reproductions,
     CheckRuns,
     Environments,
+    Sketches,
     Reading,
 ):
     """A server of Crivo as seen with one token. Not for use by several threads at once.

@@ -21,16 +21,16 @@ from audits.ledger.record import lock, record
 from audits.states import IllegalTransition, step
 from governance import clock, selectors
 from governance.authority import roles_of_person
+from governance.data_read import data_read
 from governance.dossier import Dossier, approvals_given, assess
 from governance.environment_locks import lock_hindrance
-from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
 from governance.models import Decision, Environment, Exclusion, Placement, Promotion, UseCase
 from governance.policy import quorum, terms
 from governance.services.acknowledging import require_acknowledged
 from governance.services.claims import findings_on_claims
 from governance.services.conditions import ConditionTerms, checked_conditions, set_conditions
-from governance.services.evidence import data_of, order_checks
+from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
 from governance.services.reopening import hold_against_policy_in_force, outdated
 from governance.services.reopening import state_digest as _state_digest
@@ -43,7 +43,6 @@ from governance.states import (
     PlacementState,
     PromotionState,
 )
-from governance.zones import zone_of
 from registry.models import ModelVersion
 from registry.selectors import model_version_by_id
 from registry.states import VersionState
@@ -76,7 +75,7 @@ def request_promotion(*, command: Command, version_id: UUID, to: str, reason: st
             )
         if (hindrance := lock_hindrance(version, policy.body, policy.label)) is not None:
             raise Unprocessable(hindrance.code, **hindrance.params)
-        zone_of(version, data_of(version, evaluation_data(version, policy.body)))
+        data_read(version, policy.body)
     except Unprocessable as refusal:
         refusal.subject = version.ref
         raise

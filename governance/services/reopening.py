@@ -8,14 +8,13 @@ from audits.checks.contract import Message
 from audits.errors import Unprocessable
 from audits.ledger.record import record
 from audits.states import step
+from governance.data_read import data_read
 from governance.environment_locks import lock_hindrance
-from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
 from governance.models import Exclusion, PolicyVersion, Promotion, UseCase
-from governance.services.evidence import data_of, order_checks
+from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
 from governance.states import PROMOTION, PromotionState
-from governance.zones import zone_of
 
 
 def state_digest(promotion: Promotion) -> str:
@@ -45,9 +44,7 @@ def _in_force(promotion: Promotion) -> PolicyVersion | Message:
     if (hindrance := lock_hindrance(promotion.version, policy.body, policy.label)) is not None:
         return hindrance
     try:
-        zone_of(
-            promotion.version, data_of(promotion.version, evaluation_data(promotion.version, policy.body))
-        )
+        data_read(promotion.version, policy.body)
     except Unprocessable as refusal:
         return refusal.message
     return policy
