@@ -46,6 +46,13 @@ class CheckDefinition:
     tolerance: float = 1e-9
     # Module of its parts (audits.checks.mapped), where long data may be divided among workers.
     mapped: str = ""
+    # Whether a stored sketch of the training data (role reference) does where those cannot be read.
+    sketched: bool = False
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the files it may be given."""
+        return (*self.reads, "reference") if self.sketched else self.reads
 
 
 def _parameters(**properties: Any) -> dict[str, Any]:
@@ -222,9 +229,10 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="drift.distribution",
             title="Drift of the data",
             kind="drift",
-            version="1",
+            version="2",
             function="audits.checks.drift:run",
             reads=("training", "evaluation"),
+            sketched=True,
             parameters=_parameters(
                 columns={"type": "array", "items": {"type": "string"}, "minItems": 1},
                 min_group=COUNT,
