@@ -74,11 +74,11 @@ def moments(materials: Materials, role: str, name: str) -> Times:
         bad = ~np.isfinite(numbers) | (np.abs(numbers) > 2**62)
         if bad.any():
             raise CheckError("time_unreadable", role=role, column=name, rows=int(bad.sum()))
-        if pd.api.types.is_integer_dtype(
-            column.dtype
-        ):  # exact: a nanosecond count has more digits than a float
-            return np.asarray(column.to_numpy(dtype=np.int64))
-        return numbers
+        if pd.api.types.is_integer_dtype(column.dtype):
+            whole: npt.NDArray[np.int64] = column.to_numpy(dtype=np.int64)
+            return whole  # exact: a nanosecond count has more digits than a float
+        known: npt.NDArray[np.float64] = numbers
+        return known
     if pd.api.types.is_bool_dtype(column.dtype):
         raise CheckError("time_unreadable", role=role, column=name, rows=len(column))
     read = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
