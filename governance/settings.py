@@ -157,6 +157,7 @@ CRIVO_EVENT_TASKS = {
 # Data zones: those that datasets may name, and the one this process is in (a worker's; docs/zones.md).
 CRIVO_ZONES = env.list("CRIVO_ZONES", default=[])
 CRIVO_ZONE = env.str("CRIVO_ZONE", "")
+CRIVO_ZONE_PARTS = env.str("CRIVO_ZONE_PARTS", "")  # folder of the zone; empty: its checks are not divided
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own

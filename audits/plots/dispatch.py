@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from audits.plots import (
     beeswarm,
@@ -14,6 +14,7 @@ from audits.plots import (
     intervals,
     rates,
     scores,
+    sheets,
     svg,
     waterfall,
 )
@@ -23,8 +24,8 @@ from audits.plots.reader import Labels, NumberFormat, Reader, Row, english, plai
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure. `id` is the table's, `title_msgid` untranslated, `svg` safe to inline, `caption` plain
-    text."""
+    """One figure. `id` is the table's, `title_msgid` untranslated, `svg` safe to inline, `caption` plain text: empty
+    where a table takes several figures, after the first."""
 
     id: str
     title_msgid: str
@@ -34,6 +35,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class _Request:
+    table: str
     rows: list[Row]
     reader: Reader
     prefix: str
@@ -42,6 +44,8 @@ class _Request:
     sensitive: Collection[str]
     reason: Reason | None
     metric: Labels
+    hidden: int = 0
+    """Attributes of the table that are in none of its figures."""
 
 
 def gettext_noop(message: str) -> str:
@@ -79,6 +83,7 @@ def plots_for(
         params = table.get("params")
         params = params if isinstance(params, Mapping) else {}
         request = _Request(
+            table=str(name),
             rows=_rows(table),
             reader=reader,
             prefix=f"{prefix}-{index}-{str(name).replace('_', '-')}",
@@ -88,10 +93,23 @@ def plots_for(
             reason=reason,
             metric=metric or (lambda name: name.replace("_", " ")),
         )
-        drawn = draw(request)
-        if drawn:
-            plots.append(Plot(str(name), title, drawn, caption(request)))
+        told = caption(request)
+        for part in _sheets(request):
+            if drawn := draw(part):
+                plots.append(Plot(str(name), title, drawn, told))
+                told = ""  # said once, with the first of them
     return plots
+
+
+def _sheets(request: _Request) -> list[_Request]:
+    """The figures that a table takes: one, or as many as there are sheets of paper needed for it."""
+    pages, hidden = _SHEETS[request.table](request.rows) if request.table in _SHEETS else ([request.rows], 0)
+    if len(pages) == 1 and not hidden:
+        return [request]
+    split = [
+        replace(request, rows=page, prefix=f"{request.prefix}-{number}") for number, page in enumerate(pages)
+    ]
+    return [*split[:-1], replace(split[-1], hidden=hidden)] if split else []
 
 
 def _rows(table: Mapping[str, object]) -> list[Row]:
@@ -125,6 +143,7 @@ def _groups(request: _Request) -> str:
         number=reader.number,
         prefix=request.prefix,
         reason=request.reason,
+        hidden=request.hidden,
     )
 
 
@@ -170,7 +189,12 @@ def _points_caption(request: _Request) -> str:
 def _by_group(request: _Request) -> str:
     reader = request.reader
     return by_group.importance_by_group_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
+        request.rows,
+        request.sensitive,
+        labels=reader.gettext,
+        number=reader.number,
+        prefix=request.prefix,
+        hidden=request.hidden,
     )
 
 
@@ -421,6 +445,12 @@ def _forest_caption(request: _Request) -> str:
     _ = request.reader.gettext
     return _("Dots: measured disparity, lines: its interval, dashed: limit of the policy.")
 
+
+_SHEETS: dict[str, Callable[[Sequence[Row]], tuple[list[list[Row]], int]]] = {
+    "groups": sheets.of_rates,
+    "shap_by_group": sheets.of_importance_by_group,
+    "disparities": sheets.of_disparities,
+}
 
 _Entry = tuple[str, Callable[[_Request], str], Callable[[_Request], str]]
 _PLOTS: dict[str, _Entry] = {

@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from threading import Event, Thread
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -60,6 +61,32 @@ def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[Event]:
         thread.join()
 
 
+_kept: ContextVar[tuple[ExitStack, dict[tuple[str, str], IO[bytes]]] | None] = ContextVar(
+    "kept", default=None
+)
+
+
+@contextmanager
+def fetched_once() -> Iterator[None]:
+    """Data of a zone that the block's children read is fetched once, and gone at its end."""
+    with ExitStack() as stack:
+        before = _kept.set((stack, {}))
+        try:
+            yield
+        finally:
+            _kept.reset(before)
+
+
+def _fetched(stack: ExitStack, source: str, digest: str) -> IO[bytes]:
+    kept = _kept.get()
+    if kept is None:
+        return stack.enter_context(fetched(source, digest))
+    keeper, files = kept
+    if (source, digest) not in files:
+        files[source, digest] = keeper.enter_context(fetched(source, digest))
+    return files[source, digest]
+
+
 def child_outcome(
     workspace: UUID,
     question: dict[str, Any],
@@ -81,8 +108,10 @@ def child_outcome(
             digest = material["digest"]
             source = (sources or {}).get(digest)
             try:
-                handle = stack.enter_context(
-                    blobs.opened(workspace, digest) if source is None else fetched(source, digest)
+                handle = (
+                    stack.enter_context(blobs.opened(workspace, digest))
+                    if source is None
+                    else _fetched(stack, source, digest)
                 )
             except NotFetched as error:
                 params = {"role": material["role"], "reason": error.code}
@@ -122,8 +151,13 @@ def in_the_child(
     )
     if outcome.error is not None and outcome.error.code in ("material_unreadable", "zone_data_unreadable"):
         return CheckResult("errored", error=outcome.error), {}
-    result, zone = result_of(outcome), Zone.of(question)
-    return (result if zone is None else may_leave(result, question, zone)), environment_of(outcome)
+    return cut_down(result_of(outcome), question), environment_of(outcome)
+
+
+def cut_down(result: CheckResult, question: dict[str, Any]) -> CheckResult:
+    """What of `result` may leave the data zone of `question`; all of it where there is none."""
+    zone = Zone.of(question)
+    return result if zone is None else may_leave(result, question, zone)
 
 
 def environment_of(outcome: ConfinedOutcome) -> dict[str, object]:
