@@ -22,6 +22,7 @@ from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
 from governance.client.policies import Policies
+from governance.client.privacy import PrivacyCalls
 from governance.client.reading import Reading
 from governance.client.reproductions import Reproductions
 from governance.client.sketches import Sketches
@@ -48,6 +49,7 @@ class Crivo(
     Watching,
     Webhooks,
     AccessCalls,
+    PrivacyCalls,
     Explanations,
     EvidenceCalls,
     Reproductions,

@@ -203,7 +203,16 @@ ACCESS = {
     f"POST {PERSON}/deactivation": change("person.manage", REASON, sees=WHO),
     f"POST {PERSON}/reactivation": change("person.manage", REASON, sees=WHO),
 }
-
+PRIVACY = ("person.erase", "hold.manage")  # one of them
+HELD = "privacy/people/<str:person>"
+PERSONAL = {
+    f"GET {HELD}": Call(sees=PRIVACY),
+    f"POST {HELD}/erasure": change("person.erase", REASON, sees=PRIVACY),
+    "GET privacy/holds": Call(sees=PRIVACY, listed=True),
+    "POST privacy/holds": change("hold.manage", {"person": "bystander", "reason": "r"}, sees=None),
+    "GET privacy/holds/<uuid:hold_id>": Call(sees=PRIVACY),
+    "POST privacy/holds/<uuid:hold_id>/lifting": change("hold.manage", REASON, sees=PRIVACY),
+}
 
 AUDIT, EXPLAIN = "audit.read", "explanation.request"
 NAMED = {"name": "another"}
@@ -348,4 +357,5 @@ CALLS: dict[str, Call] = {
     **NOTICES,
     **USE_CASES,
     **ACCESS,
+    **PERSONAL,
 }

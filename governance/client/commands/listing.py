@@ -53,6 +53,7 @@ SHOWN: dict[str, Callable[[Crivo, str], dict[str, Any]]] = {
     "binding": lambda crivo, name: crivo.binding(name),
     "group": lambda crivo, name: crivo.group(name),
     "person": lambda crivo, name: crivo.person(name),
+    "hold": lambda crivo, name: crivo.hold(name),
 }
 
 
