@@ -141,22 +141,11 @@ def child_outcome(
         )
 
 
-def in_the_child(
-    workspace: UUID,
-    question: dict[str, Any],
-    *,
-    required_level: int,
-    sources: dict[str, str] | None = None,
-    lost: Event | None = None,
-    entry: str = ENTRY,
-) -> tuple[CheckResult, dict[str, object]]:
-    """The result the child gives to `question`, and its environment. Arguments as of `child_outcome`.
+def answer_of(outcome: ConfinedOutcome, question: dict[str, Any]) -> tuple[CheckResult, dict[str, object]]:
+    """The result of a confined run of `question`, and what it was computed in.
 
     In a data zone the result is cut down to what may leave it, here, before anybody else sees it.
     """
-    outcome = child_outcome(
-        workspace, question, required_level=required_level, sources=sources, lost=lost, entry=entry
-    )
     if outcome.error is not None and outcome.error.code in ("material_unreadable", "zone_data_unreadable"):
         return CheckResult("errored", error=outcome.error), {}
     return cut_down(result_of(outcome), question), environment_of(outcome)

@@ -6,10 +6,10 @@ import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from governance.client.answers import member, optional, reason_of
 from governance.client.errors import Reason
 from governance.client.explanations import PATIENCE
 from governance.client.lifecycle import segment
-from governance.client.shapes import member, optional, reason_of
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
