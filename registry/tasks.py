@@ -13,7 +13,7 @@ from registry.services import sketches
 @shared_task(autoretry_for=(OperationalError, InterfaceError), retry_backoff=True, max_retries=5)
 def make_sketch(sketch_id: str) -> None:
     # Imported here: only the worker's own process starts a zygote; whoever sends the task must not.
-    from registry.services.sketching import make_sketch as make
+    from registry.sketching import make_sketch as make
 
     make(UUID(sketch_id))
 

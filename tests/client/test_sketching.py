@@ -13,7 +13,7 @@ import pytest
 from audits.checks.contract import Message
 from audits.checks.sketches import to_json
 from audits.confine import ConfinedOutcome
-from registry.services import sketching
+from registry import sketching
 from tests.cast import Cast
 from tests.client.test_live import command, crivo_of  # noqa: F401
 from tests.registry.test_sketches import people, registered

@@ -25,8 +25,9 @@ from audits.confine import ConfinedOutcome
 from audits.models import Blob, CheckRun, Event
 from audits.services import confined, execution
 from governance.models import Promotion
+from registry import sketching
 from registry.models import DatasetVersion, ModelVersion, ReferenceSketch
-from registry.services import sketches, sketching
+from registry.services import sketches
 from registry.services.datasets import register_dataset, register_dataset_version
 from registry.services.models import register_model, register_model_version
 from registry.tabular import Profile, profile
