@@ -118,7 +118,8 @@ NOTES = frozenset(
             "no_other_inputs",
             "groups_excluded",
         ),
-        *("direct_identifiers", "special_undeclared", "no_quasi_identifiers", "rows_reduced", "route_failed"),
+        *("direct_identifiers", "special_undeclared", "no_quasi_identifiers", "route_failed"),
+        *("rows_reduced", "background_reduced"),
         *("split_not_by_time", "split_not_by_entity"),
         *("route_not_attributable", "record_columns_ignored", "model_ignores_inputs", "column_near_target"),
     }
