@@ -17,7 +17,7 @@ Rows = Callable[..., list[dict[str, Any]]]
 LISTS: dict[str, tuple[Rows, tuple[str, ...]]] = {
     "models": (Crivo.models, ("name", "latest", "created_at")),
     "versions": (Crivo.model_versions, ("n", "state", "artifact_digest", "created_at")),
-    "datasets": (Crivo.datasets, ("name", "latest", "created_at")),
+    "datasets": (Crivo.datasets, ("name", "latest", "zone", "created_at")),
     "dataset-versions": (Crivo.dataset_versions, ("reference", "format", "rows", "digest")),
     "use-cases": (Crivo.use_cases, ("name", "risk_tier", "owner", "n")),
     "history": (Crivo.use_case_history, ("n", "event", "created_at")),
