@@ -88,6 +88,11 @@ SENTENCES: dict[str, str | Promise] = {
         "A legal hold forbids to erase what this person wrote. Lift it first, if it is over."
     ),
     "erasure_of_oneself": _("Nobody erases their own traces. Ask somebody else who may."),
+    "erasure_elsewhere": _(
+        "The trail of another workspace tells of this person, and that workspace erases: ask there. A legal hold can "
+        "be placed here."
+    ),
+    "erasure_of_superuser": _("The account of a superuser is erased on the server only."),
     "log_known": _("The log {origin} has events of its own already. Choose another name for the new one."),
     "hold_lifted": _("The legal hold was lifted before."),
     "event_not_published": _(

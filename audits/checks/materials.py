@@ -137,6 +137,16 @@ class Materials:
         """The declared format of a material, None where there is none."""
         return self._formats.get(role)
 
+    def there(self, role: str) -> bool:
+        """Whether the file of a role could be opened: the worker leaves out training data for which a sketch stands."""
+        return role in self._files
+
+    @property
+    def smallest_cell(self) -> int:
+        """The fewest rows of a cell in the data zone of the data; 0 without one."""
+        zone = self.inputs.semantics.get("zone") or {}
+        return int(zone.get("k") or 0)
+
     def bytes_of(self, role: str) -> bytes:
         """A material as it is. Raises CheckError `material_missing`."""
         file = self._file(role)

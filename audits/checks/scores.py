@@ -184,7 +184,8 @@ def regression_figures(truth: Floats, predicted: Floats, level: float) -> dict[s
         ),
     }
     spread = float(((truth - truth.mean()) ** 2).mean())
-    if spread == 0 or n < 2:
+    # compared as they are: the mean of many 0.1 is not 0.1, so `spread` of a constant is a little above 0
+    if n < 2 or truth.min() == truth.max() or spread == 0:
         figures["r2"] = Figure(None, n, undefined=Message("target_constant"))
         return figures
     r2 = 1 - squared.value / spread

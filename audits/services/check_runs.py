@@ -99,7 +99,7 @@ def _input(
         parameters=parameters,
         seed=seed,
         semantics=semantics,
-        materials=tuple(material for material in materials if plain_role(material.role) in definition.reads),
+        materials=tuple(material for material in materials if plain_role(material.role) in definition.roles),
     )
 
 

@@ -23,8 +23,10 @@ from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
 from governance.client.policies import Policies
+from governance.client.privacy import PrivacyCalls
 from governance.client.reading import Reading
 from governance.client.reproductions import Reproductions
+from governance.client.sketches import Sketches
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 from governance.client.watching import Watching
 from governance.client.webhooks import Webhooks
@@ -48,11 +50,13 @@ class Crivo(
     Watching,
     Webhooks,
     AccessCalls,
+    PrivacyCalls,
     Explanations,
     EvidenceCalls,
     Reproductions,
     CheckRuns,
     Environments,
+    Sketches,
     Reading,
 ):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
@@ -164,10 +168,23 @@ class Crivo(
         return shapes.UseCase.read(answer.json(), created=answer.status == 201)
 
     def register_dataset(
-        self, name: str, *, description: str = "", hidden: bool = False, key: str | None = None
+        self,
+        name: str,
+        *,
+        description: str = "",
+        hidden: bool = False,
+        zone: str | None = None,
+        smallest_cell: int | None = None,
+        key: str | None = None,
     ) -> bool:
-        """Whether it is new. `hidden`: an evaluation set that only those who validate may see."""
-        body = {"name": name, "description": description, **({"hidden": True} if hidden else {})}
+        """Whether it is new. `hidden`: an evaluation set that only those who validate may see.
+
+        `zone`: the data zone its content never leaves; `smallest_cell`: the rows a figure about it rests on at least
+        (there by default 10). Both are decided once: the same name with another zone or cell is refused (409).
+        """
+        more = {"hidden": hidden or None, "zone": zone, "smallest_cell": smallest_cell}
+        given = {field: value for field, value in more.items() if value is not None}
+        body = {"name": name, "description": description, **given}
         return self._post("datasets", body, key=key).status == 201
 
     def register_dataset_version(
@@ -179,6 +196,7 @@ class Crivo(
         format: str | None = None,
         dialect: dict[str, str] | None = None,
         digest: str | None = None,
+        columns: Sequence[str | dict[str, str]] | None = None,
         progress: Progress = no_progress,
         key: str | None = None,
     ) -> shapes.DatasetVersion:
@@ -187,12 +205,14 @@ class Crivo(
         `sensitive` is {column: {"bins": [edges]}}; `format` is csv, parquet or parquet-folder (a zip), by default what
         the file name says; `dialect` of a CSV is {"separator": ";", "decimal": ",", "encoding": "latin-1"}.
         Instead of a path, a URI (file, http, https, s3) with the `digest` of what is there: the server fetches it.
+        Of a dataset in a data zone it fetches nothing: then `columns` are declared, as names or {"name", "type"}.
         """
         suffix = Path(str(path)).suffix.lower()
         metadata = {
             "format": format or DATA_SUFFIXES.get(suffix, "csv"),
             "sensitive": sensitive or {},
             **({"dialect": dialect} if dialect else {}),
+            **({"columns": list(columns)} if columns is not None else {}),
         }
         answer = self._content(
             f"datasets/{_segment(name)}/versions", "file", path, digest, metadata, progress, key

@@ -8,14 +8,13 @@ from audits.checks.contract import Message
 from audits.errors import Unprocessable
 from audits.ledger.record import record
 from audits.states import step
+from governance.data_read import data_read
 from governance.environment_locks import lock_hindrance
-from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
 from governance.models import Environment, Exclusion, PolicyVersion, Promotion, UseCase
-from governance.services.evidence import data_of, order_checks
+from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
 from governance.states import PROMOTION, PromotionState
-from governance.zones import zone_of
 from registry.models import ModelVersion
 
 
@@ -40,7 +39,7 @@ def policy_covering(version: ModelVersion, environment: Environment) -> PolicyVe
         )
     if (hindrance := lock_hindrance(version, policy.body, policy.label)) is not None:
         raise Unprocessable(hindrance.code, **hindrance.params)
-    zone_of(version, data_of(version, evaluation_data(version, policy.body)))
+    data_read(version, policy.body)
     return policy
 
 
