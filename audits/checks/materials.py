@@ -13,7 +13,7 @@ from audits.checks.contract import CheckError, CheckInput, plain_role
 from audits.checks.labels import Codes, canonical_column, listed
 from audits.checks.loading import load_model
 from audits.checks.parts import ParquetParts
-from audits.checks.predictor import Predictor
+from audits.checks.predictor import LARGEST, Predictor
 from audits.checks.reading import read_frame
 from audits.checks.semantics import Semantics
 
@@ -131,6 +131,8 @@ class Materials:
         values: npt.NDArray[np.float64] = column.to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             raise CheckError("column_not_finite", column=target)
+        if (np.abs(values) > LARGEST).any():
+            raise CheckError("target_too_large", role=role, column=target)
         return values
 
     def format_of(self, role: str) -> str | None:
