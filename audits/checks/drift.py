@@ -17,7 +17,7 @@ from audits.checks.distances import MEASURES, Counts, chi_square, intervals, min
 from audits.checks.drift_counts import CurrentCounts
 from audits.checks.intervals import Interval, generator, holm
 from audits.checks.materials import Materials
-from audits.checks.sketch_form import LEAST_GROUP, K, Reference, Sketch, from_bytes
+from audits.checks.sketch_form import DIGITS, LEAST_GROUP, ZONE_DIGITS, K, Reference, Sketch, from_bytes
 from audits.checks.sketches import Table as Data
 from audits.checks.sketches import reference
 
@@ -86,14 +86,16 @@ def reference_of(materials: Materials) -> tuple[Reference, list[Message]]:
             return from_bytes(materials.bytes_of(role)), [Message("reference_is_sketch")]
     semantics = materials.semantics
     sensitive = {name: semantics.bins_of(name) for name in semantics.sensitive_columns}
-    return reference(data_of(materials, "training"), sensitive, max(K, materials.smallest_cell)), []
+    # As a sketch that may leave the zone would be made: from it and from the data come the same figures.
+    k, digits = (materials.smallest_cell, ZONE_DIGITS) if materials.smallest_cell else (K, DIGITS)
+    return reference(data_of(materials, "training"), sensitive, max(K, k), digits=digits), []
 
 
 def counts_for(inputs: CheckInput, materials: Materials, found: Reference) -> CurrentCounts:
     """An empty count of the evaluation data over the columns that are asked for. Raises `column_missing`."""
     there = data_of(materials, "evaluation").names
     asked = inputs.parameters.get("columns")
-    names = tuple(asked) if asked else tuple(name for name in found.columns if name in there)
+    names = tuple(asked) if asked else tuple(name for name in there if name in found.columns)
     for name in names:
         if name not in found.columns or name not in there:
             raise CheckError("column_missing", columns=name, reader="drift")
@@ -117,7 +119,7 @@ def concluded(
     notes = notes + [
         Message("column_only_in", {"column": name, "role": role})
         for role, mine, others in (("training", references, there), ("evaluation", there, references))
-        for name in mine
+        for name in sorted(mine)
         if name not in others
     ]
     metrics: list[Metric] = []

@@ -13,9 +13,9 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
+from audits.checks.cells import cell_codes, crossed, is_number, width
 from audits.checks.contract import CheckError
 from audits.checks.sketch_form import Reference, Sketch, places
-from audits.checks.sketches import cell_codes, crossed, is_number, width
 from audits.checks.tallies import GroupTally, _count
 
 Counts = npt.NDArray[np.int64]

@@ -214,6 +214,8 @@ TEMPLATES: dict[str, str] = {
     "route_not_additive": "The route {route} was discarded: its attributions miss the model's own output by {error}.",
     "route_failed": "The route {route} was not used: the explainer failed on this model ({problem}).",
     "rows_reduced": "{rows} rows were explained instead of {asked}: the route {route} is costly for this model.",
+    "background_reduced": "The background has {rows} rows instead of {asked}: the route {route} is costly for this"
+    " model.",
     "sampled_attribution": "Attributions are sampled (route {route}); the largest standard error of one is {error}.",
     "record_column_missing": "The record lacks {columns}, which the model takes. Give every input; null where it is"
     " missing.",

@@ -32,6 +32,8 @@ MAX_GROUPS = 50  # of one attribute
 MAX_COLUMNS = 10_000
 MAX_TEXT = 200  # characters of a level or group that is named
 MAX_BYTES = 8 << 20
+DIGITS = 17  # that count, of an edge: all there are
+ZONE_DIGITS = 4  # of an edge that leaves a data zone: the numbers on a person's papers have more
 MAX_ROWS = 2**53 - 1
 UNREADABLE = (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError)
 
@@ -254,11 +256,14 @@ def small_cells(found: Reference) -> Iterator[str]:
                 yield f"{name} by {attribute}"
 
 
-def admitted(data: Any, k: int) -> Reference:
-    """What may be stored, with cells of `k` rows. CheckError for anything else: `sketch_tells_too_much`, and those of
-    `from_json`."""
+def admitted(data: Any, k: int, digits: int | None = None) -> Reference:
+    """What may be stored, with cells of `k` rows and edges of at most so many digits. CheckError for anything else:
+    `sketch_tells_too_much`, and those of `from_json`."""
     found = from_json(data)
     if found.groups is None or found.k != k or next(small_cells(found), None) is not None:
+        raise CheckError("sketch_tells_too_much", minimum=k)
+    edges = (edge for whole in found.columns.values() for edge in whole.edges)
+    if digits is not None and any(float(f"{edge:.{digits - 1}e}") != edge for edge in edges):
         raise CheckError("sketch_tells_too_much", minimum=k)
     return found
 

@@ -16,7 +16,7 @@ ROLE = "reference"
 
 def execute(question: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str, Any]:
     """{sketch} in its stored form, or {error: {code, params}} for what a person can understand. question: `materials`
-    (the one file), `sensitive` as the dataset version declares it, `k`.
+    (the one file), `sensitive` as the dataset version declares it, `k`, `digits` of an edge.
     """
     try:
         return {"sketch": plain(_made(question, files[ROLE]).to_json())}
@@ -33,4 +33,5 @@ def _made(question: dict[str, Any], file: BinaryIO) -> Any:
         table = Table.of(read_frame(file, material["format"], ROLE, material["dialect"]))
     else:
         table = Table(parts.columns, parts.frames)
-    return checked(reference(table, sensitive_bins(question["sensitive"]), int(question["k"]), ROLE))
+    sensitive = sensitive_bins(question["sensitive"])
+    return checked(reference(table, sensitive, int(question["k"]), digits=int(question["digits"]), role=ROLE))

@@ -14,14 +14,13 @@ from django.db import connection
 from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
 from audits.door import Result, require, service
-from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
+from audits.errors import Conflict, Forbidden, NotFound
 from audits.ids import uuid7
 from audits.ledger.record import lock, record
 from audits.models import Event, LegalHold, PersonalKey, SearchText, Workspace
 from audits.privacy import ERASE, HOLD, account_of, directory, home_of, is_known, person_ref, texts_left
 from audits.sealing import key_for
-
-REASON_LIMIT = 4000
+from audits.services.reasons import require_reason
 
 
 def _one_at_a_time(person: UUID) -> None:
@@ -51,11 +50,6 @@ def _require_known(command: Command, person: UUID | None) -> UUID:
     raise NotFound("not_found", kind="person", name=str(person or ""))
 
 
-def _require_reason(reason: str, subject: SubjectRef) -> None:
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=subject, field="reason", limit=REASON_LIMIT)
-
-
 @service("person.erased")
 def erase_person(*, command: Command, person: UUID | None, reason: str) -> Result[Event]:
     """Make everything `person` wrote unreadable, and forget their name. 409 under a legal hold; nothing brings it back.
@@ -68,7 +62,7 @@ def erase_person(*, command: Command, person: UUID | None, reason: str) -> Resul
     remembered = _remembered_on(command, person)
     require(command, ERASE, person_ref(person) if person else None, remember_on=remembered)
     person = _require_known(command, person)
-    _require_reason(reason, remembered)
+    require_reason(reason, remembered)
     _one_at_a_time(person)
     if person == command.actor.person:
         raise Conflict("erasure_of_oneself", subject=remembered)
@@ -108,7 +102,7 @@ def place_hold(*, command: Command, person: UUID | None, reason: str) -> Result[
     remembered = _remembered_on(command, person)
     require(command, HOLD, person_ref(person) if person else None, remember_on=remembered)
     person = _require_known(command, person)
-    _require_reason(reason, remembered)
+    require_reason(reason, remembered)
     _one_at_a_time(person)
     hold = LegalHold(workspace_id=command.actor.workspace, person_id=person, event_id=uuid7())
     hold.save(force_insert=True)
@@ -132,7 +126,7 @@ def lift_hold(*, command: Command, hold_id: UUID, reason: str) -> Result[LegalHo
         raise NotFound("not_found", kind="legal hold", name=str(hold_id))
     lock(command.actor.workspace, hold.ref)
     require(command, HOLD, hold.ref)
-    _require_reason(reason, hold.ref)
+    require_reason(reason, hold.ref)
     hold.refresh_from_db()
     if hold.lifted_event is not None:
         raise Conflict("hold_lifted", subject=hold.ref)

@@ -18,12 +18,13 @@ from audits.api.schema import ReasonOut, problems
 from audits.errors import BadRequest, NotFound
 from audits.models import Event
 from audits.services import erasure
+from audits.services.reasons import REASON_LIMIT
 
 PERSON = "user name, or the id that the trail shows: people outside have only that"
 
 
 class Why(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=erasure.REASON_LIMIT)
+    reason = serializers.CharField(max_length=REASON_LIMIT)
 
 
 class NewHold(Why):

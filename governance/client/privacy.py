@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from governance.client import shapes
+from governance.client import answers
 from governance.client.lifecycle import segment as _segment
 from governance.client.transport import Answer
 
@@ -28,17 +28,17 @@ class PrivacyCalls:
         `person`: user name, or the id that the trail shows.
         """
         data = self._get(f"privacy/people/{_segment(person)}").json()
-        shapes.member(data, "id", str)
-        shapes.member(data, "texts", int)
+        answers.member(data, "id", str)
+        answers.member(data, "texts", int)
         for name in ("holds", "reasons"):
-            shapes.items(data, name)
+            answers.items(data, name)
         return dict(data)
 
     def erase_person(self, person: str, *, reason: str, key: str | None = None) -> dict[str, Any]:
         """Erase their texts, name and address, for good: {event, person, texts, account, erased_at}."""
         data = self._post(f"privacy/people/{_segment(person)}/erasure", {"reason": reason}, key=key).json()
-        shapes.member(data, "event", str)
-        shapes.member(data, "texts", int)
+        answers.member(data, "event", str)
+        answers.member(data, "texts", int)
         return dict(data)
 
     def holds(
@@ -61,6 +61,6 @@ class PrivacyCalls:
 
 def _hold(answer: Answer) -> dict[str, Any]:
     data = answer.json()
-    shapes.member(data, "id", str)
-    shapes.member(data, "standing", bool)
+    answers.member(data, "id", str)
+    answers.member(data, "standing", bool)
     return dict(data)

@@ -25,6 +25,7 @@ from audits import privacy
 from audits.errors import NotFound, Problem
 from audits.ids import uuid7
 from audits.services import erasure
+from audits.services.reasons import REASON_LIMIT
 from governance.console.findings import once
 from governance.console.people import Names, Visitor, command_of, page
 from governance.console.wording import sentence
@@ -35,7 +36,7 @@ SHOWN = 500
 class EraseForm(forms.Form):
     """`confirm` repeats what the person is called, so that nobody erases the wrong one with one click."""
 
-    reason = forms.CharField(label=_("Reason"), max_length=erasure.REASON_LIMIT)
+    reason = forms.CharField(label=_("Reason"), max_length=REASON_LIMIT)
     confirm = forms.CharField(max_length=150)
     once = forms.UUIDField(widget=forms.HiddenInput)
 
@@ -55,7 +56,7 @@ class EraseForm(forms.Form):
 
 
 class HoldForm(forms.Form):
-    reason = forms.CharField(label=_("Reason"), max_length=erasure.REASON_LIMIT)
+    reason = forms.CharField(label=_("Reason"), max_length=REASON_LIMIT)
     once = forms.UUIDField(widget=forms.HiddenInput)
 
     def __init__(self, data: Any = None) -> None:

@@ -166,7 +166,12 @@ SYSTEM: Words = {
     "shell": _("the operator's shell"),
 }
 
-DATA_ROLES: Words = {"training": _("training"), "evaluation": _("evaluation"), "artifact": _("artefact")}
+DATA_ROLES: Words = {
+    "training": _("training"),
+    "evaluation": _("evaluation"),
+    "artifact": _("artefact"),
+    "reference": _("reference"),
+}
 
 USES: Words = {"allowed": _("allowed"), "forbidden": _("forbidden"), "monitored": _("monitored")}
 

@@ -16,9 +16,8 @@ from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Workspace
 from audits.privacy import home_of
+from audits.services.reasons import require_reason
 from governance.models import User
-
-REASON_LIMIT = 4000
 
 
 @dataclass(frozen=True)
@@ -108,8 +107,7 @@ def _switch(command: Command, person: User, reason: str, *, active: bool) -> Res
         raise Conflict("own_account", subject=person.ref)
     if person.is_superuser and command.actor.kind != "system":
         raise Forbidden("superuser_by_shell", subject=person.ref)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=person.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, person.ref)
     if person.erased and active:
         raise Conflict("account_erased", subject=person.ref)
     if person.is_active == active:

@@ -15,10 +15,13 @@ from hypothesis import strategies as st
 
 from audits.checks import parts, quantiles
 from audits.checks import sketches as making
+from audits.checks.cells import cell_codes, rounded
 from audits.checks.contract import CheckError
 from audits.checks.quantiles import order_statistics
 from audits.checks.sketch_form import (
+    DIGITS,
     MAX_BYTES,
+    ZONE_DIGITS,
     K,
     Reference,
     Sketch,
@@ -29,7 +32,7 @@ from audits.checks.sketch_form import (
     put_together,
     small_cells,
 )
-from audits.checks.sketches import Table, counted_like, reference, rounded, sketch, to_json
+from audits.checks.sketches import Table, counted_like, reference, sketch, to_json
 from audits.checks.sketching import execute
 from tests.checks.cast import data_file
 from tests.checks.test_drift import tables
@@ -110,7 +113,7 @@ class TestNobodyIsFound:
             tally.add(frame[attribute])
             named = making._named(tally, rows, K)
             codes = named.into(tally.codes(frame[attribute], named.names))
-            cells = making.cell_codes(whole, frame[attribute], attribute)
+            cells = cell_codes(whole, frame[attribute], attribute)
             if whole.missing is None:
                 cells = np.minimum(cells, len(whole.counts) - 1)
             both = np.unique(np.stack([codes, cells]), axis=1, return_counts=True)[1]
@@ -206,14 +209,9 @@ class TestMaking:
         assert found.tolist() == known[ranks].tolist()
 
     @settings(max_examples=80, deadline=None)
-    @given(
-        st.lists(
-            st.floats(allow_nan=False, allow_infinity=False, allow_subnormal=False),
-            min_size=1, max_size=30, unique=True,
-        )
-    )  # fmt: skip
-    def test_edges_only_move_up_and_never_past_the_next(self, values: list[float]) -> None:
-        edges = np.unique(np.array(values) + 0.0)
+    @given(st.lists(st.integers(-(10**9), 10**9), min_size=1, max_size=30, unique=True), st.integers(0, 6))
+    def test_edges_only_move_up_and_never_past_the_next(self, values: list[int], digits: int) -> None:
+        edges = np.unique(np.array(values) / 10**digits)
         found = rounded(edges)
         assert len(found) == len(edges)
         for place, (edge, moved) in enumerate(zip(edges, found, strict=True)):
@@ -225,6 +223,16 @@ class TestMaking:
         assert rounded(np.array([0.1, 0.2, 0.3])) == [0.1, 0.2, 0.3]
         assert rounded(np.array([1234.5, 2345.6, 7890.1])) == [2000.0, 3000.0, 10000.0]
         assert rounded(np.array([0.0])) == [0.0]
+
+    def test_edges_that_leave_a_zone_have_four_digits(self) -> None:
+        phones = pd.DataFrame({"phone": np.arange(910_000_000, 910_000_600), "year": [1990, 2024] * 300})
+        found = reference(Table.of(phones), {}, digits=ZONE_DIGITS)
+        assert found.columns["phone"].edges == ()
+        assert found.columns["year"].edges == (2000.0,)
+        assert admitted(found.to_json(), K, ZONE_DIGITS)
+        with pytest.raises(CheckError) as caught:
+            admitted(to_json(phones), K, ZONE_DIGITS)
+        assert caught.value.message.code == "sketch_tells_too_much"
 
     def test_groups_are_those_of_the_data(self) -> None:
         frame = tables()
@@ -358,7 +366,12 @@ class TestReading:
 class TestTheChildsEntry:
     def question(self, format_: str = "parquet", k: int = K) -> dict[str, Any]:
         material = {"role": "reference", "digest": "sha256:00", "format": format_, "dialect": {}}
-        return {"materials": [material], "sensitive": {"sex": {}, "age": {"bins": [40, 65]}}, "k": k}
+        return {
+            "materials": [material],
+            "sensitive": {"sex": {}, "age": {"bins": [40, 65]}},
+            "k": k,
+            "digits": DIGITS,
+        }
 
     def test_the_same_from_any_form_of_the_data(self, monkeypatch: pytest.MonkeyPatch) -> None:
         frame = people()

@@ -263,6 +263,9 @@ CALLS: dict[str, Call] = {
         sees=READ, does="dataset_version.register", body="file", remembered=True
     ),
     "GET datasets/<str:name>/versions/<int:n>": Call(sees=READ),
+    "POST datasets/<str:name>/versions/<int:n>/sketch": change("dataset_version.register"),
+    "GET datasets/<str:name>/versions/<int:n>/sketch": Call(sees=READ),
+    "GET datasets/<str:name>/versions/<int:n>/sketch/content": Call(sees=READ),
     "GET models": Call(sees=READ, listed=True),
     "POST models": Call(does="model.register", body=NAMED, remembered=True),
     "GET models/<str:name>": Call(sees=READ),

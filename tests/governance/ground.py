@@ -108,6 +108,7 @@ def lay(cast: Cast) -> Ground:
     """One of everything, made through the services: what is not there can hide behind a 404."""
     version = study.study(cast)
     study.kept_lock(cast, version)
+    study.kept_sketch(cast)
     for text in (study.PRODUCTION, HOMOLOGATION):
         apply_policy(command=study.shell(cast), text=text)
     study.sequence()
