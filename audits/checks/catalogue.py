@@ -45,7 +45,7 @@ class CheckDefinition:
     repeatable: bool = True  # the same input gives the same result; not so for measured times
     # How far a number may move on another image or CPU family, relative to the larger of 1 and itself.
     tolerance: float = 1e-9
-    # Module of its parts (audits.checks.mapped), where long data may be divided among workers.
+    # Module with the functions of its shares (audits.checks.mapped), where long data are divided among workers.
     mapped: str = ""
     # Whether a stored sketch of the training data (role reference) does where those cannot be read.
     sketched: bool = False
@@ -69,6 +69,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             kind="quality",
             version="2",
             function="audits.checks.quality:run",
+            mapped="audits.checks.quality",
             reads=("training", "evaluation"),
             parameters=_parameters(
                 schema=COLUMN_RULES,

@@ -52,8 +52,9 @@ class Materials:
         return read_frame(self._file(name), self._formats[name], role, self._dialects.get(name))
 
     def parts(self, role: str) -> ParquetParts | None:
-        """The data of `role` in parts, where it is too long to be held at once; None: take `frame`."""
-        if role in self._frames:
+        """The data of `role` in parts, where it is too long to be held at once; None: take `frame`, as of several
+        files, in which a column may be of different types."""
+        if role in self._frames or sum(plain_role(name) == role for name in self._formats) > 1:
             return None
         if role not in self._parts:
             self._parts[role] = ParquetParts.of(self._file(role), self.format_of(role), role)
