@@ -287,7 +287,7 @@ def _overlap(
 
 
 def _numeric(column: pd.Series) -> bool:
-    return pd.api.types.is_numeric_dtype(column.dtype)
+    return bool(pd.api.types.is_numeric_dtype(column.dtype))
 
 
 def row_keys(
