@@ -45,8 +45,15 @@ class CheckDefinition:
     repeatable: bool = True  # the same input gives the same result; not so for measured times
     # How far a number may move on another image or CPU family, relative to the larger of 1 and itself.
     tolerance: float = 1e-9
-    # Module of its parts (audits.checks.mapped), where long data may be divided among workers.
+    # Module with the functions of its shares (audits.checks.mapped), where long data are divided among workers.
     mapped: str = ""
+    # Whether a stored sketch of the training data (role reference) does where those cannot be read.
+    sketched: bool = False
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the files it may be given."""
+        return (*self.reads, "reference") if self.sketched else self.reads
 
 
 def _parameters(**properties: Any) -> dict[str, Any]:
@@ -62,6 +69,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             kind="quality",
             version="2",
             function="audits.checks.quality:run",
+            mapped="audits.checks.quality",
             reads=("training", "evaluation"),
             parameters=_parameters(
                 schema=COLUMN_RULES,
@@ -184,7 +192,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="explainability.shap",
             title="Explainability (SHAP)",
             kind="explainability",
-            version="2",
+            version="3",
             function="audits.checks.explain:run",
             reads=("artifact", "training", "evaluation"),
             parameters={
@@ -223,9 +231,10 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="drift.distribution",
             title="Drift of the data",
             kind="drift",
-            version="1",
+            version="2",
             function="audits.checks.drift:run",
             reads=("training", "evaluation"),
+            sketched=True,
             parameters=_parameters(
                 columns={"type": "array", "items": {"type": "string"}, "minItems": 1},
                 min_group=COUNT,

@@ -70,16 +70,15 @@ def moments(materials: Materials, role: str, name: str) -> Times:
     """
     column = materials.column(role, name, "time_column")
     if counts_time(column):
-        numbers: npt.NDArray[np.float64] = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~np.isfinite(numbers) | (np.abs(numbers) > 2**62)
         if bad.any():
             raise CheckError("time_unreadable", role=role, column=name, rows=int(bad.sum()))
-        if pd.api.types.is_integer_dtype(
-            column.dtype
-        ):  # exact: a nanosecond count has more digits than a float
+        if pd.api.types.is_integer_dtype(column.dtype):
             whole: npt.NDArray[np.int64] = column.to_numpy(dtype=np.int64)
-            return whole
-        return numbers
+            return whole  # exact: a nanosecond count has more digits than a float
+        known: npt.NDArray[np.float64] = numbers
+        return known
     if pd.api.types.is_bool_dtype(column.dtype):
         raise CheckError("time_unreadable", role=role, column=name, rows=len(column))
     read = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
