@@ -236,7 +236,7 @@ def test_a_fixed_number_of_queries(cast: Cast, as_person: SignIn, waiting: Promo
     before = queries()
     scenario.word(cast, "bia", waiting, verdict="approve", reason="one more event and one more decision")
     assert queries() == before
-    assert before <= 43
+    assert before <= 44
 
 
 def test_message_kept_for_the_reader() -> None:
