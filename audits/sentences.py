@@ -46,6 +46,7 @@ SENTENCES: dict[str, str | Promise] = {
     "check_cancelled": _("The check was cancelled before it had a result. Ask again, and it is computed."),
     "check_not_needed": _("No request waits for this check any more, so it was ended without a result."),
     "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
+    "part_lost": _("What this part was told or counted is no longer in the folder of its zone."),
     "check_result_malformed": _(
         "The confined process handed back something that is no result (at: {where})."
     ),

@@ -45,7 +45,7 @@ class CheckDefinition:
     repeatable: bool = True  # the same input gives the same result; not so for measured times
     # How far a number may move on another image or CPU family, relative to the larger of 1 and itself.
     tolerance: float = 1e-9
-    # Module of its parts (audits.checks.mapped), where long data may be divided among workers.
+    # Module with the functions of its shares (audits.checks.mapped), where long data are divided among workers.
     mapped: str = ""
     # Whether a stored sketch of the training data (role reference) does where those cannot be read.
     sketched: bool = False
@@ -69,6 +69,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             kind="quality",
             version="2",
             function="audits.checks.quality:run",
+            mapped="audits.checks.quality",
             reads=("training", "evaluation"),
             parameters=_parameters(
                 schema=COLUMN_RULES,
@@ -92,7 +93,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="evaluation.performance",
             title="Recomputed evaluation",
             kind="evaluation",
-            version="2",
+            version="3",
             function="audits.checks.evaluation:run",
             reads=("artifact", "training", "evaluation"),
             parameters=_parameters(
@@ -125,7 +126,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="bias.group_disparity",
             title="Group disparity",
             kind="bias",
-            version="3",
+            version="4",
             function="audits.checks.bias:run",
             mapped="audits.checks.bias_mapped",
             reads=("artifact", "evaluation"),
@@ -253,7 +254,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="drift.concept",
             title="Performance over time",
             kind="drift",
-            version="1",
+            version="2",
             function="audits.checks.concept_drift:run",
             reads=("artifact", "evaluation"),
             parameters=_parameters(windows={"type": "integer", "minimum": 2, "maximum": 100}, level=LEVEL),

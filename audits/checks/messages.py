@@ -70,6 +70,9 @@ TEMPLATES: dict[str, str] = {
     "target_not_numeric": "The target {column} of the {role} data is not a number, as a regression needs.",
     "target_single_class": "The target {column} of the {role} data has {count} class(es): nothing can be told apart.",
     "target_is_a_number": "The target {column} is a number, so the {role} data has no classes to balance.",
+    "target_too_large": "The target {column} of the {role} data holds numbers beyond 1e150, whose squares no computer"
+    " holds. Give it in another unit.",
+    "prediction_too_large": "The model predicts numbers beyond 1e150 in {rows} rows, whose squares no computer holds.",
     "target_constant": "The target is the same in every row, so the figure has no meaning.",
     "label_unknown_to_model": "The target {column} of the {role} data contains {labels}, which the model never"
     " learned (it knows {classes}).",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from audits.plots import (
     beeswarm,
@@ -134,6 +135,26 @@ def _names(value: object) -> Collection[str]:
     return frozenset()
 
 
+def _of_rows(plot: Callable[..., str]) -> Callable[[_Request], str]:
+    """A figure that takes the rows alone."""
+
+    def draw(request: _Request) -> str:
+        reader = request.reader
+        return plot(request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix)
+
+    return draw
+
+
+def _of_columns(plot: Callable[..., str]) -> Callable[[_Request], str]:
+    """A figure that marks the sensitive columns."""
+    return lambda request: _of_rows(partial(plot, sensitive=request.sensitive))(request)
+
+
+def _of_record(plot: Callable[..., str]) -> Callable[[_Request], str]:
+    """A figure of one record, whose ends are in the parameters."""
+    return lambda request: _of_columns(partial(plot, params=request.params))(request)
+
+
 def _groups(request: _Request) -> str:
     reader = request.reader
     return rates.group_rates_plot(
@@ -157,24 +178,10 @@ def _groups_caption(request: _Request) -> str:
     return caption
 
 
-def _importance(request: _Request) -> str:
-    reader = request.reader
-    return importance.importance_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
-
-
 def _importance_caption(request: _Request) -> str:
     _ = request.reader.gettext
     return _with_space(
         request, _("How much each column moves the output on average, and its share of all of it.")
-    )
-
-
-def _points(request: _Request) -> str:
-    reader = request.reader
-    return beeswarm.beeswarm_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
     )
 
 
@@ -214,23 +221,9 @@ def _with_space(request: _Request, caption: str) -> str:
     return f"{caption} {space}" if space else caption
 
 
-def _calibration(request: _Request) -> str:
-    reader = request.reader
-    return scores.calibration_plot(
-        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
-
-
 def _calibration_caption(request: _Request) -> str:
     _ = request.reader.gettext
     return _("Points on the dashed line: the score comes true as often as it says. Grey bars: rows per bin.")
-
-
-def _confusion(request: _Request) -> str:
-    reader = request.reader
-    return scores.confusion_plot(
-        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
 
 
 def _confusion_caption(request: _Request) -> str:
@@ -377,34 +370,10 @@ def _group_calibration_caption(request: _Request) -> str:
     return _("Per group and bin of scores: right of 0 the score promises too little, left of it too much.")
 
 
-def _waterfall(request: _Request) -> str:
-    reader = request.reader
-    return waterfall.waterfall_plot(
-        request.rows,
-        request.params,
-        request.sensitive,
-        labels=reader.gettext,
-        number=reader.number,
-        prefix=request.prefix,
-    )
-
-
 def _waterfall_caption(request: _Request) -> str:
     _ = request.reader.gettext
     return _with_space(
         request, _("From the average output, each column moves it to what it is for this record.")
-    )
-
-
-def _weights(request: _Request) -> str:
-    reader = request.reader
-    return waterfall.weights_plot(
-        request.rows,
-        request.params,
-        request.sensitive,
-        labels=reader.gettext,
-        number=reader.number,
-        prefix=request.prefix,
     )
 
 
@@ -415,13 +384,6 @@ def _weights_caption(request: _Request) -> str:
     if r2 is not None:
         caption += " " + _("It explains R² = %(r2)s of the output there.") % {"r2": request.reader.rate(r2)}
     return caption
-
-
-def _dependence(request: _Request) -> str:
-    reader = request.reader
-    return dependence.dependence_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
 
 
 def _dependence_caption(request: _Request) -> str:
@@ -455,19 +417,39 @@ _SHEETS: dict[str, Callable[[Sequence[Row]], tuple[list[list[Row]], int]]] = {
 _Entry = tuple[str, Callable[[_Request], str], Callable[[_Request], str]]
 _PLOTS: dict[str, _Entry] = {
     "groups": (gettext_noop("Selection rate per group"), _groups, _groups_caption),
-    "shap_importance": (gettext_noop("Importance of each column"), _importance, _importance_caption),
-    "shap_points": (gettext_noop("Contribution of each column, row by row"), _points, _points_caption),
+    "shap_importance": (
+        gettext_noop("Importance of each column"),
+        _of_columns(importance.importance_plot),
+        _importance_caption,
+    ),
+    "shap_points": (
+        gettext_noop("Contribution of each column, row by row"),
+        _of_columns(beeswarm.beeswarm_plot),
+        _points_caption,
+    ),
     "shap_by_group": (gettext_noop("Importance of each column per group"), _by_group, _by_group_caption),
-    "shap_local": (gettext_noop("From the average output to this record's"), _waterfall, _waterfall_caption),
-    "lime_local": (gettext_noop("Weights of the local linear model"), _weights, _weights_caption),
+    "shap_local": (
+        gettext_noop("From the average output to this record's"),
+        _of_record(waterfall.waterfall_plot),
+        _waterfall_caption,
+    ),
+    "lime_local": (
+        gettext_noop("Weights of the local linear model"),
+        _of_record(waterfall.weights_plot),
+        _weights_caption,
+    ),
     "shap_dependence": (
         gettext_noop("Contribution against the value of the column"),
-        _dependence,
+        _of_columns(dependence.dependence_plot),
         _dependence_caption,
     ),
     "disparities": (gettext_noop("Disparities and their intervals"), _forest, _forest_caption),
-    "calibration": (gettext_noop("Reliability of the scores"), _calibration, _calibration_caption),
-    "confusion": (gettext_noop("Truth and prediction"), _confusion, _confusion_caption),
+    "calibration": (
+        gettext_noop("Reliability of the scores"),
+        _of_rows(scores.calibration_plot),
+        _calibration_caption,
+    ),
+    "confusion": (gettext_noop("Truth and prediction"), _of_rows(scores.confusion_plot), _confusion_caption),
     "drift": (gettext_noop("Drift of each column"), _drift, _drift_caption),
     "robustness": (
         gettext_noop("Decisions turned over by a disturbance"),

@@ -25,7 +25,7 @@ from audits.services.check_runs import LEASE, MAX_ATTEMPTS, RUN_TASK
 from audits.services.leases import Lease, as_long_as_it_waited
 from audits.states import CHECK_PART, CheckPartState, CheckRunState, step
 
-ROLE = "evaluation"
+PARQUET = ("parquet", "parquet-folder")
 TASK = "audits.tasks.run_check_part"
 _lease = Lease(CheckPart, LEASE, TASK, as_long_as_it_waited, zone="run__zone")
 claim, renew = _lease.claim, _lease.renew
@@ -42,16 +42,14 @@ def worth_laying_out(run: CheckRun) -> bool:
         return False
     if definition is None or not definition.mapped or not settings.CRIVO_MAP_ROWS:
         return False
-    material = next((item for item in run.input["materials"] if item["role"] == ROLE), None)
-    if material is None or material["format"] not in ("parquet", "parquet-folder"):
-        return False
+    long = {item["digest"] for item in run.input["materials"] if item["format"] in PARQUET}
     if run.zone is not None:
-        return True
-    stored = Blob.objects.filter(workspace_id=run.workspace_id, digest=material["digest"]).first()
-    return stored is not None and stored.size * 8 >= settings.CRIVO_MAP_ROWS
+        return bool(long)
+    stored = Blob.objects.filter(workspace_id=run.workspace_id, digest__in=long)
+    return bool(sum(blob.size for blob in stored) * 8 >= settings.CRIVO_MAP_ROWS)
 
 
-def divide(run: CheckRun, survey: Any, spans: list[dict[str, int]]) -> None:
+def divide(run: CheckRun, survey: Any, shares: list[dict[str, Any]]) -> None:
     """Write the parts down and send them. Nothing if another worker has taken the run over meanwhile.
 
     OSError where the folder of a zone cannot be written.
@@ -65,20 +63,25 @@ def divide(run: CheckRun, survey: Any, spans: list[dict[str, int]]) -> None:
                 workspace_id=run.workspace_id,
                 run=run,
                 index=index,
-                # The rows of a file's last batch would tell of a few: in a zone all parts count alike.
-                rows=span["rows"] if run.zone is None else settings.CRIVO_PART_ROWS,
+                rows=_told(share["rows"], run),
                 sent_at=timezone.now(),
             )
-            for index, span in enumerate(spans)
+            for index, share in enumerate(shares)
         ]
-        for row, span in zip(rows, spans, strict=True):
-            kept = part_store.put(row, run.zone, part_store.ASKED, {"survey": survey, **span})
+        for row, share in zip(rows, shares, strict=True):
+            asked = {"survey": survey, "share": share}
+            kept = part_store.put(row, run.zone, part_store.ASKED, asked)
             row.asked = kept[part_store.ASKED]
         CheckPart.objects.bulk_create(rows)
         # Another fence: the thread that still renews the lease of whoever laid it out must not give it a new one.
         CheckRun.objects.filter(id=run.id).update(lease_until=None, fence=F("fence") + 1, attempts=0)
         for row in rows:
             transaction.on_commit(partial(dispatch.send, TASK, str(row.id), zone=run.zone), robust=True)
+
+
+def _told(rows: int, run: CheckRun) -> int:
+    """In a zone all parts count alike: the rows of a short file's batch would tell of a few."""
+    return rows if run.zone is None or not rows else settings.CRIVO_PART_ROWS
 
 
 def asked_of(part: CheckPart) -> dict[str, Any] | None:

@@ -32,10 +32,10 @@ def lay_out(run: CheckRun, lost: Event) -> bool:
         return False
     told = {"map_rows": settings.CRIVO_MAP_ROWS, "part_rows": settings.CRIVO_PART_ROWS}
     found = _asked(run, "lay_out", told, lost).result or {}
-    if not found.get("spans"):
+    if not found.get("shares"):
         return False
     try:
-        check_parts.divide(run, found["survey"], found["spans"])
+        check_parts.divide(run, found["survey"], found["shares"])
     except OSError as error:
         log.warning(
             "CRIVO_ZONE_PARTS cannot be written, check run %s is not divided: %s", run.id, error.strerror
