@@ -234,6 +234,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             version="2",
             function="audits.checks.drift:run",
             reads=("training", "evaluation"),
+            mapped="audits.checks.drift_mapped",
             sketched=True,
             parameters=_parameters(
                 columns={"type": "array", "items": {"type": "string"}, "minItems": 1},
