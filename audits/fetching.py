@@ -2,7 +2,7 @@
 
 * file: in the folders of CRIVO_FILE_ROOTS only, wherever links lead.
 * http(s): as webhooks go (audits.outbound): one look-up, public addresses or CRIVO_FETCH_ALLOW, no redirects.
-* s3: the buckets of CRIVO_S3_BUCKETS through fsspec, with the endpoint and the keys of the installation.
+* s3: the buckets of CRIVO_S3_BUCKETS through fsspec, with the endpoint and the keys of the installation, no redirects.
 
 A URI that ends in `/` is a folder (file and s3), packed as audits.folders says. Size and time are bounded; the bytes
 are kept only if their digest is the announced one.
@@ -275,13 +275,20 @@ def _s3(uri: str) -> Iterator[IO[bytes]]:
         with ExitStack() as stack:
             if key.endswith("/"):
                 prefix = f"{bucket}/{key}"
-                names = sorted(str(name).removeprefix(prefix) for name in store.find(prefix))
+                found = (str(name).removeprefix(prefix) for name in store.find(prefix))
+                # an empty object `folder/` is how consoles draw a folder; on a disk it would not be a file
+                names = sorted(name for name in found if name and not name.endswith("/"))
                 packed = stack.enter_context(tempfile.TemporaryFile())
                 pack(_parts(names, lambda name: store.open(prefix + name, "rb")), packed)
                 packed.seek(0)
                 yield packed
             else:
-                yield stack.enter_context(store.open(f"{bucket}/{key}", "rb"))
+                source = stack.enter_context(store.open(f"{bucket}/{key}", "rb"))
+                if (
+                    source.size or 0
+                ) > settings.CRIVO_UPLOAD_CAP:  # as the store says, before a byte of it comes
+                    raise TooLarge("upload_too_large", cap=settings.CRIVO_UPLOAD_CAP)
+                yield source
     except (_Refused, TooLarge):
         raise
     except Exception as error:  # botocore raises classes it makes as it goes
@@ -290,6 +297,8 @@ def _s3(uri: str) -> Iterator[IO[bytes]]:
 
 def _filesystem() -> Any:
     import fsspec
+
+    from audits.s3_session import StraightSession
 
     options = dict(settings.CRIVO_S3)
     endpoint = options.pop("endpoint_url", None)
@@ -303,8 +312,9 @@ def _filesystem() -> Any:
             # the bucket never becomes a part of a host name
             "s3": {"addressing_style": "path"},
             "connect_timeout": 10,
-            "read_timeout": 30,
+            "read_timeout": min(30, settings.CRIVO_FETCH_SECONDS),
             "retries": {"max_attempts": 2},
+            "http_session_cls": StraightSession,
         },
         use_listings_cache=False,
         skip_instance_cache=True,

@@ -120,6 +120,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 )
 CELERY_BEAT_SCHEDULE = {
     "resend-waiting-checks": {"task": "audits.tasks.resend_waiting", "schedule": 10.0},
+    "resend-waiting-sketches": {"task": "registry.tasks.resend_waiting", "schedule": 10.0},
     "settle-waiting-promotions": {"task": "governance.tasks.settle_waiting", "schedule": 10.0},
     "tidy": {"task": "audits.tasks.tidy", "schedule": 3600.0},
     "compare-rows": {"task": "audits.tasks.compare_rows", "schedule": 900.0, "options": {"expires": 900}},

@@ -145,6 +145,10 @@ def explain(
         asked = min(max_rows, len(evaluation))
         if rows < asked:
             notes.append(Message("rows_reduced", {"route": route.name, "rows": rows, "asked": asked}))
+        beside = min(background_rows, len(training))
+        if behind < beside:
+            params = {"route": route.name, "rows": behind, "asked": beside}
+            notes.append(Message("background_reduced", params))
         if found.error_bound is not None:
             params = {"route": route.name, "error": found.error_bound}
             notes.append(Message("sampled_attribution", params))

@@ -102,6 +102,10 @@ def child_outcome(
     `sources`: where data of a zone lies, by digest; the store has none of it.
     """
     materials = question["materials"]
+    # Training data that cannot be read may have a stored sketch in their stead; one of the two is enough.
+    pair = {"training", "reference"}
+    pair = pair if pair <= {material["role"] for material in materials} else set()
+    missing: dict[str, Message] = {}
     with ExitStack() as stack:
         files = {}
         for material in materials:
@@ -115,11 +119,15 @@ def child_outcome(
                 )
             except NotFetched as error:
                 params = {"role": material["role"], "reason": error.code}
-                return ConfinedOutcome(error=Message("zone_data_unreadable", params))
+                missing[material["role"]] = Message("zone_data_unreadable", params)
             except (OSError, ValueError):
                 params = {"role": material["role"], "digest": material["digest"]}
-                return ConfinedOutcome(error=Message("material_unreadable", params))
-            files[material["role"]] = handle.fileno()
+                missing[material["role"]] = Message("material_unreadable", params)
+            else:
+                files[material["role"]] = handle.fileno()
+                continue
+            if material["role"] not in pair or pair <= set(missing):
+                return ConfinedOutcome(error=missing[material["role"]])
         return zygote().run(
             question,
             files,
@@ -127,28 +135,17 @@ def child_outcome(
                 wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
             ),
             required_level=required_level,
-            digests={material["role"]: material["digest"] for material in materials},
+            digests={item["role"]: item["digest"] for item in materials if item["role"] in files},
             entry=entry,
             stopped=None if lost is None else lost.is_set,
         )
 
 
-def in_the_child(
-    workspace: UUID,
-    question: dict[str, Any],
-    *,
-    required_level: int,
-    sources: dict[str, str] | None = None,
-    lost: Event | None = None,
-    entry: str = ENTRY,
-) -> tuple[CheckResult, dict[str, object]]:
-    """The result the child gives to `question`, and its environment. Arguments as of `child_outcome`.
+def answer_of(outcome: ConfinedOutcome, question: dict[str, Any]) -> tuple[CheckResult, dict[str, object]]:
+    """The result of a confined run of `question`, and what it was computed in.
 
     In a data zone the result is cut down to what may leave it, here, before anybody else sees it.
     """
-    outcome = child_outcome(
-        workspace, question, required_level=required_level, sources=sources, lost=lost, entry=entry
-    )
     if outcome.error is not None and outcome.error.code in ("material_unreadable", "zone_data_unreadable"):
         return CheckResult("errored", error=outcome.error), {}
     return cut_down(result_of(outcome), question), environment_of(outcome)

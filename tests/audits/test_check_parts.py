@@ -96,7 +96,7 @@ def child(monkeypatch: pytest.MonkeyPatch) -> Child:
 def standing_in(monkeypatch: pytest.MonkeyPatch) -> Child:
     """A child for 1000 rows in three parts."""
     child = Child()
-    monkeypatch.setattr(confined, "child_outcome", child)
+    monkeypatch.setattr(execution, "child_outcome", child)
     monkeypatch.setattr(mapping, "child_outcome", child)
     monkeypatch.setattr(parts, "PART_ROWS", 100)
     monkeypatch.setattr(settings, "CRIVO_MAP_ROWS", 500)

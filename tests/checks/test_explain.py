@@ -22,7 +22,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, PolynomialFeatures, StandardScaler
 from sklearn.svm import SVC
-from sklearn.tree import DecisionTreeClassifier
+from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 from sklearn.tree._tree import Tree
 
 from audits.checks import routes, shapley
@@ -465,6 +465,85 @@ def test_rows_are_cut_by_the_work_they_cost() -> None:
     assert rows_within(route(5), 500, 100) == (10, 20)
     assert rows_within(route(1000), 500, 100) == (10, 10)
     assert rows_within(route(5), 3, 60) == (3, 60)
+
+
+class TestTreeWork:
+    """The cap follows leaves, trees and outputs, as the time does (benchmarks/explain.py); not the depth."""
+
+    def test_the_estimate(self) -> None:
+        training, _ = cast.diabetes()
+        inputs, target = training.drop(columns="progression"), training["progression"]
+        for model, outputs in (
+            (RandomForestClassifier(7, random_state=0), 2),
+            (RandomForestClassifier(7, random_state=0).fit(inputs, target + (inputs["bmi"] > 30)), 3),
+            (RandomForestRegressor(7, random_state=0), 1),
+            (GradientBoostingClassifier(n_estimators=7, random_state=0), 1),
+            (DecisionTreeClassifier(random_state=0), 2),
+        ):
+            if not hasattr(model, "n_features_in_"):
+                model.fit(inputs, target)
+            trees = np.ravel(getattr(model, "estimators_", [model]))
+            by_hand = outputs * sum(tree.get_n_leaves() ** 0.6 for tree in trees)
+            assert routes.tree_work(model) == pytest.approx(by_hand), model
+        boosting = HistGradientBoostingClassifier(max_iter=7, random_state=0).fit(inputs, target)
+        leaves = [tree.nodes["is_leaf"].sum() for (tree,) in boosting._predictors]
+        assert routes.tree_work(boosting) == pytest.approx(sum(count**0.6 for count in leaves))
+
+    def test_more_leaves_fewer_rows(self) -> None:
+        """Grown to the end or pruned at the same depth: the same number of trees, no fewer levels, many more leaves."""
+        stream = np.random.default_rng(0)
+        inputs = pd.DataFrame(stream.normal(size=(3000, 4)), columns=list("abcd"))
+        target = inputs["a"] + stream.normal(0, 1, 3000) > 0
+        frame = inputs.assign(progression=target.astype(int))
+        rows = []
+        for leaves in (16, 128, 2000):
+            model = RandomForestClassifier(400, max_leaf_nodes=leaves, max_depth=14, random_state=0, n_jobs=1)
+            predictor = Predictor(
+                model.fit(inputs, frame["progression"]), Semantics.read(cast.semantics(sensitive={}))
+            )
+            (route, *_) = routes.choose(predictor, 3)
+            assert route.name == "tree"
+            rows.append(rows_within(route, 100_000, 100)[0])
+        assert rows[0] > 2 * rows[1]
+        assert rows[1] > 1.5 * rows[2]
+        assert rows[2] > routes.FEWEST_ROWS
+
+    def test_what_was_cut_is_said(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        training, evaluation = cast.diabetes()
+        model = RandomForestClassifier(20, random_state=0).fit(
+            training.drop(columns="progression"), training["progression"]
+        )
+        monkeypatch.setattr(routes, "TREE_BUDGET", routes.tree_work(model) * 40 * 25)
+        found = explained(model, training, evaluation, max_rows=60, background_rows=40)
+        assert (len(found.explained), len(found.background)) == (25, 40)
+        assert [(note.code, note.params) for note in found.notes] == [
+            ("rows_reduced", {"route": "tree", "rows": 25, "asked": 60})
+        ]
+        monkeypatch.setattr(routes, "TREE_BUDGET", routes.tree_work(model) * 10 * 30)
+        found = explained(model, training, evaluation, max_rows=60, background_rows=40)
+        assert (len(found.explained), len(found.background)) == (10, 30)
+        assert [(note.code, note.params) for note in found.notes] == [
+            ("rows_reduced", {"route": "tree", "rows": 10, "asked": 60}),
+            ("background_reduced", {"route": "tree", "rows": 30, "asked": 40}),
+        ]
+
+    def test_a_tree_of_more_nodes_than_the_explainer_can_number(self) -> None:
+        """Its nodes are numbered in 16 bits: one more leaf, and it reads memory that is not its own (and may die)."""
+        stream = np.random.default_rng(0)
+        inputs = pd.DataFrame(stream.normal(size=(17_000, 2)), columns=["a", "b"])
+        frame = inputs.assign(progression=stream.normal(size=17_000))
+        model = DecisionTreeRegressor(random_state=0).fit(inputs, frame["progression"])
+        assert model.tree_.node_count > routes.MOST_NODES
+        declared = {"task": "regression", "output": "value", "positive_label": None, "favourable_label": None,
+                    "sensitive": {}}  # fmt: skip
+        found = explained(model, frame, frame, max_rows=10, background_rows=10, **declared)
+        assert (found.route.name, found.error < 1e-9) == ("exact", True)
+        smaller = DecisionTreeRegressor(random_state=0, max_leaf_nodes=16_384).fit(
+            inputs, frame["progression"]
+        )
+        assert smaller.tree_.node_count == routes.MOST_NODES
+        found = explained(smaller, frame, frame, max_rows=10, background_rows=10, **declared)
+        assert (found.route.name, found.error < 1e-6) == ("tree", True)
 
 
 def test_a_costly_model_explains_fewer_rows_and_says_so() -> None:

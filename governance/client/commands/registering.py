@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import tempfile
+from collections.abc import Iterable
 from itertools import pairwise
 from math import isfinite
 from pathlib import Path
@@ -11,22 +12,37 @@ from typing import Any
 
 from governance.client import mlflow
 from governance.client.api import Crivo
+from governance.client.commands import sketching
 from governance.client.commands.common import OK, Context, asked_before, object_of
 from governance.client.console import plain
 from governance.client.errors import Refused, Usage
 from governance.client.multipart import digest_of_file
+from governance.client.packing import pack_folder
 from governance.client.shapes import Graph
 
 
 def declare(commands: Any, common: argparse.ArgumentParser) -> None:
-    dataset = commands.add_parser("dataset", help="register a dataset version").add_subparsers(
-        metavar="register", required=True
-    )
+    dataset = commands.add_parser(
+        "dataset", help="register a dataset version, keep its reference sketch"
+    ).add_subparsers(metavar="ACTION", required=True)
+    sketching.declare(dataset, common)
     register = dataset.add_parser("register", parents=[common], help="upload a file as a dataset version")
     register.add_argument("file", help="a file, or a URI (file, http, https, s3) with --digest")
     register.add_argument("--digest", help="of what is at the URI: sha256:…")
     register.add_argument(
         "--hidden", action="store_true", help="an evaluation set that only those who validate may see"
+    )
+    register.add_argument(
+        "--zone", help="a data zone that the content never leaves: registered by URI, digest and --columns"
+    )
+    register.add_argument(
+        "--smallest-cell",
+        type=int,
+        metavar="K",
+        help="with --zone: rows a figure rests on at least; default 10",
+    )
+    register.add_argument(
+        "--columns", metavar="COLUMN,…", help="with --zone: what the columns are called, in their order"
     )
     register.add_argument("--name", required=True, help="of the dataset; made if it is not there")
     register.add_argument("--description", default="", help="of the dataset, when it is made")
@@ -45,6 +61,15 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
         "--encoding", choices=["utf-8", "latin-1", "windows-1252"], help="of a CSV; default utf-8"
     )
     register.set_defaults(command=register_dataset)
+
+    digest = commands.add_parser(
+        "digest", parents=[common], help="of a file, or of a folder as Crivo packs it; asks no server"
+    )
+    digest.add_argument("path", metavar="FILE|FOLDER")
+    digest.add_argument(
+        "--pack", metavar="ZIP", help="of a folder: write what it is packed to here, to upload it"
+    )
+    digest.set_defaults(command=digest_command)
 
     model = commands.add_parser("model", help="register a model version").add_subparsers(
         metavar="register", required=True
@@ -109,12 +134,47 @@ def _dialect(options: argparse.Namespace) -> dict[str, str]:
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _columns_in_zone(options: argparse.Namespace, sensitive: Iterable[str]) -> list[str] | None:
+    """The columns that are declared because nobody outside the zone looks; None without a zone.
+
+    Usage for what a server would refuse, before anything is made or sent.
+    """
+    if options.zone is None:
+        if options.smallest_cell is not None or options.columns is not None:
+            raise Usage("--smallest-cell and --columns belong to a data zone: say --zone too.")
+        return None
+    if "://" not in options.file:
+        raise Usage(
+            "What is in a data zone is not sent: name its URI there, with --digest.",
+            code="zone_upload_refused",
+        )
+    if options.digest is None:
+        raise Usage("A URI needs the digest of what is there: sha256:….", code="digest_missing")
+    columns = [column.strip() for column in (options.columns or "").split(",") if column.strip()]
+    if not columns:
+        raise Usage(
+            "Nobody outside a data zone looks into the data: name its columns with --columns COLUMN,….",
+            code="zone_columns_missing",
+        )
+    unknown = [column for column in sensitive if column not in columns]
+    if unknown:
+        raise Usage(f"--sensitive names {', '.join(unknown)}, which is not among --columns.")
+    return columns
+
+
 def register_dataset(context: Context) -> int:
     options, console = context.options, context.console
     sensitive = sensitive_of(options.sensitive, options.bins)
+    columns = _columns_in_zone(options, sensitive)
     crivo, source = context.server(), options.file
     if _there(source):  # nothing is made for a file that is not there
-        crivo.register_dataset(options.name, description=options.description, hidden=options.hidden)
+        crivo.register_dataset(
+            options.name,
+            description=options.description,
+            hidden=options.hidden,
+            zone=options.zone,
+            smallest_cell=options.smallest_cell,
+        )
     found = crivo.register_dataset_version(
         options.name,
         source,
@@ -122,20 +182,39 @@ def register_dataset(context: Context) -> int:
         sensitive=sensitive,
         format=options.format,
         dialect=_dialect(options),
+        columns=columns,
         progress=console.progress(Path(source).name),
     )
     console.document(found.raw)
     console.say(
         f"dataset version {console.paint(plain(found.reference), 'bold')} {asked_before(found.created)}"
     )
+    unseen = options.zone is not None
+    rows = "nobody outside the zone looks" if unseen else "known once a check has read it"
     console.fields(
         [
             ("digest", found.digest),
-            ("rows", "known once a check has read it" if found.rows is None else f"{found.rows:,}"),
-            ("bytes", f"{found.size:,}"),
+            *([("zone", plain(options.zone))] if unseen else []),
+            ("rows", rows if found.rows is None else f"{found.rows:,}"),
+            *([] if unseen else [("bytes", f"{found.size:,}")]),
             ("sensitive", ", ".join(sensitive) or "none declared"),
         ]
     )
+    return OK
+
+
+def digest_command(context: Context) -> int:
+    """Where the data lies, before anything is registered: what `--digest` is told."""
+    options = context.options
+    path = Path(options.path)
+    if path.is_dir():
+        digest = pack_folder(path, None if options.pack is None else Path(options.pack))
+    elif options.pack is not None:
+        raise Usage("--pack is for a folder: a file is uploaded as it is.")
+    else:
+        digest = digest_of_file(path)
+    context.console.document({"digest": digest})
+    context.console.say(digest)
     return OK
 
 
