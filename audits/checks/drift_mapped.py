@@ -1,32 +1,38 @@
-"""Drift over several workers: the reference first, then counts of the current data in its cells, then the figures."""
+"""Drift over several workers: the reference first, then the evaluation data counted in its cells, then the figures."""
 
 from __future__ import annotations
 
+from dataclasses import asdict, replace
 from typing import Any
 
 from audits.checks import mapped
-from audits.checks.contract import CheckInput, CheckResult, Message
+from audits.checks.contract import CheckError, CheckInput, CheckResult, Message
 from audits.checks.drift import concluded, counts_for, reference_of
 from audits.checks.drift_counts import CurrentCounts
 from audits.checks.materials import Materials
-from audits.checks.sketch_form import from_json
+from audits.checks.sketch_form import UNREADABLE, Reference, from_json
 
-ROLE = "evaluation"
-ROLES = (ROLE,)
+ROLES = ("evaluation",)
 
 
 def survey(inputs: CheckInput, materials: Materials) -> dict[str, Any] | None:
-    """The reference, as it is stored; None for one of the first format."""
+    """The reference, as it is stored; None where it would not come back as it is (a very long level, say)."""
     found, notes = reference_of(materials)
-    if found.groups is None:
+    told = {
+        "reference": found.to_json(),
+        "grouped": found.groups is not None,
+        "notes": [asdict(note) for note in notes],
+    }
+    try:
+        return told if _reference(told) == found else None
+    except (CheckError, *UNREADABLE):
         return None
-    return {"reference": found.to_json(), "notes": [note.code for note in notes]}
 
 
 def shares(
     inputs: CheckInput, materials: Materials, survey: dict[str, Any], part_rows: int
 ) -> list[dict[str, Any]]:
-    return mapped.spans(materials, ROLE, part_rows)
+    return mapped.spans(materials, ROLES[0], part_rows)
 
 
 def compute(
@@ -44,8 +50,13 @@ def conclude(
     counts = _counts(inputs, materials, survey)
     for found in results:
         counts.merge(found)
-    return concluded(inputs, materials, counts, [Message(code) for code in survey["notes"]])
+    return concluded(inputs, materials, counts, [Message(**note) for note in survey["notes"]])
 
 
 def _counts(inputs: CheckInput, materials: Materials, survey: dict[str, Any]) -> CurrentCounts:
-    return counts_for(inputs, materials, from_json(survey["reference"]))
+    return counts_for(inputs, materials, _reference(survey))
+
+
+def _reference(told: dict[str, Any]) -> Reference:
+    found = from_json(told["reference"])
+    return found if told["grouped"] else replace(found, groups=None)
