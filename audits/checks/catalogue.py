@@ -235,7 +235,6 @@ CATALOGUE: dict[str, CheckDefinition] = {
             function="audits.checks.drift:run",
             mapped="audits.checks.drift_mapped",
             reads=("training", "evaluation"),
-            mapped="audits.checks.drift_mapped",
             sketched=True,
             parameters=_parameters(
                 columns={"type": "array", "items": {"type": "string"}, "minItems": 1},
