@@ -22,22 +22,14 @@ from sklearn.linear_model import LogisticRegression
 from audits.confine import ConfinedOutcome, Limits
 from audits.services.confined import result_of
 from tests.checks import cast
-from tests.confine import test_hostile
+from tests.confine import judge
+from tests.confine.judge import INPUTS, MARK, TRAINING, Judge
+from tests.confine.judge import judged as judged
+from tests.confine.judge import zygote as zygote
 from tests.confine.test_escape import Runs
-from tests.confine.test_hostile import (
-    DIES,
-    INPUTS,
-    MARK,
-    TRAINING,
-    Judge,
-    judged,
-    leafy,
-    onnx_model,
-    parquet,
-    zygote,
-)
+from tests.confine.test_hostile import DIES, leafy, onnx_model
+from tests.confine.test_hostile_data import parquet
 
-__all__ = ["judged", "zygote"]  # the fixtures
 TOUCH = f"open({str(MARK)!r}, 'w')"
 BYTES = 1 << 20
 
@@ -107,7 +99,7 @@ QUICK = Limits(wall_seconds=8, cpu_seconds=4, memory_bytes=768 << 20, output_byt
 
 @pytest.mark.parametrize("name", list(LOADING))
 def test_a_pickle_that_does_not_let_go(judged: Judge, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(test_hostile, "SMALL", QUICK)
+    monkeypatch.setattr(judge, "SMALL", QUICK)
     code, expected = LOADING[name]
     # with a module of its own, so that its functions see its names
     found, params, _ = judged(pickle.dumps(Runs(exec, code, {})), "pickle")
