@@ -18,7 +18,7 @@ from audits.checks import parts
 from audits.checks.contract import CheckError
 from audits.checks.group_calibration import CalibrationSums
 from tests.checks import cast
-from tests.confine.test_hostile_more import promised
+from tests.confine.test_hostile_tables import promised
 
 CHECK = "bias.group_disparity"
 DECLARED = cast.semantics(
