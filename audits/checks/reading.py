@@ -186,7 +186,8 @@ def opened_parquet(file: BinaryIO, role: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    source = pq.ParquetFile(file)
+    # Reading ahead would hold every row group until the last one is read: a long file as a whole.
+    source = pq.ParquetFile(file, pre_buffer=False)
     schema = source.schema_arrow
     _check_names([str(name) for name in schema.names], role)
     for column in schema:
