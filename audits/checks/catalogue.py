@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from audits.checks.pandera_form import PANDERA
+
 RATIO = {"type": "number", "minimum": 0, "maximum": 1}
 COUNT = {"type": "integer", "minimum": 1}
 # metric → the policy's limit: what `minimum_n` is worked out for
@@ -64,6 +66,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             reads=("training", "evaluation"),
             parameters=_parameters(
                 schema=COLUMN_RULES,
+                pandera=PANDERA,
                 as_of={"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
             ),
             metrics=(

@@ -26,13 +26,15 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
 
     missing_ratio is over all cells; missing_ratio_worst_column over the rows of the worst column. Exact figures of
     the files as they are, hence no intervals, except for the share of the rarest class.
-    parameters: schema {column: rules}, as `expectations` has them; as_of, the day that data_age_days counts to.
+    parameters: schema {column: rules} and pandera (a serialised schema), as `expectations` has them; as_of, the day
+    that data_age_days counts to.
     """
     metrics: list[Metric] = []
     notes: list[Message] = []
     rows: list[tuple[Any, ...]] = []
     expected: list[tuple[Any, ...]] = []
     rules, as_of = inputs.parameters.get("schema") or {}, inputs.parameters.get("as_of")
+    declared = inputs.parameters.get("pandera") or {}
     for role in ROLES:
         frame = materials.frame(role)
         metrics += _measures(frame, role)
@@ -45,8 +47,8 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
             if value >= NEAR
         ]
         notes += _findings(frame, role)
-        if rules:
-            broken, lines, more = violations(frame, role, rules, kind)
+        if rules or declared:
+            broken, lines, more = violations(frame, role, rules, kind, declared)
             metrics.append(broken)
             expected += lines
             notes += more[:NAMED]
@@ -60,7 +62,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     notes += mismatches
     header = ("dataset", "column", "type", "missing", "distinct", "minimum", "maximum")
     tables = [Table("columns", header, tuple(rows))]
-    if rules:
+    if rules or declared:
         tables.append(Table("schema", RULE_COLUMNS, tuple(expected)))
     return CheckResult("completed", tuple(metrics), tuple(tables), tuple(notes))
 
