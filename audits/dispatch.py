@@ -6,6 +6,7 @@ Losing any of this loses nothing: the notary also looks by itself, and sweeps fi
 from __future__ import annotations
 
 import logging
+import time
 from uuid import UUID
 
 from celery import current_app
@@ -13,15 +14,28 @@ from django.conf import settings
 from django.db import connection
 
 CHANNEL = "crivo_events"
+# Seconds. Whom we woke looks once more, at the earliest FOLLOW_UP after the pass we woke it for: what is committed
+# within QUIET of our last call is in that look at the latest, and needs no call of its own.
+QUIET, FOLLOW_UP = 0.1, 0.2
 log = logging.getLogger(__name__)
+_called: dict[str, float] = {}  # database → when its notary was called last by this process
 
 
 def after_commit(verb: str, subject_id: UUID) -> None:
+    wake_notary()
+    for task in settings.CRIVO_EVENT_TASKS.get(verb, ()):
+        send(task, str(subject_id))
+
+
+def wake_notary() -> None:
+    """Tell the notary that there is something to do, unless this process has just done so."""
+    database, now = str(connection.settings_dict["NAME"]), time.monotonic()
+    if now - _called.get(database, -QUIET) < QUIET:
+        return
     # A statement of its own after the commit: NOTIFY inside a transaction serialises every commit of the cluster.
     with connection.cursor() as cursor:
         cursor.execute(f"NOTIFY {CHANNEL}")
-    for task in settings.CRIVO_EVENT_TASKS.get(verb, ()):
-        send(task, str(subject_id))
+    _called[database] = now  # of before the call: whoever hears it looks later than that
 
 
 def queue_of(zone: str | None) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,7 +20,8 @@ from django.db import connection
 
 from audits.keys import sealing_key
 from audits.ledger.body import text_commitment
-from audits.models import EventText, PersonalKey
+from audits.models import Event, EventText, PersonalKey
+from audits.models.ledger import Outcome
 from audits.verifier import SALT_BYTES
 
 NONCE = 12
@@ -86,11 +88,13 @@ def opened(
 ) -> dict[tuple[UUID, str], Opened]:
     """What can still be read of these, by (event, name): texts whose key was erased are left out. One query.
 
+    Whoever wrote again after their erasure has a new key, which does not open what was erased: that is left out, too.
     ValueError if one was changed, unless `damaged` is there to take the places of those.
     """
     wanted = list(rows)
     stored = PersonalKey.objects.in_bulk({row.person_id for row in wanted})
     keys: dict[UUID, bytes] = {}
+    erased: dict[UUID, datetime | None] = {}
     found = {}
     for row in wanted:
         if row.person_id in stored:
@@ -100,12 +104,25 @@ def opened(
                     keys[row.person_id] = decrypt(sealing_key(), wrapped, row.person_id.bytes)
                 content = decrypt(keys[row.person_id], bytes(row.sealed), _about(row.event_id, row.name))
             except ValueError:
+                if row.person_id not in erased:
+                    erased[row.person_id] = erased_at(row.person_id)
+                since = erased[row.person_id]
+                if since is not None and row.event.at <= since:
+                    continue
                 if damaged is None:
                     raise
                 damaged.add((row.event_id, row.name))
                 continue
             found[row.event_id, row.name] = Opened(content[SALT_BYTES:].decode(), content[:SALT_BYTES])
     return found
+
+
+def erased_at(person: UUID) -> datetime | None:
+    """When the person was last erased: what they had written by then cannot be read."""
+    rows = Event.objects.filter(
+        subject_kind="person", subject_id=person, verb="person.erased", outcome=Outcome.DONE
+    )
+    return rows.order_by("-subject_seq").values_list("at", flat=True).first()
 
 
 def texts_of(events: Iterable[UUID], name: str | None = None) -> dict[tuple[UUID, str], str]:

@@ -46,6 +46,7 @@ SENTENCES: dict[str, str | Promise] = {
     "check_cancelled": _("The check was cancelled before it had a result. Ask again, and it is computed."),
     "check_not_needed": _("No request waits for this check any more, so it was ended without a result."),
     "check_killed_workers": _("The check was given up after its worker died {attempts} times."),
+    "part_lost": _("What this part was told or counted is no longer in the folder of its zone."),
     "check_result_malformed": _(
         "The confined process handed back something that is no result (at: {where})."
     ),
@@ -88,6 +89,11 @@ SENTENCES: dict[str, str | Promise] = {
         "A legal hold forbids to erase what this person wrote. Lift it first, if it is over."
     ),
     "erasure_of_oneself": _("Nobody erases their own traces. Ask somebody else who may."),
+    "erasure_elsewhere": _(
+        "The trail of another workspace tells of this person, and that workspace erases: ask there. A legal hold can "
+        "be placed here."
+    ),
+    "erasure_of_superuser": _("The account of a superuser is erased on the server only."),
     "log_known": _("The log {origin} has events of its own already. Choose another name for the new one."),
     "hold_lifted": _("The legal hold was lifted before."),
     "event_not_published": _(

@@ -29,6 +29,9 @@ from typing import Any
 from benchmarks import ground
 
 ROUNDS = 5
+WARM = (
+    10  # writes of each process before its time counts: statements of functions are planned once per session
+)
 WITHOUT, LEDGER, NET = "without a ledger", "ledger", "ledger and net"
 
 
@@ -89,23 +92,64 @@ def ready(name: str = "benchmark", durable: bool = True) -> None:
 
 
 def writes(count: int, packages: list[str]) -> None:
+    """The smallest governed write there is, called directly, and as a pipeline sends it, without the network."""
     from tests.cast import make_cast
 
-    command = make_cast().command("ana")
+    cast = make_cast()
+    command, headers = cast.command("ana"), cast.headers("ana")
+
+    def directly() -> Callable[[str], None]:
+        from registry.services.datasets import register_dataset
+
+        return lambda name: void(register_dataset(command=command, name=name))
+
+    def requested() -> Callable[[str], None]:
+        from django.test import Client
+
+        client = Client(headers=headers)
+
+        def post(name: str) -> None:
+            answer = client.post(
+                "/api/v1/datasets", {"name": name}, "application/json", headers={"Idempotency-Key": name}
+            )
+            if answer.status_code != 201:
+                raise SystemExit(answer.content.decode())
+
+        return post
+
     variants: dict[str, Callable[[], contextlib.AbstractContextManager[None]]] = {
         WITHOUT: lambda: as_it_is(recorded=False, net=False),
         LEDGER: lambda: as_it_is(recorded=True, net=False),
         NET: lambda: as_it_is(recorded=True, net=True),
         **{name: PACKAGES[name]() for name in packages},
     }
+    for title, writer in (
+        ("register_dataset, one transaction each", directly),
+        ("POST /api/v1/datasets with an Idempotency-Key, one transaction each", requested),
+    ):
+        compare(title, variants, writer, count)
+    absent = {"auditlog", "simple_history", "pghistory"} - set(packages)
+    if absent:
+        sys.stdout.write(f"\nNot installed, so not measured: {', '.join(sorted(absent))}.\n")
+
+
+def void(_: object) -> None:
+    return None
+
+
+def compare(
+    title: str,
+    variants: dict[str, Callable[[], contextlib.AbstractContextManager[None]]],
+    writer: Callable[[], Callable[[str], None]],
+    count: int,
+) -> None:
     rates: dict[tuple[str, int], list[float]] = {}
     for round_number in range(ROUNDS):
         for writers in (1, 8):
             for name, variant in variants.items():
+                prefix = f"{writer.__name__}-{round_number}-{writers}-{name}".replace(" ", "-")
                 with variant():
-                    rate = throughput(
-                        command, writers, count, f"{round_number}-{writers}-{name}".replace(" ", "-")
-                    )
+                    rate = throughput(writer, writers, count, prefix)
                 if round_number:  # the first one warms up
                     rates.setdefault((name, writers), []).append(rate)
     rows = []
@@ -116,13 +160,10 @@ def writes(count: int, packages: list[str]) -> None:
             row += [median(rates[name, writers]), median(ratios)]
         rows.append(row)
     header = ("governed write", "1 writer /s", "÷ without", "8 writers /s", "÷ without")
-    ground.table("Governed writes: register_dataset, one transaction each", header, rows)
-    absent = {"auditlog", "simple_history", "pghistory"} - set(packages)
-    if absent:
-        sys.stdout.write(f"\nNot installed, so not measured: {', '.join(sorted(absent))}.\n")
+    ground.table(f"Governed writes: {title}", header, rows)
 
 
-def throughput(command: Any, writers: int, count: int, prefix: str) -> float:
+def throughput(writer: Callable[[], Callable[[str], None]], writers: int, count: int, prefix: str) -> float:
     """Writes per second of so many processes, each with a connection of its own."""
     from django.db import connections
 
@@ -130,16 +171,16 @@ def throughput(command: Any, writers: int, count: int, prefix: str) -> float:
     context = multiprocessing.get_context("fork")
     gate, each = context.Barrier(writers + 1, timeout=120), count // writers
 
-    def write(who: int) -> None:
-        from registry.services.datasets import register_dataset
-
-        register_dataset(command=command, name=f"warm-{prefix}-{who}")
+    def work(who: int) -> None:
+        write = writer()
+        for number in range(WARM):
+            write(f"warm-{prefix}-{who}-{number}")
         gate.wait()
         for number in range(each):
-            register_dataset(command=command, name=f"d-{prefix}-{who}-{number}")
+            write(f"d-{prefix}-{who}-{number}")
         gate.wait()
 
-    processes = [context.Process(target=write, args=(who,)) for who in range(writers)]
+    processes = [context.Process(target=work, args=(who,)) for who in range(writers)]
     for process in processes:
         process.start()
     gate.wait()

@@ -22,6 +22,7 @@ READ_ACTION = {
     "audits.PrunedEvent": "audit.read",
     "audits.AuditExport": "audit.export",
     "audits.Webhook": "webhook.manage",
+    "audits.LegalHold": "hold.manage",
     "governance.RoleBinding": "access.read",
     "governance.Group": "access.read",
     "governance.ApiToken": "access.read",
@@ -50,6 +51,8 @@ NEVER_BY_SERVICE_TOKEN = frozenset(
         "use_case.set_tier",
         "role.recertify",
         "person.manage",
+        "person.erase",
+        "hold.manage",
         "audit.prune",
     }
 )

@@ -3,13 +3,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from uuid import UUID
 
-from governance.models import UseCase
-from governance.selectors import ids_called, names_of, person_named
+from audits.privacy import Account
+from governance.models import UseCase, User
+from governance.selectors import belongs, ids_called, names_of, person_named
 from governance.services.accounts import forget_account
 
 
 class People:
-    """Governance's answer to registry.directory and audits.trail."""
+    """Governance's answer to registry.directory, audits.trail and audits.privacy."""
 
     def person_named(self, name: str) -> UUID | None:
         return person_named(name)
@@ -19,6 +20,13 @@ class People:
 
     def forget(self, person: UUID) -> bool:
         return forget_account(person)
+
+    def accounts(self, people: Iterable[UUID]) -> dict[UUID, Account]:
+        rows = User.objects.filter(id__in=set(people))
+        return {user.id: Account(user.username, user.is_superuser, user.erased) for user in rows}
+
+    def belongs(self, person: UUID, workspace: UUID) -> bool:
+        return belongs(person, workspace)
 
     def names_of(self, ids: Iterable[UUID]) -> dict[UUID, str]:
         return names_of(ids)

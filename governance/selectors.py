@@ -12,6 +12,7 @@ from django.db.models import Max, Q, QuerySet
 from audits.actors import Actor, authoriser
 from audits.ledger.inclusion import published_at
 from audits.models import SubjectHead
+from audits.privacy import erased_among
 from audits.sealing import texts_of
 from governance.models import (
     Alarm,
@@ -31,6 +32,7 @@ from governance.models import (
     User,
     Waiver,
 )
+from governance.models.identity import erased_label
 from governance.states import PlacementState
 from registry.models import ModelVersion
 from registry.selectors import found
@@ -86,6 +88,8 @@ def names_of(ids: Iterable[UUID]) -> dict[UUID, str]:
     names |= {token.id: token.name for token in ApiToken.objects.filter(id__in=wanted)}
     if left := wanted - set(names):
         names |= _guests(left)
+    if left := wanted - set(names):  # people outside whose name was erased; or nobody we know
+        names |= {person: erased_label(person) for person in erased_among(left)}
     return names
 
 
@@ -195,16 +199,25 @@ def alarm(actor: Actor, alarm_id: UUID) -> Alarm:
     return found(alarms(actor).filter(id=alarm_id), "alarm", str(alarm_id))
 
 
+def _of_workspace(workspace: UUID) -> QuerySet[User]:
+    """Who has, or had, a role, a group or a token in a workspace, or whose account it made."""
+    made_here = SubjectHead.objects.filter(kind="person", workspace_id=workspace).values("subject_id")
+    known = User.objects.filter(
+        Q(bindings__workspace_id=workspace)
+        | Q(memberships__group__workspace_id=workspace)
+        | Q(tokens__workspace_id=workspace)
+        | Q(id__in=made_here)
+    )
+    return User.objects.filter(id__in=known.values("id"))
+
+
 def people_of(actor: Actor) -> QuerySet[User]:
     """Who has, or had, a role, a group or a token in the workspace, or whose account it made: nobody else's."""
     if not authoriser().may(actor, "access.read"):
         return User.objects.none()
-    here = actor.workspace
-    made_here = SubjectHead.objects.filter(kind="person", workspace_id=here).values("subject_id")
-    known = User.objects.filter(
-        Q(bindings__workspace_id=here)
-        | Q(memberships__group__workspace_id=here)
-        | Q(tokens__workspace_id=here)
-        | Q(id__in=made_here)
-    )
-    return User.objects.filter(id__in=known.values("id"))
+    return _of_workspace(actor.workspace)
+
+
+def belongs(person: UUID, workspace: UUID) -> bool:
+    """Whether somebody with an account is among the people of a workspace, now or before."""
+    return _of_workspace(workspace).filter(id=person).exists()

@@ -120,6 +120,7 @@ CELERY_BROKER_TRANSPORT_OPTIONS = (
 )
 CELERY_BEAT_SCHEDULE = {
     "resend-waiting-checks": {"task": "audits.tasks.resend_waiting", "schedule": 10.0},
+    "resend-waiting-sketches": {"task": "registry.tasks.resend_waiting", "schedule": 10.0},
     "settle-waiting-promotions": {"task": "governance.tasks.settle_waiting", "schedule": 10.0},
     "tidy": {"task": "audits.tasks.tidy", "schedule": 3600.0},
     "compare-rows": {"task": "audits.tasks.compare_rows", "schedule": 900.0, "options": {"expires": 900}},
@@ -157,6 +158,7 @@ CRIVO_EVENT_TASKS = {
 # Data zones: those that datasets may name, and the one this process is in (a worker's; docs/zones.md).
 CRIVO_ZONES = env.list("CRIVO_ZONES", default=[])
 CRIVO_ZONE = env.str("CRIVO_ZONE", "")
+CRIVO_ZONE_PARTS = env.str("CRIVO_ZONE_PARTS", "")  # folder of the zone; empty: its checks are not divided
 CRIVO_UPLOAD_CAP = env.int("CRIVO_UPLOAD_CAP", 2 * 1024**3)  # bytes
 CRIVO_CHECK_SECONDS = env.int("CRIVO_CHECK_SECONDS", 600)
 CRIVO_LEASE_SECONDS = env.int("CRIVO_LEASE_SECONDS", 30)  # how long a dead worker's check stays its own

@@ -144,7 +144,8 @@ def _inactive(people: list[UUID], at: datetime) -> set[UUID]:
     told = dict(rows.filter(at__lte=at).order_by("subject_seq").values_list("subject_id", "verb"))
     now = dict(User.objects.filter(id__in=people).values_list("id", "is_active"))
     untold = set(people) - set(rows.values_list("subject_id", flat=True))
-    return {person for person, verb in told.items() if verb == "person.deactivated"} | {
+    ended = ("person.deactivated", "person.erased")
+    return {person for person, verb in told.items() if verb in ended} | {
         person for person in untold if not now[person]
     }
 

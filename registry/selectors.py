@@ -10,7 +10,7 @@ from django.db.models import QuerySet
 
 from audits.actors import Actor, authoriser
 from audits.errors import NotFound
-from registry.models import Dataset, DatasetVersion, EnvironmentLock, Model, ModelVersion
+from registry.models import Dataset, DatasetVersion, EnvironmentLock, Model, ModelVersion, ReferenceSketch
 
 M = TypeVar("M", bound=DjangoModel)
 
@@ -61,6 +61,13 @@ def model_version(actor: Actor, name: str, n: int) -> ModelVersion:
 
 def model_version_by_id(actor: Actor, version_id: UUID) -> ModelVersion:
     return found(model_versions(actor).filter(id=version_id), "model version", str(version_id))
+
+
+def reference_sketch(actor: Actor, name: str, n: int, *, made: bool = False) -> ReferenceSketch:
+    """The newest of a version the actor may see; not found until it is asked for, or (`made`) kept."""
+    version = dataset_version(actor, f"{name}@{n}")
+    rows = ReferenceSketch.objects.filter(version=version).select_related("version__dataset").order_by("-id")
+    return found(rows.exclude(digest="") if made else rows, "reference sketch", version.label)
 
 
 def environment_lock(actor: Actor, name: str, n: int) -> EnvironmentLock:

@@ -51,6 +51,7 @@ SENTENCES = {
     "lock_not_declared": _(
         "This lock has the digest {found}; the version declares {expected} as that of its environment."
     ),
+    "sketch_taken_over": _("Another worker has taken over the making of this sketch."),
     "author_unknown": _("The author {name} is not known here, or nobody stands behind this token."),
     "lineage_not_an_object": _("A lineage event is a JSON object."),
     "lineage_names_nothing": _("The lineage event names no job, run or dataset."),
@@ -72,5 +73,8 @@ VERBS = {
     "model.registered": _("{actor} registered the model {subject}"),
     "model_version.registered": _("{actor} registered the model version {subject}"),
     "environment_lock.kept": _("{actor} kept the environment lock of {subject}"),
+    "reference_sketch.requested": _("{actor} asked for the reference sketch of {subject}"),
+    "reference_sketch.kept": _("{actor} kept the reference sketch of {subject}"),
+    "reference_sketch.failed": _("{actor} could not make the reference sketch of {subject}"),
     "lineage.recorded": _("{actor} recorded lineage of run {subject}"),
 }

@@ -24,8 +24,9 @@ from audits.checks.contract import CheckResult, Message, Metric, Table
 from audits.models import CheckRun, Event, Leaf
 from audits.services.check_runs import OPEN, claim, complete_check_run
 from governance.models import Placement, Promotion
+from governance.services.decisions import decide
 from governance.services.policies import apply_policy, register_use_case
-from governance.services.promotions import decide, request_promotion
+from governance.services.promotions import request_promotion
 from governance.services.settling import settle_after_check
 from governance.states import DecisionVerdict, PromotionState
 from registry.models import DatasetVersion, ModelVersion

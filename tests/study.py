@@ -7,9 +7,12 @@ import json
 from hashlib import sha256
 from typing import Any
 
+import rfc8785
+
 from audits import blobs
 from audits.actors import Command, system_actor
 from audits.checks.contract import CheckResult, Message, Metric
+from audits.checks.sketch_form import Attribute, Reference, Sketch
 from audits.ledger.notary import Notary
 from audits.ledger.signing import checkpoint_key
 from audits.models import CheckRun
@@ -19,10 +22,12 @@ from governance.services.policies import apply_policy, register_use_case
 from governance.services.promotions import request_promotion
 from governance.services.settling import settle_after_check
 from registry.locks import read
-from registry.models import DatasetVersion, EnvironmentLock, ModelVersion
+from registry.models import DatasetVersion, EnvironmentLock, ModelVersion, ReferenceSketch
 from registry.services.datasets import register_dataset, register_dataset_version
 from registry.services.environments import keep_environment_lock
 from registry.services.models import register_model, register_model_version
+from registry.services.sketches import claim as claim_sketch
+from registry.services.sketches import keep_sketch, request_sketch
 from registry.tabular import profile
 from tests.cast import Cast
 
@@ -125,6 +130,24 @@ def model_version(
         name=name,
         stored=blobs.store(cast.workspace.id, io.BytesIO(artifact), cap=1 << 20),
         metadata=json.loads(json.dumps(metadata(**changes))),
+    ).value
+
+
+def kept_sketch(cast: Cast, name: str = "patients", n: int = 1) -> ReferenceSketch:
+    """The reference sketch of a dataset version, as a worker would have made it of more rows."""
+    asked = request_sketch(command=cast.command("pipeline"), name=name, n=n).value
+    claimed = claim_sketch(asked.id)
+    assert claimed is not None
+    cells = Sketch("numbers", (50.0,), (), (40, 60), 0)
+    found = Reference(100, asked.k, {"age": cells}, {"sex": Attribute((), (), (), None, {})})
+    content = io.BytesIO(rfc8785.dumps(found.to_json()))
+    return keep_sketch(
+        command=Command(system_actor("worker", cast.workspace.id)),
+        sketch_id=asked.id,
+        fence=claimed.fence,
+        stored=blobs.store(cast.workspace.id, content, cap=1 << 20),
+        found=found,
+        run_environment={},
     ).value
 
 

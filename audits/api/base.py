@@ -96,7 +96,7 @@ class View(APIView):
     """A view of the API. `query` names the query parameters it knows; any other is a 400, never ignored."""
 
     query: tuple[str, ...] = ()
-    pagination_class = Page  # of the answers that are lists
+    pagination_class: type[Page] = Page  # of the answers that are lists
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         super().initial(request, *args, **kwargs)
@@ -110,8 +110,9 @@ class View(APIView):
         key = request.headers.get("Idempotency-Key")
         if key is not None and not re.fullmatch(r"[!-~]{1,200}", key):
             raise BadRequest("idempotency_key_invalid", field="Idempotency-Key")
-        Page().get_page_size(request)
-        Page().get_order(request)
+        page = self.pagination_class()
+        page.get_page_size(request)
+        page.get_order(request)
         known = {*self.query, "cursor", "page_size", "order", "format"}
         for name in request.query_params:
             if name not in known or (request.method != "GET"):
@@ -200,6 +201,6 @@ def tagged(subject: SubjectRef, render: Callable[[], Any], status: int = 200) ->
 
 def paged(view: View, queryset: QuerySet[Any], shape: type[BaseSerializer[Any]]) -> Response:
     """One page of `queryset` as {next, previous, results}."""
-    paginator = Page()
+    paginator = view.pagination_class()
     rows = paginator.paginate_queryset(queryset, view.request, view=view)
     return paginator.get_paginated_response(shape(rows, many=True).data)

@@ -13,7 +13,8 @@ from rest_framework.response import Response
 from audits.api import serializers as shapes
 from audits.api.base import View, given_by
 from audits.api.schema import problems
-from audits.services.check_runs import REASON_LIMIT, cancel_check_run
+from audits.services.check_runs import cancel_check_run
+from audits.services.reasons import REASON_LIMIT
 
 
 class CancellationIn(serializers.Serializer[None]):

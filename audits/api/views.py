@@ -19,7 +19,7 @@ from rest_framework.response import Response
 from audits import blobs, messages, trail
 from audits.actors import authoriser
 from audits.api import serializers as shapes
-from audits.api.base import Page, View, wait_for, wait_seconds
+from audits.api.base import Page, View, paged, wait_for, wait_seconds
 from audits.api.schema import WAIT, problems
 from audits.errors import BadRequest, Conflict, Forbidden, LedgerUnavailable, NotFound
 from audits.ledger import pruned
@@ -116,9 +116,7 @@ class Exports(View):
 
     @extend_schema(responses={200: shapes.ExportOut(many=True), **problems(403)})
     def get(self, request: Request) -> Response:
-        paginator = Page()
-        rows = paginator.paginate_queryset(_exports(self), request, view=self)
-        return paginator.get_paginated_response(shapes.ExportOut(rows, many=True).data)
+        return paged(self, _exports(self), shapes.ExportOut)
 
 
 def _exports(view: View) -> QuerySet[AuditExport]:

@@ -244,10 +244,7 @@ class WebhookDeliveries(View):
             if state not in DeliveryState.values:
                 raise BadRequest("invalid", field="state", reason=state[:50])
             rows = rows.filter(state=state)
-        rows = rows.prefetch_related("tries", "event")
-        paginator = DeliveryPage()
-        page = paginator.paginate_queryset(rows, request, view=self)
-        return paginator.get_paginated_response(DeliveryOut(page, many=True).data)
+        return paged(self, rows.prefetch_related("tries", "event"), DeliveryOut)
 
 
 class WebhookVerbs(View):

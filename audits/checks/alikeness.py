@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pandas as pd
 
-from audits.checks.concept_drift import moments
+from audits.checks.concept_drift import counts_time, moments
 from audits.checks.contract import CheckError, CheckInput, Message, Metric
 from audits.checks.intervals import wilson
 from audits.checks.labels import canonical_column, listed
@@ -22,6 +22,12 @@ def time_overlap(materials: Materials) -> list[Metric]:
         return []
     last = moments(materials, "training", column).max()
     times = moments(materials, "evaluation", column)
+    kinds = [
+        "number" if counts_time(materials.frame(role)[column]) else "date"
+        for role in ("training", "evaluation")
+    ]
+    if kinds[0] != kinds[1]:  # a count of seconds and a date cannot be put in one order
+        raise CheckError("column_kind_differs", column=column, training=kinds[0], evaluation=kinds[1])
     early, n = int((times <= last).sum()), len(times)
     return [Metric("time_overlap", early / n, n=n, denominators={"not_later": early, "rows": n})]
 

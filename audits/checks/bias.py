@@ -25,7 +25,7 @@ from audits.checks.disparity import (
     selection_chi_square,
 )
 from audits.checks.group_calibration import calibration_within
-from audits.checks.groups import JOIN, without_rows
+from audits.checks.groups import JOIN, combined, without_rows
 from audits.checks.intervals import benjamini_hochberg, holm, wilson
 from audits.checks.materials import Materials
 from audits.checks.one_vs_rest import OVR_COLUMNS, one_vs_rest
@@ -153,7 +153,7 @@ def measure(cube: Cube, names: tuple[str, ...], favourable: int, min_group: int)
     keys, table = cube.groups(names)
     if len(keys) > MAX_GROUPS:
         raise CheckError("too_many_groups", column=JOIN.join(names), count=len(keys), limit=MAX_GROUPS)
-    return from_counts(tuple(JOIN.join(key) for key in keys), favourable_counts(table, favourable), min_group)
+    return from_counts(tuple(combined(key) for key in keys), favourable_counts(table, favourable), min_group)
 
 
 def favourable_counts(table: Counts, favourable: int) -> Counts:

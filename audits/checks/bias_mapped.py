@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
 
+from audits.checks import mapped
 from audits.checks.bias import columns_of, concluded
 from audits.checks.contract import CheckInput, CheckResult
-from audits.checks.counting import Distinct, Tally, distinct_values
+from audits.checks.counting import ROLE, Distinct, Tally, distinct_values
 from audits.checks.materials import Materials
+
+ROLES = (ROLE,)
 
 
 def survey(inputs: CheckInput, materials: Materials) -> dict[str, Any] | None:
@@ -28,11 +30,17 @@ def survey(inputs: CheckInput, materials: Materials) -> dict[str, Any] | None:
     return {"levels": {name: list(levels) for name, levels in found.levels.items()}, "tried": tried}
 
 
+def shares(
+    inputs: CheckInput, materials: Materials, survey: dict[str, Any], part_rows: int
+) -> list[dict[str, Any]]:
+    return mapped.spans(materials, ROLE, part_rows)
+
+
 def compute(
-    inputs: CheckInput, materials: Materials, survey: dict[str, Any], frames: Iterable[pd.DataFrame]
+    inputs: CheckInput, materials: Materials, survey: dict[str, Any], share: dict[str, Any]
 ) -> dict[str, Any]:
     tally = _tally(inputs, materials, survey)
-    for frame in frames:
+    for frame in mapped.frames(materials, share):
         tally.add(frame)
     return tally.to_json()
 

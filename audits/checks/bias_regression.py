@@ -39,6 +39,7 @@ COLUMNS = (
     "prediction_ks",
     "excluded",
 )
+ROUNDING = 1e-13  # relative; the mean of equal numbers differs from them by less
 SPREADS = ("mean_prediction", "mae", "rmse", "mean_residual")
 
 
@@ -69,7 +70,7 @@ def regression(
             attribute = JOIN.join(names)
             found = moments(joined(groupings, names), truth, predicted)
             compared = {group: item for group, item in found.items() if item.n >= min_group}
-            metrics += _spreads(attribute, found, compared, float(np.sort(predicted).std()), inputs, level)
+            metrics += _spreads(attribute, found, compared, _scale(predicted), inputs, level)
             if depth == 1:
                 metrics += _per_group(attribute, compared, level)
                 notes += without_rows(attribute, groupings[attribute][1], found)
@@ -90,6 +91,14 @@ def regression(
         {"min_group": min_group, "level": level, "rows": len(frame)},
     )
     return CheckResult("completed", tuple(metrics) + flips, (table,), tuple(notes) + flip_notes)
+
+
+def _scale(predicted: Floats) -> float:
+    """Standard deviation of the predictions; 0 where they are the same but for rounding, which is no unit."""
+    ordered = np.sort(predicted)
+    if ordered[-1] - ordered[0] <= ROUNDING * np.abs(ordered).max():
+        return 0.0
+    return float(ordered.std())
 
 
 def moments(grouping: Grouping, truth: Floats, predicted: Floats) -> dict[str, Moments]:

@@ -11,6 +11,7 @@ from typing import Any
 from audits.checks.pandera_form import PANDERA
 
 RATIO = {"type": "number", "minimum": 0, "maximum": 1}
+LEVEL = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}  # of confidence: no interval has 1
 COUNT = {"type": "integer", "minimum": 1}
 # metric → the policy's limit: what `minimum_n` is worked out for
 LIMITS = {"type": "object", "additionalProperties": {"type": "number"}}
@@ -46,8 +47,15 @@ class CheckDefinition:
     repeatable: bool = True  # the same input gives the same result; not so for measured times
     # How far a number may move on another image or CPU family, relative to the larger of 1 and itself.
     tolerance: float = 1e-9
-    # Module of its parts (audits.checks.mapped), where long data may be divided among workers.
+    # Module with the functions of its shares (audits.checks.mapped), where long data are divided among workers.
     mapped: str = ""
+    # Whether a stored sketch of the training data (role reference) does where those cannot be read.
+    sketched: bool = False
+
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """The roles of the files it may be given."""
+        return (*self.reads, "reference") if self.sketched else self.reads
 
 
 def _parameters(**properties: Any) -> dict[str, Any]:
@@ -63,6 +71,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             kind="quality",
             version="2",
             function="audits.checks.quality:run",
+            mapped="audits.checks.quality",
             reads=("training", "evaluation"),
             parameters=_parameters(
                 schema=COLUMN_RULES,
@@ -87,7 +96,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="evaluation.performance",
             title="Recomputed evaluation",
             kind="evaluation",
-            version="2",
+            version="3",
             function="audits.checks.evaluation:run",
             reads=("artifact", "training", "evaluation"),
             parameters=_parameters(
@@ -120,7 +129,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="bias.group_disparity",
             title="Group disparity",
             kind="bias",
-            version="3",
+            version="4",
             function="audits.checks.bias:run",
             mapped="audits.checks.bias_mapped",
             reads=("artifact", "evaluation"),
@@ -131,7 +140,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
                     "sensitive": {"type": "array", "items": {"type": "string"}, "minItems": 1},
                     "intersections": {"type": "integer", "minimum": 1, "maximum": 3},
                     "min_group": {"type": "integer", "minimum": 1},
-                    "level": RATIO,
+                    "level": LEVEL,
                     "replicates": {"type": "integer", "minimum": 100, "maximum": 100000},
                     # metric → the policy's limit: what `minimum_n` is worked out for
                     "limits": {"type": "object", "additionalProperties": {"type": "number"}},
@@ -217,7 +226,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 folds={"type": "integer", "minimum": 2, "maximum": 20},
                 max_rows={"type": "integer", "minimum": 100, "maximum": 1_000_000},
                 min_group=COUNT,
-                level=RATIO,
+                level=LEVEL,
             ),
             metrics=("proxy_auc", "forbidden_attribute_flips", "attribute_flips"),
         ),
@@ -225,13 +234,14 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="drift.distribution",
             title="Drift of the data",
             kind="drift",
-            version="1",
+            version="2",
             function="audits.checks.drift:run",
             reads=("training", "evaluation"),
+            sketched=True,
             parameters=_parameters(
                 columns={"type": "array", "items": {"type": "string"}, "minItems": 1},
                 min_group=COUNT,
-                level=RATIO,
+                level=LEVEL,
                 replicates={"type": "integer", "minimum": 100, "maximum": 100_000},
                 limits=LIMITS,
             ),
@@ -247,10 +257,10 @@ CATALOGUE: dict[str, CheckDefinition] = {
             slug="drift.concept",
             title="Performance over time",
             kind="drift",
-            version="1",
+            version="2",
             function="audits.checks.concept_drift:run",
             reads=("artifact", "evaluation"),
-            parameters=_parameters(windows={"type": "integer", "minimum": 2, "maximum": 100}, level=RATIO),
+            parameters=_parameters(windows={"type": "integer", "minimum": 2, "maximum": 100}, level=LEVEL),
             metrics=("performance_drop", "performance_worst_window"),
         ),
         CheckDefinition(
@@ -267,7 +277,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
                 repeats={"type": "integer", "minimum": 1, "maximum": 100},
                 tolerance={"type": "number", "minimum": 0},
                 min_group=COUNT,
-                level=RATIO,
+                level=LEVEL,
             ),
             metrics=(
                 "flip_rate_noise",

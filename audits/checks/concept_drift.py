@@ -5,6 +5,7 @@ Rows are put in order of time and cut into windows of about equal size; rows of 
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -36,6 +37,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     refuse_leakage(materials, predictor, "evaluation")
     level = float(inputs.parameters.get("level", LEVEL))
     times = moments(materials, "evaluation", column)
+    numbers = counts_time(frame[column])
     regression = materials.semantics.task == "regression"
     if regression:
         values = np.abs(predictor.values(frame) - materials.truth_values("evaluation"))
@@ -45,7 +47,7 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     windows = cut(times, int(inputs.parameters.get("windows", WINDOWS)))
     figures = [_figure(values[rows], regression, level) for rows in windows]
     lines = tuple(
-        _line(number, times[rows], figure)
+        _line(number, times[rows], figure, numbers)
         for number, (rows, figure) in enumerate(zip(windows, figures, strict=True), start=1)
     )
     of = "mae" if regression else "accuracy"
@@ -53,21 +55,32 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     return CheckResult("completed", _metrics(figures, regression, level, column), (table,))
 
 
-def moments(materials: Materials, role: str, name: str) -> npt.NDArray[np.int64]:
-    """The time column as nanoseconds since 1970 (or the plain number where it holds numbers), every row known.
+Times = npt.NDArray[np.int64] | npt.NDArray[np.float64]
+
+
+def counts_time(column: pd.Series) -> bool:
+    """Whether a time column holds plain numbers, of whatever unit, and no dates."""
+    return pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype)
+
+
+def moments(materials: Materials, role: str, name: str) -> Times:
+    """The time column as nanoseconds since 1970 (or the number itself where it holds numbers), every row known.
 
     Raises CheckError `time_unreadable`, with how many rows are empty or no time.
     """
     column = materials.column(role, name, "time_column")
-    if pd.api.types.is_numeric_dtype(column.dtype) and not pd.api.types.is_bool_dtype(column.dtype):
+    if counts_time(column):
         numbers = column.to_numpy(dtype=np.float64, na_value=np.nan)
         bad = ~np.isfinite(numbers) | (np.abs(numbers) > 2**62)
         if bad.any():
             raise CheckError("time_unreadable", role=role, column=name, rows=int(bad.sum()))
-        if (numbers != np.floor(numbers)).any():
-            numbers = numbers * 1e6
-        whole: npt.NDArray[np.int64] = numbers.astype(np.int64)
-        return whole
+        if pd.api.types.is_integer_dtype(column.dtype):
+            whole: npt.NDArray[np.int64] = column.to_numpy(dtype=np.int64)
+            return whole  # exact: a nanosecond count has more digits than a float
+        known: npt.NDArray[np.float64] = numbers
+        return known
+    if pd.api.types.is_bool_dtype(column.dtype):
+        raise CheckError("time_unreadable", role=role, column=name, rows=len(column))
     read = pd.to_datetime(column, errors="coerce", utc=True, format="ISO8601")
     if bool(read.isna().any()):
         raise CheckError("time_unreadable", role=role, column=name, rows=int(read.isna().sum()))
@@ -75,7 +88,7 @@ def moments(materials: Materials, role: str, name: str) -> npt.NDArray[np.int64]
     return found
 
 
-def cut(times: npt.NDArray[np.int64], windows: int) -> list[npt.NDArray[np.int64]]:
+def cut(times: Times, windows: int) -> list[npt.NDArray[np.int64]]:
     """Row positions of each window, in order of time."""
     count = max(1, min(windows, len(times) // MIN_WINDOW))
     order = np.argsort(times, kind="stable")
@@ -101,16 +114,17 @@ def _figure(values: npt.NDArray[np.float64], regression: bool, level: float) -> 
     return Figure(hits / n, n, wilson(hits, n, level), {"correct": hits, "rows": n})
 
 
-def _line(number: int, times: npt.NDArray[np.int64], figure: Figure) -> tuple[Any, ...]:
+def _line(number: int, times: Times, figure: Figure, numbers: bool) -> tuple[Any, ...]:
     low, high = figure.interval or (None, None)
-    return number, _shown(int(times.min())), _shown(int(times.max())), figure.n, figure.value, low, high
+    ends = (_shown(times.min(), numbers), _shown(times.max(), numbers))
+    return number, *ends, figure.n, figure.value, low, high
 
 
-def _shown(time: int) -> str:
-    """The day, never the moment: a moment may be one person's."""
-    if abs(time) > 10**15:
-        return str(np.datetime64(time, "ns").astype("datetime64[D]"))
-    return str(time)
+def _shown(time: Any, number: bool) -> str:
+    """The day (of a plain number its whole part), never the moment: a moment may be one person's."""
+    if number:
+        return str(math.floor(time))
+    return str(np.datetime64(int(time), "ns").astype("datetime64[D]"))
 
 
 def _metrics(figures: list[Figure], regression: bool, level: float, column: str) -> tuple[Metric, ...]:

@@ -23,11 +23,12 @@ class Message:
 @dataclass(frozen=True)
 class Material:
     """One file a check reads. `role` is artifact, training or evaluation, or training:2, training:3, … where a version
-    was trained on several data sets, read as one table; the digest is `sha256:<hex>`."""
+    was trained on several data sets, read as one table, or reference, the stored sketch of the training data, which is
+    read where those cannot be; the digest is `sha256:<hex>`."""
 
     role: str
     digest: str
-    format: str  # artifact: skops | joblib | pickle | ...; dataset: csv | parquet | parquet-folder
+    format: str  # artifact: skops | joblib | pickle | ...; dataset: csv | parquet | parquet-folder | sketch
     dialect: dict[str, str] = field(default_factory=dict)  # of a CSV: separator, decimal, encoding
 
 

@@ -187,7 +187,10 @@ def bootstrap(
             drawn = drawn[..., ::-1]
         for name, function in AGGREGATES.items():
             found[name].append(function(drawn, 2))
-    return {name: percentile_interval(np.concatenate(parts), level) for name, parts in found.items()}
+    return {
+        name: percentile_interval(np.concatenate(parts), level, float(AGGREGATES[name](counts, 2)))
+        for name, parts in found.items()
+    }
 
 
 def draw_order(counts: Counts) -> tuple[Counts, bool]:

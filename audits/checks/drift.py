@@ -1,25 +1,25 @@
 """Drift: how far the evaluation data has moved away from the reference (the training data, or its stored sketch).
 
-Gates are on effect size (index 0.1: watch, 0.25: moved); p-values come along as information, because with many rows
-every difference is significant.
+The training data are made a sketch of first, so that both ways give the same figures. Gates are on effect size (index
+0.1: watch, 0.25: moved); p-values come along as information, because with many rows every difference is significant.
 """
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import pandas as pd
 
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
 from audits.checks.distances import MEASURES, Counts, chi_square, intervals, minimum_n, wasserstein
-from audits.checks.groups import sensitive_groupings
+from audits.checks.drift_counts import CurrentCounts
 from audits.checks.intervals import Interval, generator, holm
 from audits.checks.materials import Materials
-from audits.checks.sketches import Sketch, counted_like, from_json, sketch
+from audits.checks.sketch_form import DIGITS, LEAST_GROUP, ZONE_DIGITS, K, Reference, Sketch, from_bytes
+from audits.checks.sketches import Table as Data
+from audits.checks.sketches import reference
 
 LEVEL, REPLICATES, MIN_GROUP = 0.95, 2_000, 100
 WATCH, MOVED = 0.10, 0.25
@@ -53,7 +53,7 @@ class Compared:
     reference: Sketch
     fine: tuple[Counts, Counts]
     coarse: tuple[Counts, Counts]
-    missing: tuple[float, float]
+    missing_change: float | None
     names: tuple[str, ...]  # of the coarse cells
 
 
@@ -64,20 +64,62 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     group_population_stability_index is the largest over columns and groups of one sensitive column.
     Raises CheckError naming a column that is infinite, of another kind than the reference, or not there.
     """
-    references = reference_sketches(materials)
-    frame = materials.frame("evaluation")
+    found, notes = reference_of(materials)
+    counts = counts_for(inputs, materials, found)
+    for frame in data_of(materials, "evaluation").frames((*counts.names, *counts.groups)):
+        counts.add(frame)
+    return concluded(inputs, materials, counts, notes)
+
+
+def data_of(materials: Materials, role: str) -> Data:
+    """The data of a role: in batches where they are long, several files of one role one below the other."""
+    parts = materials.parts(role) if not materials.format_of(f"{role}:2") else None
+    if parts is None:
+        return Data.of(materials.frame(role))
+    return Data(parts.columns, lambda names: parts.frames(names))
+
+
+def reference_of(materials: Materials) -> tuple[Reference, list[Message]]:
+    """Of the training data, or their stored sketch where that is all there is, and a note that says so."""
+    for role in ("training", "reference"):
+        if materials.format_of(role) == "sketch" and (role == "training" or not materials.there("training")):
+            return from_bytes(materials.bytes_of(role)), [Message("reference_is_sketch")]
+    semantics = materials.semantics
+    sensitive = {name: semantics.bins_of(name) for name in semantics.sensitive_columns}
+    # As a sketch that may leave the zone would be made: from it and from the data come the same figures.
+    k, digits = (materials.smallest_cell, ZONE_DIGITS) if materials.smallest_cell else (K, DIGITS)
+    return reference(data_of(materials, "training"), sensitive, max(K, k), digits=digits), []
+
+
+def counts_for(inputs: CheckInput, materials: Materials, found: Reference) -> CurrentCounts:
+    """An empty count of the evaluation data over the columns that are asked for. Raises `column_missing`."""
+    there = data_of(materials, "evaluation").names
     asked = inputs.parameters.get("columns")
-    names = tuple(asked) if asked else tuple(name for name in references if name in frame.columns)
+    names = tuple(asked) if asked else tuple(name for name in there if name in found.columns)
     for name in names:
-        if name not in references or name not in frame.columns:
+        if name not in found.columns or name not in there:
             raise CheckError("column_missing", columns=name, reader="drift")
-    notes = [
+    semantics = materials.semantics
+    for name in semantics.sensitive_columns:
+        if name not in there:
+            raise CheckError("sensitive_missing", column=name, role="evaluation")
+    return CurrentCounts(
+        found, names, {name: semantics.bins_of(name) for name in semantics.sensitive_columns}
+    )
+
+
+def concluded(
+    inputs: CheckInput, materials: Materials, counts: CurrentCounts, notes: list[Message]
+) -> CheckResult:
+    """The result, from what was counted of all rows."""
+    references, there = counts.reference.columns, data_of(materials, "evaluation").names
+    if not counts.rows:
+        raise CheckError("data_empty", role="evaluation")
+    counts.refuse_wrong()
+    notes = notes + [
         Message("column_only_in", {"column": name, "role": role})
-        for role, mine, others in (
-            ("training", references, frame.columns),
-            ("evaluation", frame.columns, references),
-        )
-        for name in mine
+        for role, mine, others in (("training", references, there), ("evaluation", there, references))
+        for name in sorted(mine)
         if name not in others
     ]
     metrics: list[Metric] = []
@@ -85,12 +127,13 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     shares: list[tuple[Any, ...]] = []
     drifted = 0
     known = 0
-    for name in names:
-        if references[name].kind == "empty" or bool(frame[name].isna().all()):
+    for name in counts.names:
+        current, missing = counts.current(name)
+        if references[name].kind == "empty" or missing == counts.rows:
             side = "training" if references[name].kind == "empty" else "evaluation"
             metrics += _undefined(name, Message("drift_column_empty", {"column": name, "role": side}))
             continue
-        found = compared(name, references[name], frame[name])
+        found = compared(name, references[name], current, missing)
         mine = list(_metrics(found, inputs))
         metrics += mine
         known += 1
@@ -98,8 +141,8 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
         rows.append(_row(found, mine))
         shares += _shares(found)
     _correct(rows)
-    metrics.append(Metric("drifted_columns", float(drifted), n=len(frame), denominators={"columns": known}))
-    by_group, lines, more = _by_group(inputs, materials, names)
+    metrics.append(Metric("drifted_columns", float(drifted), n=counts.rows, denominators={"columns": known}))
+    by_group, lines, more = _by_group(inputs, counts)
     tables = [
         Table("drift", COLUMNS, tuple(map(tuple, rows)), {"watch": WATCH, "moved": MOVED}),
         Table("drift_distributions", DISTRIBUTION_COLUMNS, tuple(shares)),
@@ -109,27 +152,24 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
     return CheckResult("completed", (*metrics, *by_group), tuple(tables), (*notes, *more))
 
 
-def reference_sketches(materials: Materials) -> dict[str, Sketch]:
-    """The reference by column: from the training data, or from its stored sketch where that is all there is."""
-    if materials.format_of("training") == "sketch":
-        try:
-            return from_json(json.loads(materials.bytes_of("training")))
-        except ValueError:
-            raise CheckError("sketch_unreadable") from None
-    frame = materials.frame("training")
-    return {str(name): sketch(frame[name], str(name)) for name in frame.columns}
-
-
-def compared(name: str, reference: Sketch, column: pd.Series) -> Compared:
-    current, missing = counted_like(reference, column, name)
-    mine = np.array(reference.counts, dtype=np.int64)
-    starts, names = _coarse(reference)
+def compared(name: str, whole: Sketch, current: Counts, missing: int) -> Compared:
+    """`current`: rows over the values of the reference's cells. Where few empty cells of the reference were counted
+    with its last values, so are those of the current data."""
+    change = None
+    if whole.missing is None:
+        current = current.copy()
+        current[-1] += missing
+    else:
+        rows = int(current.sum()) + missing
+        change = missing / rows - whole.missing / whole.rows
+    mine = np.array(whole.counts, dtype=np.int64)
+    starts, names = _coarse(whole)
     return Compared(
         name,
-        reference,
+        whole,
         (mine, current),
         (np.add.reduceat(mine, starts), np.add.reduceat(current, starts)),
-        (reference.missing / (reference.n + reference.missing), missing / len(column)),
+        change,
         names,
     )
 
@@ -208,7 +248,7 @@ def _row(found: Compared, metrics: list[Metric]) -> list[Any]:
         None if tested is None else tested[0],
         None if tested is None else tested[1],
         None,
-        found.missing[1] - found.missing[0],
+        found.missing_change,
     ]
 
 
@@ -231,68 +271,80 @@ def _shares(found: Compared) -> Iterator[tuple[Any, ...]]:
 
 
 def _by_group(
-    inputs: CheckInput, materials: Materials, names: tuple[str, ...]
+    inputs: CheckInput, counts: CurrentCounts
 ) -> tuple[list[Metric], list[tuple[Any, ...]], list[Message]]:
-    """The index within each sensitive group that is large enough on both sides. A stored sketch knows no groups."""
-    columns = materials.semantics.sensitive_columns
-    if not columns:
-        return [], [], []
-    if materials.format_of("training") == "sketch":
-        return [], [], [Message("sketch_without_groups")]
-    least = int(inputs.parameters.get("min_group", MIN_GROUP))
-    frames = materials.frame("training"), materials.frame("evaluation")
-    grouped = [sensitive_groupings(materials, role, columns) for role in ("training", "evaluation")]
+    """The index within each sensitive group that is large enough on both sides."""
+    if counts.reference.groups is None:
+        return [], [], [Message("sketch_without_groups")] if counts.groups else []
     metrics: list[Metric] = []
     lines: list[tuple[Any, ...]] = []
     notes: list[Message] = []
-    for attribute in columns:
-        worst: Metric | None = None
-        groups = 0
-        every = dict.fromkeys((*grouped[0][attribute][1], *grouped[1][attribute][1]))
-        for group in every:
-            inside = [
-                codes == _position(levels, group) for codes, levels in (part[attribute] for part in grouped)
-            ]
-            sizes = [int(rows.sum()) for rows in inside]
-            if min(sizes) < least:
-                params = {"attribute": attribute, "group": group, "n": min(sizes), "minimum": least}
-                notes.append(Message("group_left_out", params))
-                continue
-            groups += 1
-            parts = [frame.loc[rows] for frame, rows in zip(frames, inside, strict=True)]
-            for name in names:
-                if name == attribute or any(bool(part[name].isna().all()) for part in parts):
-                    continue
-                found = compared(name, sketch(parts[0][name], name), parts[1][name])
-                metric = next(_metrics(found, inputs))
-                lines.append((attribute, group, name, *sizes, metric.value))
-                if worst is None or (metric.value or 0.0) > (worst.value or 0.0):
-                    worst = metric
-        counts = {"groups": groups, "groups_excluded": len(every) - groups}
-        if worst is None:
-            params = {"attribute": attribute, "n": 0, "minimum": least}
-            undefined = Message("no_group_large_enough", params)
-            metrics.append(
-                Metric(GROUPED, None, attribute=attribute, denominators=counts, undefined=undefined)
-            )
+    for attribute, tally in counts.groups.items():
+        sizes = tally.sizes()
+        if attribute not in counts.compared:
+            code = "reference_without_attribute"
+            if attribute in counts.reference.groups:
+                code = "reference_bins_differ"
+            undefined = Message(code, {"attribute": attribute})
+            metrics.append(Metric(GROUPED, None, attribute=attribute, undefined=undefined))
             continue
-        metrics.append(
-            Metric(
-                GROUPED,
-                worst.value,
-                attribute=attribute,
-                interval=worst.interval,
-                level=worst.level,
-                n=worst.n,
-                denominators={**worst.denominators, **counts},
-                minimum_n=worst.minimum_n,
-            )
-        )
+        mine, more, said = _of_attribute(inputs, counts, attribute, sizes)
+        metrics.append(mine)
+        lines += more
+        notes += said
     return metrics, lines, notes[:NAMED_EXCLUSIONS]
 
 
+def _of_attribute(
+    inputs: CheckInput, counts: CurrentCounts, attribute: str, sizes: dict[str, int]
+) -> tuple[Metric, list[tuple[Any, ...]], list[Message]]:
+    least = int(inputs.parameters.get("min_group", MIN_GROUP))
+    known = (counts.reference.groups or {})[attribute]
+    place = {name: at for at, name in enumerate(known.names)}
+    every = dict.fromkeys((*sizes, *known.names))
+    lines: list[tuple[Any, ...]] = []
+    notes: list[Message] = []
+    worst: Metric | None = None
+    groups = 0
+    for group in every:
+        about: dict[str, Any] = {"attribute": attribute, "group": group}
+        if group not in place:
+            told = {**about, "n": sizes[group], "minimum": max(LEAST_GROUP, counts.reference.k)}
+            notes.append(Message("group_not_in_reference", told))
+            continue
+        both = known.rows[place[group]], sizes.get(group, 0)
+        if min(both) < least:
+            notes.append(Message("group_left_out", {**about, "n": min(both), "minimum": least}))
+            continue
+        groups += 1
+        if group == known.merged:
+            notes.append(Message("group_with_others", {**about, "minimum": counts.reference.k}))
+        for name in counts.names:
+            if (attribute, name) not in counts.crossed:
+                continue
+            current, missing, part = counts.of_group(attribute, place[group], name)
+            if not part.n or missing == both[1]:
+                continue
+            metric = next(_metrics(compared(name, part, current, missing), inputs))
+            lines.append((attribute, group, name, *both, metric.value))
+            if worst is None or (metric.value or 0.0) > (worst.value or 0.0):
+                worst = metric
+    denominators = {"groups": groups, "groups_excluded": len(every) - groups}
+    if worst is None:
+        undefined = Message("no_group_large_enough", {"attribute": attribute, "n": 0, "minimum": least})
+        metric = Metric(GROUPED, None, attribute=attribute, denominators=denominators, undefined=undefined)
+        return metric, lines, notes
+    metric = Metric(
+        GROUPED,
+        worst.value,
+        attribute=attribute,
+        interval=worst.interval,
+        level=worst.level,
+        n=worst.n,
+        denominators={**worst.denominators, **denominators},
+        minimum_n=worst.minimum_n,
+    )
+    return metric, lines, notes
+
+
 GROUPED = "group_population_stability_index"
-
-
-def _position(levels: tuple[str, ...], group: str) -> int:
-    return levels.index(group) if group in levels else -2

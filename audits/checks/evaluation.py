@@ -259,14 +259,18 @@ def _overlaps(materials: Materials, predictor: Predictor) -> list[Metric]:
     missing = [name for name in columns if name not in training.columns]
     if missing:
         raise CheckError("column_missing", columns=listed(missing), reader="training")
-    found = [_overlap("row_overlap", lambda frame: row_keys(frame, columns), training, evaluation)]
+    # what is a number in the one file and text in the other (a single bad cell does that) is compared as text
+    mixed = frozenset(name for name in columns if _numeric(training[name]) != _numeric(evaluation[name]))
+    found = [_overlap("row_overlap", lambda frame: row_keys(frame, columns, mixed), training, evaluation)]
     entity = materials.semantics.entity_key
     if entity is not None:
         for role in ("training", "evaluation"):
             if bool(materials.column(role, entity, "entity_key").isna().any()):
                 raise CheckError("entity_key_missing", role=role, column=entity)
+        differs = _numeric(training[entity]) != _numeric(evaluation[entity])
+        apart = frozenset({entity} if differs else ())
         found.append(
-            _overlap("entity_overlap", lambda frame: row_keys(frame, (entity,)), training, evaluation)
+            _overlap("entity_overlap", lambda frame: row_keys(frame, (entity,), apart), training, evaluation)
         )
     return found
 
@@ -282,12 +286,23 @@ def _overlap(
     return Metric(name, shared / n, n=n, denominators={"shared": shared, "rows": n})
 
 
-def row_keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[np.uint64]:
-    """A 64-bit hash per row that does not depend on how a file stored its numbers (1 and 1.0 agree)."""
+def _numeric(column: pd.Series) -> bool:
+    return bool(pd.api.types.is_numeric_dtype(column.dtype))
+
+
+def row_keys(
+    frame: pd.DataFrame, columns: tuple[str, ...], as_text: frozenset[str] = frozenset()
+) -> npt.NDArray[np.uint64]:
+    """A 64-bit hash per row that does not depend on how a file stored its numbers (1 and 1.0 agree).
+
+    Whole numbers that no float holds are told apart. `as_text`: columns to compare by their canonical text.
+    """
     alike = {}
+    beyond = np.zeros(len(frame), dtype=np.uint64)
     for position, name in enumerate(columns):
         column = frame[name]
-        if pd.api.types.is_numeric_dtype(column.dtype):
+        if _numeric(column) and name not in as_text:
+            beyond ^= _beyond_floats(column, position)
             # + 0.0 turns -0.0 into 0.0, which hash apart
             alike[position] = pd.Series(column.to_numpy(dtype=np.float64, na_value=np.nan) + 0.0)
         else:
@@ -295,7 +310,23 @@ def row_keys(frame: pd.DataFrame, columns: tuple[str, ...]) -> npt.NDArray[np.ui
             names = np.array([*levels, ""], dtype=object)
             alike[position] = pd.Series(names[codes], dtype=object)
     hashed = pd.util.hash_pandas_object(pd.DataFrame(alike), index=False)
-    return np.asarray(hashed.to_numpy(), dtype=np.uint64)
+    return np.asarray(hashed.to_numpy(), dtype=np.uint64) ^ beyond
+
+
+def _beyond_floats(column: pd.Series, position: int) -> npt.NDArray[np.uint64]:
+    """A hash of each whole number that a float rounds (account numbers of 18 digits are such), 0 of any other."""
+    found = np.zeros(len(column), dtype=np.uint64)
+    if column.dtype.kind not in "iu":
+        return found
+    values = column.to_numpy()
+    large = np.flatnonzero((values > 2**53) | (values < -(2**53)))
+    if large.size:
+        exact = values[large]
+        with np.errstate(invalid="ignore"):  # 2**63 comes back as something else, which is what is asked
+            rounded = exact.astype(np.float64).astype(exact.dtype) != exact
+        hashes = pd.util.hash_array(exact[rounded].astype(np.uint64))
+        found[large[rounded]] = hashes * np.uint64(2 * position + 1)
+    return found
 
 
 def _claims(

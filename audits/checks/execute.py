@@ -11,6 +11,8 @@ from typing import Any, BinaryIO
 from audits.checks.catalogue import CATALOGUE
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message
 
+MAX_TEXT = 10_000  # as `results` takes it
+
 
 def execute(check_input: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str, Any]:
     """The result of the check named in `check_input` as plain JSON values; never raises for the check's own failure.
@@ -68,8 +70,10 @@ def plain(value: Any, path: str = "result") -> Any:
 
     Raises CheckError `result_not_json` with the path of the first value that is not (numpy scalars included).
     """
-    if value is None or type(value) in (str, bool, int):
+    if value is None or type(value) in (bool, int):
         return value
+    if type(value) is str:
+        return _storable(value)
     if type(value) is float:
         if not math.isfinite(value):
             raise CheckError("result_not_json", path=path, type="NaN" if math.isnan(value) else "infinity")
@@ -82,6 +86,12 @@ def plain(value: Any, path: str = "result") -> Any:
                 raise CheckError("result_not_json", path=path, type=type(key).__name__)
         return {key: plain(item, f"{path}.{key}") for key, item in value.items()}
     raise CheckError("result_not_json", path=path, type=type(value).__name__)
+
+
+def _storable(text: str) -> str:
+    """What a database can keep and a page can show: a group may be called anything, in a Parquet file."""
+    shown = text if len(text) <= MAX_TEXT else text[: MAX_TEXT - 1] + "…"
+    return shown.replace("\0", "␀").encode("utf-8", "replace").decode("utf-8")
 
 
 def _errored(message: Message) -> dict[str, Any]:

@@ -5,7 +5,8 @@ Only counts leave pandera: its errors quote the values that broke a rule, and ar
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from copy import deepcopy
 from datetime import date
 from typing import Any
 
@@ -19,23 +20,43 @@ from audits.checks.materials import Materials
 
 COLUMNS = ("dataset", "column", "rule", "violations", "rows")
 DAY = 86_400_000_000_000  # nanoseconds
-Counts = dict[tuple[str, str], int]
-Kind = Callable[[pd.Series], str]
+
+
+Broken = dict[str, dict[str, int]]  # {column: {rule: cells}}
+
+
+def expected_of(parameters: Mapping[str, Any]) -> bool:
+    """Whether the policy expects anything of columns."""
+    return bool(parameters.get("schema") or parameters.get("pandera"))
+
+
+def broken_in(frame: pd.DataFrame, parameters: Mapping[str, Any], kinds: Mapping[str, str]) -> Broken:
+    """Cells of these rows that break a rule. `kinds`: of the columns that are there, over all rows.
+
+    `parameters`: schema, the short spelling {column: {type, min, max, values, missing, unique}}, and pandera, a schema
+    as its to_json writes it. Adds up over parts of the rows, but for `unique`: that is `repeated` and told as 0 here.
+    Raises CheckError `parameters_invalid` for a schema that pandera does not understand.
+    """
+    found: Broken = {}
+    for schema in _schemas(parameters, kinds):
+        for (name, rule), cells in _counted(schema, frame).items():
+            rules = found.setdefault(name, {})
+            rules[rule] = max(rules.get(rule, 0), cells)
+    return found
 
 
 def violations(
-    frame: pd.DataFrame, role: str, rules: dict[str, dict[str, Any]], kind: Kind, declared: dict[str, Any]
+    role: str, found: Broken, n: int, repeated: Mapping[str, int]
 ) -> tuple[Metric, list[tuple[Any, ...]], list[Message]]:
     """schema_violations: cells that break a rule, a column that is not there or of another type counting every row.
 
-    `rules` is the short spelling {column: {type, min, max, values, missing, unique}}, `declared` a pandera schema as
-    its to_json writes it. Raises CheckError `parameters_invalid` for a schema that pandera does not understand.
+    `found`: of `broken_in`, over all `n` rows. `repeated`: cells of a column that repeat an earlier one.
     """
     rows: list[tuple[Any, ...]] = []
     notes: list[Message] = []
-    n = len(frame)
-    for schema in _schemas(rules, kind, declared):
-        for (name, rule), broken in _counted(schema, frame).items():
+    for name, rules in found.items():
+        for rule, counted in rules.items():
+            broken = repeated[name] if rule == "unique" else counted
             rows.append((role, name, rule, broken, n))
             if broken:
                 about = {"role": role, "column": name, "rule": rule, "rows": broken}
@@ -47,18 +68,22 @@ def violations(
     return metric, rows, notes
 
 
-def _schemas(rules: dict[str, dict[str, Any]], kind: Kind, declared: dict[str, Any]) -> Iterator[Any]:
+def _schemas(parameters: Mapping[str, Any], kinds: Mapping[str, str]) -> Iterator[Any]:
     """Both as pandera's DataFrameSchema. Imported here: the web process lists checks without it."""
     import pandera.pandas as pandera
     from pandera.io.pandas_io import deserialize_schema
 
-    if rules:
-        columns = {name: pandera.Column(None, _checks(expected, kind), nullable="missing" not in expected)
-                   for name, expected in rules.items()}  # fmt: skip
+    if rules := parameters.get("schema"):
+        columns = {
+            name: pandera.Column(
+                None, _checks(rule, kinds.get(name)), nullable="missing" not in rule, unique="unique" in rule
+            )
+            for name, rule in rules.items()
+        }
         yield pandera.DataFrameSchema(columns)
-    if declared:
+    if declared := parameters.get("pandera"):
         try:
-            schema = deserialize_schema(declared)  # type: ignore[no-untyped-call]
+            schema = deserialize_schema(deepcopy(declared))  # type: ignore[no-untyped-call]  # it takes it apart
         except Exception as problem:  # its own errors, and those of the arguments of a check
             raise CheckError(
                 "parameters_invalid", field="pandera", problem=f"{type(problem).__name__}: {problem}"[:300]
@@ -66,17 +91,14 @@ def _schemas(rules: dict[str, dict[str, Any]], kind: Kind, declared: dict[str, A
         yield schema
 
 
-def _checks(expected: dict[str, Any], kind: Kind) -> list[Any]:
+def _checks(expected: dict[str, Any], kind: str | None) -> list[Any]:
     """The short spelling. Labels are compared as everywhere here: 1, 1.0 and "1" are one."""
     import pandera.pandas as pandera
 
     found = []
     if "type" in expected:
-        found.append(
-            pandera.Check(
-                lambda cells: kind(cells) in (expected["type"], "empty"), name="type", ignore_na=False
-            )
-        )
+        fits = kind in (expected["type"], "empty")
+        found.append(pandera.Check(lambda cells: fits, name="type", ignore_na=False))
     if "min" in expected:
         found.append(pandera.Check.ge(expected["min"], name="min"))
     if "max" in expected:
@@ -90,16 +112,14 @@ def _checks(expected: dict[str, Any], kind: Kind) -> list[Any]:
             return pd.Series(np.isin(codes, inside), index=cells.index)
 
         found.append(pandera.Check(known, name="values"))
-    if "unique" in expected:
-        found.append(pandera.Check(lambda cells: ~cells.duplicated(), name="unique"))
     return found
 
 
-def _counted(schema: Any, frame: pd.DataFrame) -> Counts:
-    """How many rows break each rule of the schema; rules that nothing breaks with 0."""
+def _counted(schema: Any, frame: pd.DataFrame) -> dict[tuple[str, str], int]:
+    """How many of these rows break each rule of the schema; rules that nothing breaks with 0."""
     from pandera.errors import SchemaErrors
 
-    found: Counts = {}
+    found: dict[tuple[str, str], int] = {}
     for name, column in schema.columns.items():
         if name not in frame.columns:
             if column.required:
@@ -107,27 +127,22 @@ def _counted(schema: Any, frame: pd.DataFrame) -> Counts:
             continue
         given = {"type": column.dtype is not None, "missing": not column.nullable, "unique": column.unique}
         found |= {(name, rule): 0 for rule, there in given.items() if there}
+        column.unique = False  # what comes twice is counted over all rows
         for check in column.checks:
             found[name, check.name] = 0
             check.n_failure_cases = 1  # else it writes a text with every value that failed
-    together = list(schema.unique or ())
-    if together:
-        found[", ".join(together), "unique"] = 0
-        # of a column that is not there pandera would say nothing
-        found |= {(name, "present"): len(frame) for name in together if name not in frame.columns}
     try:
         schema.validate(frame, lazy=True)
     except SchemaErrors as errors:
         for error in errors.schema_errors:
-            at, broken = _broken(error, frame, schema)
-            # a cell that cannot be read as its type is told of twice: as it is read, and as what it stayed
-            found[at] = max(found.get(at, 0), broken)
+            at, cells = _told(error, frame)
+            found[at] = max(found.get(at, 0), cells)  # two checks of one name: the worse
     return found
 
 
-def _broken(error: Any, frame: pd.DataFrame, schema: Any) -> tuple[tuple[str, str], int]:
+def _told(error: Any, frame: pd.DataFrame) -> tuple[tuple[str, str], int]:
     """One of pandera's errors: which column breaks which rule, and in how many rows."""
-    name, cases, whole = str(error.schema.name), error.failure_cases, len(frame)
+    name, whole = str(error.schema.name), len(frame)
     reason = error.reason_code.name
     if reason == "DATAFRAME_CHECK":
         output = error.check_output
@@ -136,41 +151,45 @@ def _broken(error: Any, frame: pd.DataFrame, schema: Any) -> tuple[tuple[str, st
         return (name, error.check.name), int(frame[name].notna().sum())
     if reason == "SERIES_CONTAINS_NULLS":
         return (name, "missing"), int(frame[name].isna().sum())
-    if reason == "SERIES_CONTAINS_DUPLICATES":
-        return (name, "unique"), len(cases)
-    if reason in ("WRONG_DATATYPE", "DATATYPE_COERCION"):
-        # where cells are to be read as the type, those count that cannot be; else the column as it is
-        read = schema.coerce or schema.columns[name].coerce
-        return (name, "type"), len(cases) if read and isinstance(cases, pd.DataFrame) else whole
-    if reason == "DUPLICATES":
-        return (", ".join(schema.unique), "unique"), int(cases["index"].nunique())
+    if reason == "WRONG_DATATYPE":
+        return (name, "type"), whole
     if reason == "COLUMN_NOT_IN_DATAFRAME":
-        return (str(cases), "present"), whole
+        return (str(error.failure_cases), "present"), whole
     if reason in ("COLUMN_NOT_IN_SCHEMA", "COLUMN_NOT_ORDERED"):
-        return (str(cases), "unexpected" if reason == "COLUMN_NOT_IN_SCHEMA" else "ordered"), whole
+        rule = "unexpected" if reason == "COLUMN_NOT_IN_SCHEMA" else "ordered"
+        return (str(error.failure_cases), rule), whole
     raise CheckError("parameters_invalid", field="pandera", problem=reason)
 
 
-def age_in_days(materials: Materials, role: str, as_of: str) -> Metric:
-    """data_age_days: from the newest row to `as_of` (a day, ISO 8601, told by whoever orders the check: no clock here).
-
-    Raises CheckError `parameters_invalid` for a day that is none, `time_unreadable` naming the time column; undefined
-    where the times are plain numbers or later than that day.
-    """
-    column = materials.semantics.time_column
-    assert column is not None  # noqa: S101 (the caller has looked)
+def day_of(as_of: str) -> date:
+    """Raises CheckError `parameters_invalid` for a day that is none."""
     try:
-        day = date.fromisoformat(as_of)
+        return date.fromisoformat(as_of)
     except ValueError:
         raise CheckError("parameters_invalid", field="as_of", problem="a day such as 2026-03-31") from None
-    values = materials.column(role, column, "time_column")
-    if pd.api.types.is_numeric_dtype(values.dtype):
+
+
+def newest_in(materials: Materials, role: str, column: str) -> dict[str, int | None]:
+    """{newest, unreadable}: the last moment (ns since 1970) of these rows, or how many of them tell none; None and 0
+    where the times are plain numbers."""
+    if pd.api.types.is_numeric_dtype(materials.column(role, column, "time_column").dtype):
+        return {"newest": None, "unreadable": 0}
+    try:
+        return {"newest": int(moments(materials, role, column).max()), "unreadable": 0}
+    except CheckError as error:
+        return {"newest": None, "unreadable": int(error.message.params["rows"])}
+
+
+def age_in_days(column: str, role: str, newest: int | None, rows: int, as_of: str) -> Metric:
+    """data_age_days: from the newest row to `as_of` (a day, ISO 8601, told by whoever orders the check: no clock here).
+
+    Undefined where the times are plain numbers (`newest` is None) or later than that day.
+    """
+    if newest is None:
         why = Message("time_is_a_number", {"column": column, "role": role})
         return Metric("data_age_days", None, group=role, undefined=why)
-    newest = int(moments(materials, role, column).max())
-    end = (day - date(1970, 1, 1)).days
-    age = end - newest // DAY
+    age = (day_of(as_of) - date(1970, 1, 1)).days - newest // DAY
     if age < 0:
         why = Message("newest_row_in_the_future", {"column": column, "role": role, "as_of": as_of})
         return Metric("data_age_days", None, group=role, undefined=why)
-    return Metric("data_age_days", float(age), group=role, n=len(values), denominators={"rows": len(values)})
+    return Metric("data_age_days", float(age), group=role, n=rows, denominators={"rows": rows})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import pandas as pd
@@ -14,6 +14,7 @@ from audits.checks.materials import Materials
 
 UNKNOWN = "unknown"
 JOIN = "×"
+QUOTE = '"'
 MAX_NUMERIC_LEVELS = 50
 MAX_LEVELS = 1000
 MAX_JOINED = 5000
@@ -85,6 +86,15 @@ def without_rows(attribute: str, levels: tuple[str, ...], seen: Iterable[str]) -
             yield Message("group_without_rows", {"attribute": attribute, "group": level})
 
 
+def combined(names: Sequence[str]) -> str:
+    """The name of a group of several columns: "f×50-64". A level that holds the sign itself is quoted, as in a CSV:
+    two groups never share a name."""
+    shown = [
+        f'"{name.replace(QUOTE, QUOTE * 2)}"' if JOIN in name or QUOTE in name else name for name in names
+    ]
+    return JOIN.join(shown) if len(shown) > 1 else names[0]
+
+
 def sensitive_groupings(materials: Materials, role: str, columns: tuple[str, ...]) -> dict[str, Grouping]:
     """Groupings of the named columns of `role`. Raises CheckError `sensitive_missing` naming the column."""
     frame = materials.frame(role)
@@ -114,6 +124,6 @@ def joined(groupings: dict[str, Grouping], names: tuple[str, ...]) -> Grouping:
         raise CheckError("too_many_groups", column=JOIN.join(names), count=len(distinct), limit=MAX_JOINED)
     parts = np.stack(np.unravel_index(distinct, sizes), axis=1)
     named = tuple(
-        JOIN.join(groupings[name][1][code] for name, code in zip(names, row, strict=True)) for row in parts
+        combined([groupings[name][1][code] for name, code in zip(names, row, strict=True)]) for row in parts
     )
     return place.reshape(-1).astype(np.int64), named

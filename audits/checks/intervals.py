@@ -34,13 +34,16 @@ def wilson(successes: int, n: int, level: float = 0.95) -> Interval | None:
     return max(0.0, centre - half), min(1.0, centre + half)
 
 
-def percentile_interval(replicates: Floats, level: float) -> Interval | None:
-    """Percentile interval of bootstrap replicates (Efron 1981); NaN replicates are undefined ones."""
+def percentile_interval(replicates: Floats, level: float, value: float = math.nan) -> Interval | None:
+    """Percentile interval of bootstrap replicates (Efron 1981); NaN replicates are undefined ones.
+
+    It is widened to hold the figure itself, `value`, where that is told: replicates of a spread lie above one near 0.
+    """
     defined = replicates[np.isfinite(replicates)]
     if replicates.size == 0 or defined.size < (1 - MAX_UNDEFINED_REPLICATES) * replicates.size:
         return None
-    low, high = np.quantile(defined, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
+    low, high = (float(end) for end in np.quantile(defined, [(1 - level) / 2, (1 + level) / 2]))
+    return (low, high) if math.isnan(value) else (min(low, value), max(high, value))
 
 
 def normal_interval(value: float, standard_error: float, level: float) -> Interval:

@@ -113,6 +113,13 @@ class Pairs:
         return [name for name, beside in self.beside.items() if len(beside) == len(self.labels)]
 
 
+def _centred(values: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Less their mean, and first brought to about 1: squares of very large numbers overflow."""
+    largest = float(np.abs(values).max())
+    unit = values / largest if largest > 0 else values
+    return np.asarray(unit - unit.mean())
+
+
 def _same_numbers(frame: pd.DataFrame, target: str, columns: tuple[str, ...]) -> list[str]:
     """Numeric columns that are an increasing or decreasing straight line of a numeric target."""
     numeric = [
@@ -128,7 +135,7 @@ def _same_numbers(frame: pd.DataFrame, target: str, columns: tuple[str, ...]) ->
         values = frame[name].to_numpy(dtype=np.float64, na_value=np.nan)
         if not (np.isfinite(values) & np.isfinite(truth)).all():
             continue
-        centred, wanted = values - values.mean(), truth - truth.mean()
+        centred, wanted = _centred(values), _centred(truth)
         scale = float(np.sqrt((centred @ centred) * (wanted @ wanted)))
         if scale > 0 and abs(float(centred @ wanted)) / scale > 1 - 1e-12:
             found.append(name)

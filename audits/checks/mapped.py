@@ -1,9 +1,11 @@
-"""One check over several workers: laid out, computed part by part, concluded. Entry points of the confined child.
+"""One check over several workers: laid out, computed share by share, concluded. Entry points of the confined child.
 
-A check that can be mapped names a module in the catalogue with three functions; what they exchange is JSON:
+A check that can be divided names a module in the catalogue with the data sets it reads in parts (ROLES) and four
+functions; what they exchange is JSON:
     survey(inputs, materials) -> dict | None            what has to be known of all rows first; None: not in parts
-    compute(inputs, materials, survey, frames) -> dict  what is counted of some rows
-    conclude(inputs, materials, survey, results) -> CheckResult   from what was counted of all
+    shares(inputs, materials, survey, part_rows) -> [share]    what one worker does; `rows`: how many it counts
+    compute(inputs, materials, survey, share) -> dict   what is counted of a share
+    conclude(inputs, materials, survey, results) -> CheckResult   from what was counted of all, in any order
 What they give together has the same bytes as the check's one pass. Wherever that is not certain (a part that errors,
 say) the worker lets the check have its one pass, which then also has the words for what is wrong.
 """
@@ -21,44 +23,31 @@ from audits.checks.contract import CheckInput
 from audits.checks.execute import guarded_answer, plain
 from audits.checks.materials import Materials
 
-ROLE = "evaluation"
-
 
 def lay_out(question: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str, Any]:
-    """{survey, spans: [{first, last, rows}]}: the batches `first` to `last` (without it) are one part, of `part_rows`
-    rows or a few more. No spans where there are fewer than `map_rows` rows or two parts, or the check has its one pass.
-    """
+    """{survey, shares}: of `part_rows` rows or a few more each. No shares where the long data have fewer than
+    `map_rows` rows or give one share, or the check has its one pass."""
     asked, inputs, materials = _given(question, files)
-    parts = materials.parts(ROLE)
-    enough = parts is not None and parts.rows >= int(asked["map_rows"])
-    spans = _spans(parts.sizes, int(asked["part_rows"])) if parts is not None and enough else []
-    if len(spans) < 2:
-        return {"survey": None, "spans": []}
-    survey = _module(inputs).survey(inputs, materials)
-    return {"survey": plain(survey), "spans": spans if survey is not None else []}
+    module = _module(inputs)
+    parts = [found for role in module.ROLES if (found := materials.parts(role)) is not None]
+    none: dict[str, Any] = {"survey": None, "shares": []}
+    if not parts or sum(found.rows for found in parts) < int(asked["map_rows"]):
+        return none
+    survey = module.survey(inputs, materials)
+    if survey is None:
+        return none
+    shares = module.shares(inputs, materials, survey, int(asked["part_rows"]))
+    return {"survey": plain(survey), "shares": plain(shares)} if len(shares) > 1 else none
 
 
 def compute(question: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str, Any]:
-    """{rows, counted} of one span."""
+    """{counted} of one share."""
     asked, inputs, materials = _given(question, files)
-    parts, rows = materials.parts(ROLE), 0
-    if parts is None:
-        raise ValueError("not in parts")
-
-    def frames() -> Iterator[pd.DataFrame]:
-        nonlocal rows
-        for frame in parts.frames(span=range(int(asked["first"]), int(asked["last"]))):
-            rows += len(frame)
-            yield frame
-
-    counted = _module(inputs).compute(inputs, materials, asked["survey"], frames())
-    if rows != asked["rows"]:
-        raise ValueError("rows")
-    return {"rows": rows, "counted": plain(counted)}
+    return {"counted": plain(_module(inputs).compute(inputs, materials, asked["survey"], asked["share"]))}
 
 
 def conclude(question: dict[str, Any], files: dict[str, BinaryIO]) -> dict[str, Any]:
-    """The result of the check, from what was counted of all parts."""
+    """The result of the check, from what was counted of all shares."""
     asked, inputs, materials = _given(question, files)
     return guarded_answer(
         lambda: _module(inputs).conclude(inputs, materials, asked["survey"], asked["results"])
@@ -80,8 +69,29 @@ def _module(inputs: CheckInput) -> Any:
     return importlib.import_module(definition.mapped)
 
 
+# For modules whose shares are rows
+
+
+def spans(materials: Materials, role: str, part_rows: int) -> list[dict[str, Any]]:
+    """{role, first, last, rows}: neighbouring batches put together until they have `part_rows` rows; a short rest goes
+    to the last. None where the data are read at once."""
+    parts = materials.parts(role)
+    return [] if parts is None else [{"role": role, **span} for span in _spans(parts.sizes, part_rows)]
+
+
+def frames(materials: Materials, share: dict[str, Any]) -> Iterator[pd.DataFrame]:
+    """The batches of a span. ValueError, at their end, where they are not what was laid out."""
+    parts, rows = materials.parts(share["role"]), 0
+    if parts is None:
+        raise ValueError("not in parts")
+    for frame in parts.frames(span=range(int(share["first"]), int(share["last"]))):
+        rows += len(frame)
+        yield frame
+    if rows != share["rows"]:
+        raise ValueError("rows")
+
+
 def _spans(sizes: tuple[int, ...], part_rows: int) -> list[dict[str, int]]:
-    """Neighbouring batches put together until they have `part_rows` rows; a short rest goes to the last part."""
     found: list[dict[str, int]] = []
     first = rows = 0
     for place, size in enumerate(sizes, start=1):

@@ -13,7 +13,7 @@ from audits.checks.contract import CheckError, CheckInput, plain_role
 from audits.checks.labels import Codes, canonical_column, listed
 from audits.checks.loading import load_model
 from audits.checks.parts import ParquetParts
-from audits.checks.predictor import Predictor
+from audits.checks.predictor import LARGEST, Predictor
 from audits.checks.reading import read_frame
 from audits.checks.semantics import Semantics
 
@@ -52,8 +52,9 @@ class Materials:
         return read_frame(self._file(name), self._formats[name], role, self._dialects.get(name))
 
     def parts(self, role: str) -> ParquetParts | None:
-        """The data of `role` in parts, where it is too long to be held at once; None: take `frame`."""
-        if role in self._frames:
+        """The data of `role` in parts, where it is too long to be held at once; None: take `frame`, as of several
+        files, in which a column may be of different types."""
+        if role in self._frames or sum(plain_role(name) == role for name in self._formats) > 1:
             return None
         if role not in self._parts:
             self._parts[role] = ParquetParts.of(self._file(role), self.format_of(role), role)
@@ -131,11 +132,23 @@ class Materials:
         values: npt.NDArray[np.float64] = column.to_numpy(dtype=np.float64)
         if not np.isfinite(values).all():
             raise CheckError("column_not_finite", column=target)
+        if (np.abs(values) > LARGEST).any():
+            raise CheckError("target_too_large", role=role, column=target)
         return values
 
     def format_of(self, role: str) -> str | None:
         """The declared format of a material, None where there is none."""
         return self._formats.get(role)
+
+    def there(self, role: str) -> bool:
+        """Whether the file of a role could be opened: the worker leaves out training data for which a sketch stands."""
+        return role in self._files
+
+    @property
+    def smallest_cell(self) -> int:
+        """The fewest rows of a cell in the data zone of the data; 0 without one."""
+        zone = self.inputs.semantics.get("zone") or {}
+        return int(zone.get("k") or 0)
 
     def bytes_of(self, role: str) -> bytes:
         """A material as it is. Raises CheckError `material_missing`."""

@@ -70,6 +70,9 @@ TEMPLATES: dict[str, str] = {
     "target_not_numeric": "The target {column} of the {role} data is not a number, as a regression needs.",
     "target_single_class": "The target {column} of the {role} data has {count} class(es): nothing can be told apart.",
     "target_is_a_number": "The target {column} is a number, so the {role} data has no classes to balance.",
+    "target_too_large": "The target {column} of the {role} data holds numbers beyond 1e150, whose squares no computer"
+    " holds. Give it in another unit.",
+    "prediction_too_large": "The model predicts numbers beyond 1e150 in {rows} rows, whose squares no computer holds.",
     "target_constant": "The target is the same in every row, so the figure has no meaning.",
     "label_unknown_to_model": "The target {column} of the {role} data contains {labels}, which the model never"
     " learned (it knows {classes}).",
@@ -183,6 +186,19 @@ TEMPLATES: dict[str, str] = {
     "sketch_unreadable": "The stored sketch of the reference data cannot be read. Make it again from the data.",
     "sketch_without_groups": "The reference is a stored sketch, which knows no groups: drift is told for all rows"
     " together only.",
+    "reference_is_sketch": "The training data themselves could not be read: the reference is their stored sketch.",
+    "reference_without_attribute": "The stored sketch of the reference has no groups of {attribute}: it was not"
+    " declared sensitive with the data.",
+    "reference_bins_differ": "The stored sketch of the reference has other bins for {attribute} than are declared"
+    " here.",
+    "group_not_in_reference": "{attribute} = {group} ({n} rows) is left out: the reference tells of no group of"
+    " fewer than {minimum} rows.",
+    "group_with_others": "In the reference, {attribute} = {group} also counts fewer than {minimum} rows of groups too"
+    " small to be told of.",
+    "only_sketched": "Of the {role} data there is a stored sketch only, from which this check cannot be computed.",
+    "sketch_too_large": "The sketch is larger than {limit_bytes} bytes: too many columns or sensitive groups.",
+    "sketch_too_few_rows": "The data have fewer than {minimum} rows, too few for a sketch that tells of nobody.",
+    "sketch_tells_too_much": "The sketch that was made has cells of fewer than {minimum} rows. It is not stored.",
     "drift_column_empty": "Column {column} is empty in the {role} data, so its drift is undefined.",
     "no_group_large_enough": "{attribute}: no group has {minimum} rows in both data sets.",
     "too_few_windows": "{rows} rows ordered by {column} make fewer than two windows; at least {minimum} are needed.",

@@ -16,7 +16,7 @@ import numpy.typing as npt
 from audits.checks.contract import CheckInput, Message, Metric
 from audits.checks.cube import Cube
 from audits.checks.disparity import AGGREGATES, Counts, in_order, rate
-from audits.checks.groups import JOIN
+from audits.checks.groups import JOIN, combined
 from audits.checks.intervals import generator, percentile_interval
 
 OVR_COLUMNS = (
@@ -119,7 +119,13 @@ def _intervals(compared: Counts, attribute: str, inputs: CheckInput, level: floa
         by_class = class_counts(drawn.reshape(size, *compared.shape))
         for name, of in OF.items():
             found[name].append(_largest(AGGREGATES[of], by_class))
-    return {name: percentile_interval(np.concatenate(parts), level) for name, parts in found.items()}
+    observed = class_counts(compared)
+    return {
+        name: percentile_interval(
+            np.concatenate(parts), level, float(_largest(AGGREGATES[OF[name]], observed))
+        )
+        for name, parts in found.items()
+    }
 
 
 def _lines(
@@ -139,7 +145,7 @@ def _lines(
                 (
                     attribute,
                     name,
-                    JOIN.join(key),
+                    combined(key),
                     int(counts[place].sum()),
                     *cells,
                     None if included[place] else "below_min_group",

@@ -1,8 +1,9 @@
 """Which serialised pandera schemas a policy may hold: data only, in the words of its to_json and to_yaml.
 
 An allow-list, since pandera reads more than it writes: it sets any option on a check by name, and drops rows, fills and
-adds columns where the schema says so. What would only warn, patterns for names of columns, an index and checks of whole
-tables are refused too. Patterns for texts are bounded as every check is: by the time of the confined child.
+adds columns where the schema says so. What would change the data or only warn is refused, and what cannot be counted
+part by part: columns unique together, sets of values. So are an index, checks of whole tables and patterns for names.
+Patterns for texts are bounded as every check is: by the time of the confined child.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ from typing import Any
 CHECKS = (
     "equal_to", "not_equal_to", "greater_than", "greater_than_or_equal_to", "less_than", "less_than_or_equal_to",
     "in_range", "isin", "notin", "str_matches", "str_contains", "str_startswith", "str_endswith", "str_length",
-    "unique_values_eq",
 )  # fmt: skip
 _VALUE = {"type": ["string", "number", "boolean"]}
 _BOUND = {"type": ["string", "number", "boolean", "null"]}
@@ -69,7 +69,7 @@ _NOT = {"enum": [False, None]}
 _DESCRIBED = {
     "title": _TEXT,
     "description": _TEXT,
-    "coerce": _TRUTH,
+    "coerce": _NOT,
     "report_duplicates": {"enum": ["all", "exclude_first", "exclude_last"]},
     "drop_invalid_rows": _NOT,
 }
@@ -123,9 +123,7 @@ PANDERA: dict[str, Any] = {
         "strict": _TRUTH,
         "name": _TEXT,
         "ordered": _TRUTH,
-        "unique": {
-            "anyOf": [{"type": "null"}, {"type": "array", "items": {"type": "string"}, "minItems": 1}]
-        },
+        "unique": {"type": "null"},
         "unique_column_names": _TRUTH,
         "add_missing_columns": _NOT,
     },

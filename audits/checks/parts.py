@@ -88,6 +88,28 @@ class ParquetParts:
             return None
         return cls(files, (*first[0].names, *first[1]), role)
 
+    def gaps(self) -> frozenset[str]:
+        """Columns of whole numbers or truth values with an empty cell: read at once, pandas gives them another type."""
+        import pyarrow as pa
+
+        found: set[str] = set()
+        try:
+            for file in self.files:
+                source = file.opened()
+                names = [
+                    field.name
+                    for field in source.schema_arrow
+                    if field.name not in found
+                    and (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type))
+                ]
+                for batch in (
+                    source.iter_batches(PART_ROWS, columns=names, use_threads=False) if names else ()
+                ):
+                    found |= {name for name in names if batch.column(name).null_count}
+        except (pa.ArrowException, OSError) as error:
+            raise CheckError("parquet_unreadable", role=self.role, problem=type(error).__name__) from None
+        return frozenset(found)
+
     def frames(
         self, columns: Iterable[str] | None = None, span: range | None = None
     ) -> Iterator[pd.DataFrame]:

@@ -17,6 +17,7 @@ from audits.checks.semantics import Semantics
 
 Floats = npt.NDArray[np.float64]
 Booleans = npt.NDArray[np.bool_]
+LARGEST = 1e150  # of a regression: the square of anything larger is no number any more
 
 
 class Predictor:
@@ -159,6 +160,8 @@ class Predictor:
             found = found[:, 0]
         if found.ndim != 1:
             raise CheckError("prediction_shape", expected=f"({len(frame)},)", found=str(found.shape))
+        if (np.abs(found) > LARGEST).any():
+            raise CheckError("prediction_too_large", rows=int((np.abs(found) > LARGEST).sum()))
         return found
 
     def _needed_scores(self, frame: pd.DataFrame) -> Floats:

@@ -28,6 +28,7 @@ FOLDS, LEVEL, MIN_GROUP, MAX_ROWS = 5, 0.95, 30, 20_000
 TREES, TREE_ROWS = 80, 5_000
 MAX_CATEGORIES = 250  # of one input, by frequency; the rest are one
 ASSOCIATION_BINS = 10
+MOST_CELLS = 4_000_000  # of a table of levels and groups
 COLUMNS = ("attribute", "use", "is_input", "groups", "n", "proxy_auc", "low", "high", "flips")
 FEATURE_COLUMNS = ("attribute", "feature", "cramers_v", "n")
 Floats = npt.NDArray[np.float64]
@@ -237,11 +238,19 @@ def cramers_v(column: pd.Series, codes: npt.NDArray[np.int64]) -> tuple[float | 
     _, cells = np.unique(cells, return_inverse=True)
     _, groups = np.unique(groups, return_inverse=True)
     rows, width = int(cells.max()) + 1, int(groups.max()) + 1
-    if rows < 2 or width < 2 or rows * width > 4_000_000:
+    if rows * width > MOST_CELLS:
         return None, n
-    table = np.bincount(cells * width + groups, minlength=rows * width).reshape(rows, width)
+    return strength(np.bincount(cells * width + groups, minlength=rows * width).reshape(rows, width)), n
+
+
+def strength(table: npt.NDArray[np.int64]) -> float | None:
+    """Cramér's V of a table of counts without an empty row or column; None where it means nothing."""
+    rows, width = table.shape
+    n = int(table.sum())
+    if n < 2 or rows < 2 or width < 2:
+        return None
     expected = table.sum(axis=1, keepdims=True) * table.sum(axis=0, keepdims=True) / n
     phi = float(((table - expected) ** 2 / expected).sum()) / n
     corrected = max(0.0, phi - (rows - 1) * (width - 1) / (n - 1))
     smaller = min(rows - (rows - 1) ** 2 / (n - 1), width - (width - 1) ** 2 / (n - 1)) - 1
-    return (None if smaller <= 0 else min(1.0, math.sqrt(corrected / smaller))), n
+    return None if smaller <= 0 else min(1.0, math.sqrt(corrected / smaller))

@@ -6,6 +6,7 @@ Standard library only. What does not have the exact shape of a CheckResult is a 
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -13,6 +14,7 @@ from audits.checks.contract import CheckResult, Message, Metric, Table
 
 T = TypeVar("T")
 MAX_ITEMS = 100_000
+LARGEST = int(sys.float_info.max)
 SCALARS = (str, int, float, bool, type(None))
 
 
@@ -60,7 +62,11 @@ def _optional(value: Any, where: str) -> str | None:
 
 
 def _number(value: Any, where: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise MalformedResult(where)
+    if isinstance(value, int) and abs(value) > LARGEST:  # a whole number in JSON may have thousands of digits
+        raise MalformedResult(where)
+    if not math.isfinite(value):
         raise MalformedResult(where)
     return value
 

@@ -22,6 +22,7 @@ Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
 REPLICATES = 2_000
 MAX_CELLS = 4_000_000
+TINY = 1e-300  # below, a sum of squares has lost its digits
 
 
 @dataclass(frozen=True)
@@ -112,7 +113,10 @@ def _bootstrap(
         drawn = stream.multinomial(total, shares, size=size).reshape(size, *table.shape)
         for name, function in pieces.items():
             found[name].append(function(drawn))
-    return {name: percentile_interval(np.concatenate(parts), level) for name, parts in found.items()}
+    return {
+        name: percentile_interval(np.concatenate(parts), level, float(pieces[name](table)))
+        for name, parts in found.items()
+    }
 
 
 def roc_auc(truth: npt.NDArray[np.bool_], scores: Floats, level: float) -> Figure:
@@ -184,7 +188,8 @@ def regression_figures(truth: Floats, predicted: Floats, level: float) -> dict[s
         ),
     }
     spread = float(((truth - truth.mean()) ** 2).mean())
-    if spread == 0 or n < 2:
+    # compared as they are: the mean of many 0.1 is not 0.1, so `spread` of a constant is a little above 0
+    if n < 2 or truth.min() == truth.max() or spread < TINY:
         figures["r2"] = Figure(None, n, undefined=Message("target_constant"))
         return figures
     r2 = 1 - squared.value / spread

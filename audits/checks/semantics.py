@@ -136,3 +136,8 @@ def _sensitive(declared: Any) -> tuple[Sensitive, ...]:
             raise CheckError("semantics_invalid", field=name, value=str(raw)[:40])
         items.append(Sensitive(str(column), use, edges))
     return tuple(items)
+
+
+def sensitive_bins(declared: Any) -> dict[str, tuple[float, ...]]:
+    """{column: bins} of what is declared sensitive. Raises CheckError as `Semantics.read` does."""
+    return {item.column: item.bins for item in _sensitive(declared)}

@@ -121,6 +121,7 @@ NOTES = frozenset(
         *("direct_identifiers", "special_undeclared", "no_quasi_identifiers", "route_failed"),
         *("rows_reduced", "background_reduced"),
         *("split_not_by_time", "split_not_by_entity"),
+        *("reference_is_sketch", "sketch_without_groups"),
         *("route_not_attributable", "record_columns_ignored", "model_ignores_inputs", "column_near_target"),
     }
 )
@@ -135,6 +136,7 @@ UNDEFINED = NOTES | {
         "no_numeric_inputs",
     ),
     *("model_gives_no_scores", "prediction_constant", "nothing_to_associate", "too_few_windows"),
+    *("reference_without_attribute", "reference_bins_differ"),
     *("no_group_large_enough", "drift_column_empty", "time_is_a_number", "model_rejects_missing"),
 }
 

@@ -132,8 +132,8 @@ class Notary:
             raise NotTheNotaryError("this process does not hold the notary's lock")
 
     @acting_as_notary()
-    def wait(self, seconds: float, *others: int) -> None:
-        """Until somebody wrote an event, one of the file descriptors `others` is readable, or the time is over.
+    def wait(self, seconds: float, *others: int) -> bool:
+        """Until somebody wrote an event (True), one of the file descriptors `others` is readable, or the time is over.
 
         django.db.Error where the session has ended: the driver is asked past Django's cursors, and its own exceptions
         are none that a caller of ours catches.
@@ -145,7 +145,9 @@ class Notary:
             if not raw.notifies:
                 select.select([raw, *others], [], [], seconds)
                 raw.poll()
+            called = bool(raw.notifies)
             raw.notifies.clear()
+        return called
 
     # --- sequencing ------------------------------------------------------------------------------------------
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hmac
+import json
 import secrets
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
@@ -13,7 +14,6 @@ from typing import Any, NamedTuple
 from uuid import UUID
 
 from django.db import connection, transaction
-from django.db.models import Field
 
 from audits import sealing
 from audits.actors import Command, SubjectRef
@@ -46,20 +46,11 @@ class _Head(NamedTuple):
 
 
 def _locked_head(cursor: Any, workspace: UUID, subject: SubjectRef, reading: bool = False) -> _Head:
-    select = (
-        "SELECT h.seq, h.digest, h.salt, clock_timestamp(), h.workspace_id, w.salt, h.state, "
-        "CASE WHEN %s THEN crivo_state(h.kind, h.subject_id) END FROM audits_subject_head h "
-        "JOIN audits_workspace w ON w.id = h.workspace_id WHERE h.kind = %s AND h.subject_id = %s FOR UPDATE OF h"
+    cursor.execute(
+        "SELECT * FROM crivo_head(%s, %s, %s, %s, %s)",
+        [subject.kind, subject.id, workspace, secrets.token_hex(16), reading],
     )
-    cursor.execute(select, [reading, subject.kind, subject.id])
     row = cursor.fetchone()
-    if row is None:
-        cursor.execute(
-            "INSERT INTO audits_subject_head (kind, subject_id, workspace_id, seq, digest, salt, state) "
-            "VALUES (%s, %s, %s, 0, '', %s, '') ON CONFLICT DO NOTHING; " + select,
-            [subject.kind, subject.id, workspace, secrets.token_hex(16), reading, subject.kind, subject.id],
-        )
-        row = cursor.fetchone()
     head = _Head(*row)
     if head.workspace != workspace:
         raise ValueError(f"{subject.kind} {subject.id} belongs to another workspace")
@@ -132,15 +123,7 @@ def record(
         )
         envelope = body_of(event, head.workspace_salt).envelope
         event.mac = mac_of(envelope)
-        # One way to the database and back for both; `save` would take as long again to find out what it has to say.
-        cursor.execute(
-            f"{_insert()}; UPDATE audits_subject_head "  # noqa: S608 - no value is in it
-            "SET seq = %s, digest = %s, state = %s WHERE kind = %s AND subject_id = %s",
-            [
-                *(field.get_db_prep_save(getattr(event, field.attname), connection) for field in _columns()),
-                event.subject_seq, entry_digest(envelope), after, subject.kind, subject.id,
-            ],
-        )  # fmt: skip
+        cursor.execute("SELECT crivo_append(%s, %s)", [_as_json(event), entry_digest(envelope)])
         event._state.adding, event._state.db = False, connection.alias
     if written:
         _seal(event, texts_of or command.actor.person or command.actor.id, written)
@@ -150,15 +133,12 @@ def record(
 
 
 @cache
-def _columns() -> tuple[Field[Any, Any], ...]:
-    return tuple(Event._meta.concrete_fields)
+def _columns() -> tuple[str, ...]:
+    return tuple(field.attname for field in Event._meta.concrete_fields)
 
 
-@cache
-def _insert() -> str:
-    names = ", ".join(f'"{field.column}"' for field in _columns())
-    places = ", ".join("%s" for _ in _columns())
-    return f"INSERT INTO {Event._meta.db_table} ({names}) VALUES ({places})"  # noqa: S608 - names of the model
+def _as_json(event: Event) -> str:
+    return json.dumps({name: getattr(event, name) for name in _columns()}, default=str)
 
 
 def _seal(event: Event, person: UUID, written: Mapping[str, tuple[str, bytes]]) -> None:

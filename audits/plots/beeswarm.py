@@ -70,6 +70,12 @@ def beeswarm_plot(
     order of their value, so the same rows in any order give the same bytes. 20 columns are drawn.
     """
     reader = Reader(labels, number)
+    swarms = swarms_of(rows, reader, sensitive)
+    return _draw(swarms, reader, prefix) if swarms else ""
+
+
+def swarms_of(rows: Iterable[Row], reader: Reader, sensitive: Collection[str] = frozenset()) -> list[Swarm]:
+    """The points of each column, the largest mean |φ| first. Rows without a φ are left out."""
     names = {str(name) for name in sensitive}
     points: dict[str, list[tuple[float, float | None]]] = {}
     marked: set[str] = set()
@@ -82,7 +88,7 @@ def beeswarm_plot(
                 marked.add(name)
     swarms = [Swarm(name, _ranked(values), name in marked) for name, values in points.items()]
     swarms.sort(key=lambda item: (-item.mean_abs, item.name))
-    return _draw(swarms, reader, prefix) if swarms else ""
+    return swarms
 
 
 def _ranked(points: list[tuple[float, float | None]]) -> tuple[tuple[float, float | None], ...]:

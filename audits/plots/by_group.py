@@ -30,12 +30,14 @@ def importance_by_group_plot(
     labels: Labels = english,
     number: NumberFormat = plain_number,
     prefix: str = "shap-by-group",
+    hidden: int = 0,
 ) -> str:
     """Mean |φ| of each column for each group: a dot per group, a line from the least to the most, as SVG or
     "".
 
     A facet per attribute, columns by their largest value. Groups are told apart by shape as well as colour;
-    eight groups of an attribute and twelve columns are drawn, in the order of the table and of their size.
+    eight groups of an attribute and twelve columns are drawn, in the order of the table and of their size. `hidden`
+    counts further attributes that no figure has.
     """
     reader = Reader(labels, number)
     facets: dict[str, dict[str, dict[str, float]]] = {}
@@ -49,18 +51,18 @@ def importance_by_group_plot(
             by_group.setdefault(reader.name(row.get("group")), {})[name] = abs(value)
     names = {str(name) for name in sensitive}
     marked = {name for name, original in raw.items() if original in names}
-    return _dots(facets, marked, reader, prefix) if facets else ""
+    return _dots(facets, marked, reader, prefix, hidden) if facets else ""
 
 
 def _dots(
-    facets: dict[str, dict[str, dict[str, float]]], marked: set[str], reader: Reader, prefix: str
+    facets: dict[str, dict[str, dict[str, float]]], marked: set[str], reader: Reader, prefix: str, hidden: int
 ) -> str:
     _ = reader.gettext
-    hidden = len(facets) - MOST_ATTRIBUTES
+    hidden += max(0, len(facets) - MOST_ATTRIBUTES)
     facets = dict(list(facets.items())[:MOST_ATTRIBUTES])
     largest: dict[str, float] = {}
     for by_group in facets.values():
-        for values in by_group.values():
+        for values in list(by_group.values())[: len(SERIES)]:  # what is not drawn stretches no scale
             for name, value in values.items():
                 largest[name] = max(value, largest.get(name, 0.0))
     ordered = sorted(largest, key=lambda name: (-largest[name], name))

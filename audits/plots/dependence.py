@@ -112,7 +112,7 @@ def _panel(
     )
     path = "".join(f"M{svg.decimal(px)} {svg.decimal(py)}h0" for px, py in places_)
     drawn.append(el("path", cls="plot-rank-1", d=path))
-    means = _fifths(item)
+    means = fifths(item.points)
     drawn += _means(means, across, scale)
     drawn.append(text(left + 2, bottom + 15, _("low value"), "plot-muted"))
     drawn.append(text(right - 2, bottom + 15, _("high value"), "plot-muted", "end"))
@@ -126,10 +126,10 @@ def _panel(
     return group(*drawn, title=sentence), f"{sentence}."
 
 
-def _fifths(item: Swarm) -> list[tuple[float, float | None]]:
-    """(middle, mean φ) of each fifth of the ranks; None where no row falls."""
+def fifths(points: Iterable[tuple[float, float | None]]) -> list[tuple[float, float | None]]:
+    """(middle, mean φ) of each fifth of the ranks of (φ, rank); None where no row falls."""
     sums: list[list[float]] = [[] for _ in range(FIFTHS)]
-    for phi, rank in item.points:
+    for phi, rank in points:
         sums[min(FIFTHS - 1, int((rank or 0.0) * FIFTHS))].append(phi)
     return [
         ((index + 0.5) / FIFTHS, sum(found) / len(found) if found else None)

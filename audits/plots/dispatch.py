@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 
 from audits.plots import (
     beeswarm,
@@ -14,6 +15,7 @@ from audits.plots import (
     intervals,
     rates,
     scores,
+    sheets,
     svg,
     waterfall,
 )
@@ -23,8 +25,8 @@ from audits.plots.reader import Labels, NumberFormat, Reader, Row, english, plai
 
 @dataclass(frozen=True)
 class Plot:
-    """One figure. `id` is the table's, `title_msgid` untranslated, `svg` safe to inline, `caption` plain
-    text."""
+    """One figure. `id` is the table's, `title_msgid` untranslated, `svg` safe to inline, `caption` plain text: empty
+    where a table takes several figures, after the first."""
 
     id: str
     title_msgid: str
@@ -34,6 +36,7 @@ class Plot:
 
 @dataclass(frozen=True)
 class _Request:
+    table: str
     rows: list[Row]
     reader: Reader
     prefix: str
@@ -42,6 +45,8 @@ class _Request:
     sensitive: Collection[str]
     reason: Reason | None
     metric: Labels
+    hidden: int = 0
+    """Attributes of the table that are in none of its figures."""
 
 
 def gettext_noop(message: str) -> str:
@@ -79,6 +84,7 @@ def plots_for(
         params = table.get("params")
         params = params if isinstance(params, Mapping) else {}
         request = _Request(
+            table=str(name),
             rows=_rows(table),
             reader=reader,
             prefix=f"{prefix}-{index}-{str(name).replace('_', '-')}",
@@ -88,10 +94,23 @@ def plots_for(
             reason=reason,
             metric=metric or (lambda name: name.replace("_", " ")),
         )
-        drawn = draw(request)
-        if drawn:
-            plots.append(Plot(str(name), title, drawn, caption(request)))
+        told = caption(request)
+        for part in _sheets(request):
+            if drawn := draw(part):
+                plots.append(Plot(str(name), title, drawn, told))
+                told = ""  # said once, with the first of them
     return plots
+
+
+def _sheets(request: _Request) -> list[_Request]:
+    """The figures that a table takes: one, or as many as there are sheets of paper needed for it."""
+    pages, hidden = _SHEETS[request.table](request.rows) if request.table in _SHEETS else ([request.rows], 0)
+    if len(pages) == 1 and not hidden:
+        return [request]
+    split = [
+        replace(request, rows=page, prefix=f"{request.prefix}-{number}") for number, page in enumerate(pages)
+    ]
+    return [*split[:-1], replace(split[-1], hidden=hidden)] if split else []
 
 
 def _rows(table: Mapping[str, object]) -> list[Row]:
@@ -116,6 +135,26 @@ def _names(value: object) -> Collection[str]:
     return frozenset()
 
 
+def _of_rows(plot: Callable[..., str]) -> Callable[[_Request], str]:
+    """A figure that takes the rows alone."""
+
+    def draw(request: _Request) -> str:
+        reader = request.reader
+        return plot(request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix)
+
+    return draw
+
+
+def _of_columns(plot: Callable[..., str]) -> Callable[[_Request], str]:
+    """A figure that marks the sensitive columns."""
+    return lambda request: _of_rows(partial(plot, sensitive=request.sensitive))(request)
+
+
+def _of_record(plot: Callable[..., str]) -> Callable[[_Request], str]:
+    """A figure of one record, whose ends are in the parameters."""
+    return lambda request: _of_columns(partial(plot, params=request.params))(request)
+
+
 def _groups(request: _Request) -> str:
     reader = request.reader
     return rates.group_rates_plot(
@@ -125,6 +164,7 @@ def _groups(request: _Request) -> str:
         number=reader.number,
         prefix=request.prefix,
         reason=request.reason,
+        hidden=request.hidden,
     )
 
 
@@ -138,24 +178,10 @@ def _groups_caption(request: _Request) -> str:
     return caption
 
 
-def _importance(request: _Request) -> str:
-    reader = request.reader
-    return importance.importance_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
-
-
 def _importance_caption(request: _Request) -> str:
     _ = request.reader.gettext
     return _with_space(
         request, _("How much each column moves the output on average, and its share of all of it.")
-    )
-
-
-def _points(request: _Request) -> str:
-    reader = request.reader
-    return beeswarm.beeswarm_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
     )
 
 
@@ -170,7 +196,12 @@ def _points_caption(request: _Request) -> str:
 def _by_group(request: _Request) -> str:
     reader = request.reader
     return by_group.importance_by_group_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
+        request.rows,
+        request.sensitive,
+        labels=reader.gettext,
+        number=reader.number,
+        prefix=request.prefix,
+        hidden=request.hidden,
     )
 
 
@@ -190,23 +221,9 @@ def _with_space(request: _Request, caption: str) -> str:
     return f"{caption} {space}" if space else caption
 
 
-def _calibration(request: _Request) -> str:
-    reader = request.reader
-    return scores.calibration_plot(
-        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
-
-
 def _calibration_caption(request: _Request) -> str:
     _ = request.reader.gettext
     return _("Points on the dashed line: the score comes true as often as it says. Grey bars: rows per bin.")
-
-
-def _confusion(request: _Request) -> str:
-    reader = request.reader
-    return scores.confusion_plot(
-        request.rows, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
 
 
 def _confusion_caption(request: _Request) -> str:
@@ -353,34 +370,10 @@ def _group_calibration_caption(request: _Request) -> str:
     return _("Per group and bin of scores: right of 0 the score promises too little, left of it too much.")
 
 
-def _waterfall(request: _Request) -> str:
-    reader = request.reader
-    return waterfall.waterfall_plot(
-        request.rows,
-        request.params,
-        request.sensitive,
-        labels=reader.gettext,
-        number=reader.number,
-        prefix=request.prefix,
-    )
-
-
 def _waterfall_caption(request: _Request) -> str:
     _ = request.reader.gettext
     return _with_space(
         request, _("From the average output, each column moves it to what it is for this record.")
-    )
-
-
-def _weights(request: _Request) -> str:
-    reader = request.reader
-    return waterfall.weights_plot(
-        request.rows,
-        request.params,
-        request.sensitive,
-        labels=reader.gettext,
-        number=reader.number,
-        prefix=request.prefix,
     )
 
 
@@ -391,13 +384,6 @@ def _weights_caption(request: _Request) -> str:
     if r2 is not None:
         caption += " " + _("It explains R² = %(r2)s of the output there.") % {"r2": request.reader.rate(r2)}
     return caption
-
-
-def _dependence(request: _Request) -> str:
-    reader = request.reader
-    return dependence.dependence_plot(
-        request.rows, request.sensitive, labels=reader.gettext, number=reader.number, prefix=request.prefix
-    )
 
 
 def _dependence_caption(request: _Request) -> str:
@@ -422,22 +408,48 @@ def _forest_caption(request: _Request) -> str:
     return _("Dots: measured disparity, lines: its interval, dashed: limit of the policy.")
 
 
+_SHEETS: dict[str, Callable[[Sequence[Row]], tuple[list[list[Row]], int]]] = {
+    "groups": sheets.of_rates,
+    "shap_by_group": sheets.of_importance_by_group,
+    "disparities": sheets.of_disparities,
+}
+
 _Entry = tuple[str, Callable[[_Request], str], Callable[[_Request], str]]
 _PLOTS: dict[str, _Entry] = {
     "groups": (gettext_noop("Selection rate per group"), _groups, _groups_caption),
-    "shap_importance": (gettext_noop("Importance of each column"), _importance, _importance_caption),
-    "shap_points": (gettext_noop("Contribution of each column, row by row"), _points, _points_caption),
+    "shap_importance": (
+        gettext_noop("Importance of each column"),
+        _of_columns(importance.importance_plot),
+        _importance_caption,
+    ),
+    "shap_points": (
+        gettext_noop("Contribution of each column, row by row"),
+        _of_columns(beeswarm.beeswarm_plot),
+        _points_caption,
+    ),
     "shap_by_group": (gettext_noop("Importance of each column per group"), _by_group, _by_group_caption),
-    "shap_local": (gettext_noop("From the average output to this record's"), _waterfall, _waterfall_caption),
-    "lime_local": (gettext_noop("Weights of the local linear model"), _weights, _weights_caption),
+    "shap_local": (
+        gettext_noop("From the average output to this record's"),
+        _of_record(waterfall.waterfall_plot),
+        _waterfall_caption,
+    ),
+    "lime_local": (
+        gettext_noop("Weights of the local linear model"),
+        _of_record(waterfall.weights_plot),
+        _weights_caption,
+    ),
     "shap_dependence": (
         gettext_noop("Contribution against the value of the column"),
-        _dependence,
+        _of_columns(dependence.dependence_plot),
         _dependence_caption,
     ),
     "disparities": (gettext_noop("Disparities and their intervals"), _forest, _forest_caption),
-    "calibration": (gettext_noop("Reliability of the scores"), _calibration, _calibration_caption),
-    "confusion": (gettext_noop("Truth and prediction"), _confusion, _confusion_caption),
+    "calibration": (
+        gettext_noop("Reliability of the scores"),
+        _of_rows(scores.calibration_plot),
+        _calibration_caption,
+    ),
+    "confusion": (gettext_noop("Truth and prediction"), _of_rows(scores.confusion_plot), _confusion_caption),
     "drift": (gettext_noop("Drift of each column"), _drift, _drift_caption),
     "robustness": (
         gettext_noop("Decisions turned over by a disturbance"),

@@ -109,14 +109,12 @@ def _draw(panels: list[tuple[str, float, list[Line]]], reader: Reader, named: La
         parts += drawn
         words += said
         y += 34
-    parts.append(
-        el(
-            "path",
-            cls="plot-dot-below",
-            d=f"M{svg.decimal(MARGIN + 6)} {svg.decimal(y - 10)}l6 6l-6 6l-6 -6z",
-        )
-    )
-    parts.append(text(MARGIN + 18, y, _("outside the limit of the policy"), "plot-note"))
+    if any(item.outside for _title, _none, items in panels for item in items):
+        d = f"M{svg.decimal(MARGIN + 6)} {svg.decimal(y - 10)}l6 6l-6 6l-6 -6z"
+        parts.append(el("path", cls="plot-dot-below", d=d))
+        parts.append(text(MARGIN + 18, y, _("outside the limit of the policy"), "plot-note"))
+    else:
+        y -= 18
     if hidden:
         note = _("Further disparities not drawn: %(n)s.") % {"n": reader.count(hidden)}
         y += 18
@@ -144,7 +142,7 @@ def _panel(
     values = [
         each for item in items for each in (item.value, item.low, item.high, item.limit) if each is not None
     ]
-    scale = svg.nice_scale(min(none, *values), max(none, *values), left, max(right - 6, left + 100), 5)
+    scale = svg.nice_scale(min(none, *values), max(none, *values), left, max(right - 12, left + 100), 5)
     bottom = top + ROW * len(items) + HEADING * len({item.metric for item in items})
     parts = [text(edge, top - 8, head, "plot-muted", "end") for edge, head in zip(edges, heads, strict=True)]
     parts += x_axis(scale, top, bottom, reader)
@@ -155,7 +153,9 @@ def _panel(
         if item.metric != heading:
             heading = item.metric
             parts.append(
-                svg.label(MARGIN, y + ROW / 2 + 17, named(heading), WIDTH - 2 * MARGIN, "plot-muted")
+                svg.label(
+                    MARGIN, y + ROW / 2 + 17, named(heading), WIDTH - 2 * MARGIN, "plot-muted plot-over"
+                )
             )
             y += HEADING
         y += ROW

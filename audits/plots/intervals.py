@@ -41,6 +41,15 @@ def lines_of(rows: Iterable[Row], section: str, labels: Sequence[str], names: Se
     return found
 
 
+def _whole_sections(lines: Sequence[Line]) -> list[Line]:
+    """At most 40 lines; a section that does not fit is left out as a whole, unless it is the first."""
+    if len(lines) <= MOST_LINES:
+        return list(lines)
+    after = lines[MOST_LINES].section
+    kept = [item for item in lines[:MOST_LINES] if not after or item.section != after]
+    return kept or list(lines[:MOST_LINES])
+
+
 def interval_plot(
     lines: Sequence[Line],
     reader: Reader,
@@ -60,7 +69,8 @@ def interval_plot(
     """
     if not lines:
         return ""
-    drawn, rest = list(lines[:MOST_LINES]), max(0, len(lines) - MOST_LINES)
+    drawn = _whole_sections(lines)
+    rest = len(lines) - len(drawn)
     ends = [end for item in drawn for end in (item.value, item.low, item.high) if end is not None]
     low, high = min([*ends, *marks]), max([*ends, *marks])
     cut = most if most is not None and high > most else None
@@ -79,7 +89,9 @@ def interval_plot(
     for section in sections:
         if section:
             y += 24.0
-            parts.append(svg.label(MARGIN, y - 6, section, WIDTH - 2 * MARGIN, "plot-strong", bold=True))
+            parts.append(
+                svg.label(MARGIN, y - 6, section, WIDTH - 2 * MARGIN, "plot-strong plot-over", bold=True)
+            )
         for item in (one for one in drawn if one.section == section):
             middle = y + STEP / 2
             y += STEP

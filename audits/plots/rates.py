@@ -28,7 +28,7 @@ COLUMNS = (
 )
 WIDTH, MARGIN = 760.0, 16.0
 TOP, HEADER, ROW, EXCLUDED_ROW, GAP = 22.0, 28.0, 26.0, 40.0, 8.0
-MOST_GROUPS, MOST_ATTRIBUTES = 30, 12
+MOST_GROUPS, MOST_EXCLUDED, MOST_ATTRIBUTES = 30, 6, 12
 
 Reason = Callable[[object], str]
 
@@ -54,6 +54,7 @@ class Facet:
     attribute: str
     groups: tuple[Group, ...]
     total: int
+    aside: int = 0  # groups that are not compared, and not drawn either
 
     @property
     def highest(self) -> float | None:
@@ -68,6 +69,7 @@ def group_rates_plot(
     number: NumberFormat = plain_number,
     prefix: str = "groups",
     reason: Reason | None = None,
+    hidden: int = 0,
 ) -> str:
     """The selection rate of every group with its interval and n, as SVG; "" when there is no group.
 
@@ -75,7 +77,8 @@ def group_rates_plot(
     the band between the two is shaded and what lies below is marked. It says where the points lie and is no
     verdict: a policy may ask for the conservative bound. Excluded groups are greyed, give their reason and
     never set the highest rate; `excluded` is falsy, true, a text, or whatever `reason` renders. At most 30
-    groups of an attribute are drawn: the one with the highest rate and those with the lowest.
+    groups of an attribute are drawn: the one with the highest rate and those with the lowest; and of those that are
+    not compared the six with the most rows. `hidden` counts further attributes that no figure has.
     """
     reader = Reader(labels, number)
     facets: dict[str, list[Group]] = {}
@@ -87,7 +90,7 @@ def group_rates_plot(
     if limit is not None and not 0 < limit <= 1:
         limit = None
     kept = [_cut(attribute, groups) for attribute, groups in list(facets.items())[:MOST_ATTRIBUTES]]
-    return _Figure(kept, len(facets) - len(kept), limit, reader).draw(prefix)
+    return _Figure(kept, hidden + len(facets) - len(kept), limit, reader).draw(prefix)
 
 
 def _group(row: Mapping[str, object], reader: Reader, reason: Reason | None) -> Group:
@@ -131,9 +134,13 @@ def _excluded(value: object, reader: Reader, reason: Reason | None) -> str:
 
 
 def _cut(attribute: str, groups: list[Group]) -> Facet:
-    """The groups to draw, in the table's order: with too many, the highest rate and the lowest ones."""
+    """The groups to draw, in the table's order: with too many, the highest rate and the lowest ones, and of those
+    that are not compared the largest."""
+    total, aside = len(groups), [index for index, item in enumerate(groups) if item.excluded]
+    smallest = sorted(aside, key=lambda index: (-(groups[index].n or 0), index))[MOST_EXCLUDED:]
+    groups = [item for index, item in enumerate(groups) if index not in smallest]
     if len(groups) <= MOST_GROUPS:
-        return Facet(attribute, tuple(groups), len(groups))
+        return Facet(attribute, tuple(groups), total, len(smallest))
     by_rate = sorted(
         range(len(groups)),
         key=lambda index: (groups[index].compared is None, groups[index].compared or 0.0, index),
@@ -143,7 +150,8 @@ def _cut(attribute: str, groups: list[Group]) -> Facet:
     keep.add(rated[-1] if rated else by_rate[MOST_GROUPS - 1])
     if len(keep) < MOST_GROUPS:  # the highest one was among them
         keep.add(by_rate[MOST_GROUPS - 1])
-    return Facet(attribute, tuple(item for index, item in enumerate(groups) if index in keep), len(groups))
+    drawn = tuple(item for index, item in enumerate(groups) if index in keep)
+    return Facet(attribute, drawn, total, len(smallest))
 
 
 class _Figure:
@@ -230,8 +238,8 @@ class _Figure:
         return drawn
 
     def facet(self, facet: Facet, y: float) -> float:
-        heading = svg.label(MARGIN, y + 19, facet.attribute, self.label_room, "plot-strong", bold=True)
-        self.parts += [heading, line(MARGIN, y + HEADER, WIDTH - MARGIN, y + HEADER, "plot-grid")]
+        ends = WIDTH - MARGIN
+        self.parts.append(line(MARGIN, y + HEADER, WIDTH - MARGIN, y + HEADER, "plot-grid"))
         height = sum(map(_height, facet.groups))
         if self.limit is not None and facet.highest is not None and facet.highest > 0:
             x = self.scale(self.limit * facet.highest)
@@ -240,6 +248,9 @@ class _Figure:
             room = svg.text_width(shown, 11)
             middle = min(max(x, self.left + room / 2), self.scale.end - room / 2)
             self.parts.append(text(middle, y + HEADER - 10, shown, "plot-muted", "middle"))
+            ends = middle - room / 2 - 8
+        cls = "plot-strong plot-over"
+        self.parts.append(svg.label(MARGIN, y + 19, facet.attribute, ends - MARGIN, cls, bold=True))
         y += HEADER
         for item in facet.groups:
             self.parts.append(self.row(item, facet, y))
@@ -313,7 +324,16 @@ class _Figure:
                 "total": self.reader.count(facet.total),
             }
             for facet in self.facets
-            if facet.total > len(facet.groups)
+            if facet.total - facet.aside > len(facet.groups)
+        ]
+        notes += [
+            _("%(attribute)s: %(n)s further groups are not compared, and not drawn.")
+            % {
+                "attribute": isolate(svg.fit(facet.attribute, 240, 11)),
+                "n": self.reader.count(facet.aside),
+            }
+            for facet in self.facets
+            if facet.aside
         ]
         if self.hidden:
             notes.append(_("Further attributes not drawn: %(n)s.") % {"n": self.reader.count(self.hidden)})

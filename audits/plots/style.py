@@ -26,6 +26,13 @@ STYLE: dict[str, dict[str, str | float]] = {
     "plot-muted": {"fill": MUTED, "font-size": "11"},
     "plot-greyed": {"fill": MUTED},
     "plot-note": {"fill": MUTED, "font-size": "11"},
+    # A heading that lines of the drawing run through: its ground goes with it.
+    "plot-over": {
+        "stroke": PAPER,
+        "stroke-width": "4",
+        "stroke-linejoin": "round",
+        "paint-order": "stroke",
+    },
     "plot-grid": {"stroke": GRID, "stroke-width": "1"},
     "plot-axis": {"stroke": AXIS, "stroke-width": "1"},
     "plot-band": {"fill": BAND},

@@ -88,7 +88,8 @@ def weights_plot(
     found.sort(key=lambda item: (-abs(item[1]), item[0]))
     steps = [Step(name, 0.0, weight, marked) for name, weight, marked in found[: MOST_FEATURES + 1]]
     title = reader.gettext("Weights of the local linear model")
-    return _draw(steps, None, None, title, ("", ""), reader, prefix, "lime-local")
+    rest = len(found) - len(steps)
+    return _draw(steps, None, None, title, ("", ""), reader, prefix, "lime-local", rest)
 
 
 def _read(
@@ -111,7 +112,9 @@ def _draw(
     reader: Reader,
     prefix: str,
     kind: str,
+    rest: int = 0,
 ) -> str:
+    """`base` and `output` where the steps follow one another; `rest`: columns that are not drawn."""
     _ = reader.gettext
     places = min(7, places_for(max(abs(item.change) for item in steps) or 1.0))
     cells = [reader.signed(item.change, places) for item in steps]
@@ -122,7 +125,7 @@ def _draw(
     right = WIDTH - MARGIN - max(svg.text_width(cell) for cell in cells) - 14
     edges = [value for item in steps for value in (item.start, item.end)]
     scale = svg.nice_scale(min(edges), max(edges), left, right, 6)
-    top = 26.0
+    top = 26.0 if base is not None else 6.0
     bottom = top + ROW * len(steps) + 4
     parts: list[Markup] = x_axis(scale, top, bottom, reader)
     words = []
@@ -152,6 +155,11 @@ def _draw(
     y = bottom + (38 if base is None else 40)
     if marked:
         parts += [diamond(MARGIN + 5, y - 4), text(MARGIN + 16, y, _("sensitive column"), "plot-note")]
+        y += 18
+    if rest:
+        note = _("Further columns not drawn: %(n)s.") % {"n": reader.count(rest)}
+        parts.append(text(MARGIN, y, note, "plot-note"))
+        words.append(note)
         y += 18
     return svg.document(prefix, kind, title, " ".join(words), WIDTH, y - 8, *parts)
 

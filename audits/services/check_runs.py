@@ -23,16 +23,16 @@ from audits.canonical import digest_of
 from audits.checks.catalogue import CATALOGUE
 from audits.checks.contract import CheckInput, CheckResult, Material, Message, plain_role
 from audits.door import Result, require, service
-from audits.errors import Conflict, NotFound, Unprocessable
+from audits.errors import Conflict, NotFound
 from audits.ledger.record import lock, record
 from audits.models import CheckPart, CheckRun
 from audits.services.leases import Lease, as_long_as_it_waited
+from audits.services.reasons import require_reason
 from audits.states import CHECK_RUN, CheckPartState, CheckRunState, step
 
 # Renewed while the check computes: a killed worker's run is free again soon.
 LEASE = timedelta(seconds=settings.CRIVO_LEASE_SECONDS)
 MAX_ATTEMPTS = 3
-REASON_LIMIT = 4000
 RUN_TASK = "audits.tasks.run_check"
 _lease = Lease(CheckRun, LEASE, RUN_TASK, as_long_as_it_waited, zone="zone")
 claim, renew, resend_waiting = _lease.claim, _lease.renew, _lease.resend
@@ -99,7 +99,7 @@ def _input(
         parameters=parameters,
         seed=seed,
         semantics=semantics,
-        materials=tuple(material for material in materials if plain_role(material.role) in definition.reads),
+        materials=tuple(material for material in materials if plain_role(material.role) in definition.roles),
     )
 
 
@@ -158,8 +158,7 @@ def cancel_check_run(*, command: Command, run_id: UUID, reason: str) -> Result[C
         raise NotFound("not_found", kind="check run", name=str(run_id))
     run = _held(run_id)
     require(command, "check_run.cancel", run.ref)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=run.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, run.ref)
     if run.finished:
         raise Conflict("check_run_finished", subject=run.ref, state=run.state)
     result = failed_result("check_cancelled")

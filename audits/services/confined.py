@@ -5,9 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from functools import cache
 from threading import Event, Thread
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 from django.conf import settings
@@ -60,6 +61,32 @@ def kept_alive(renewed: Callable[[], bool], what: str) -> Iterator[Event]:
         thread.join()
 
 
+_kept: ContextVar[tuple[ExitStack, dict[tuple[str, str], IO[bytes]]] | None] = ContextVar(
+    "kept", default=None
+)
+
+
+@contextmanager
+def fetched_once() -> Iterator[None]:
+    """Data of a zone that the block's children read is fetched once, and gone at its end."""
+    with ExitStack() as stack:
+        before = _kept.set((stack, {}))
+        try:
+            yield
+        finally:
+            _kept.reset(before)
+
+
+def _fetched(stack: ExitStack, source: str, digest: str) -> IO[bytes]:
+    kept = _kept.get()
+    if kept is None:
+        return stack.enter_context(fetched(source, digest))
+    keeper, files = kept
+    if (source, digest) not in files:
+        files[source, digest] = keeper.enter_context(fetched(source, digest))
+    return files[source, digest]
+
+
 def child_outcome(
     workspace: UUID,
     question: dict[str, Any],
@@ -75,22 +102,32 @@ def child_outcome(
     `sources`: where data of a zone lies, by digest; the store has none of it.
     """
     materials = question["materials"]
+    # Training data that cannot be read may have a stored sketch in their stead; one of the two is enough.
+    pair = {"training", "reference"}
+    pair = pair if pair <= {material["role"] for material in materials} else set()
+    missing: dict[str, Message] = {}
     with ExitStack() as stack:
         files = {}
         for material in materials:
             digest = material["digest"]
             source = (sources or {}).get(digest)
             try:
-                handle = stack.enter_context(
-                    blobs.opened(workspace, digest) if source is None else fetched(source, digest)
+                handle = (
+                    stack.enter_context(blobs.opened(workspace, digest))
+                    if source is None
+                    else _fetched(stack, source, digest)
                 )
             except NotFetched as error:
                 params = {"role": material["role"], "reason": error.code}
-                return ConfinedOutcome(error=Message("zone_data_unreadable", params))
+                missing[material["role"]] = Message("zone_data_unreadable", params)
             except (OSError, ValueError):
                 params = {"role": material["role"], "digest": material["digest"]}
-                return ConfinedOutcome(error=Message("material_unreadable", params))
-            files[material["role"]] = handle.fileno()
+                missing[material["role"]] = Message("material_unreadable", params)
+            else:
+                files[material["role"]] = handle.fileno()
+                continue
+            if material["role"] not in pair or pair <= set(missing):
+                return ConfinedOutcome(error=missing[material["role"]])
         return zygote().run(
             question,
             files,
@@ -98,32 +135,26 @@ def child_outcome(
                 wall_seconds=settings.CRIVO_CHECK_SECONDS, memory_bytes=settings.CRIVO_CHECK_MEMORY
             ),
             required_level=required_level,
-            digests={material["role"]: material["digest"] for material in materials},
+            digests={item["role"]: item["digest"] for item in materials if item["role"] in files},
             entry=entry,
             stopped=None if lost is None else lost.is_set,
         )
 
 
-def in_the_child(
-    workspace: UUID,
-    question: dict[str, Any],
-    *,
-    required_level: int,
-    sources: dict[str, str] | None = None,
-    lost: Event | None = None,
-    entry: str = ENTRY,
-) -> tuple[CheckResult, dict[str, object]]:
-    """The result the child gives to `question`, and its environment. Arguments as of `child_outcome`.
+def answer_of(outcome: ConfinedOutcome, question: dict[str, Any]) -> tuple[CheckResult, dict[str, object]]:
+    """The result of a confined run of `question`, and what it was computed in.
 
     In a data zone the result is cut down to what may leave it, here, before anybody else sees it.
     """
-    outcome = child_outcome(
-        workspace, question, required_level=required_level, sources=sources, lost=lost, entry=entry
-    )
     if outcome.error is not None and outcome.error.code in ("material_unreadable", "zone_data_unreadable"):
         return CheckResult("errored", error=outcome.error), {}
-    result, zone = result_of(outcome), Zone.of(question)
-    return (result if zone is None else may_leave(result, question, zone)), environment_of(outcome)
+    return cut_down(result_of(outcome), question), environment_of(outcome)
+
+
+def cut_down(result: CheckResult, question: dict[str, Any]) -> CheckResult:
+    """What of `result` may leave the data zone of `question`; all of it where there is none."""
+    zone = Zone.of(question)
+    return result if zone is None else may_leave(result, question, zone)
 
 
 def environment_of(outcome: ConfinedOutcome) -> dict[str, object]:

@@ -13,9 +13,9 @@ from audits.actors import Command, system_actor
 from audits.checks.contract import CheckResult
 from audits.errors import Conflict
 from audits.models import CheckRun
-from audits.services import check_parts, mapping
+from audits.services import check_parts, mapping, part_store
 from audits.services.check_runs import MAX_ATTEMPTS, claim, complete_check_run, failed_result, renew
-from audits.services.confined import in_the_child, kept_alive
+from audits.services.confined import answer_of, child_outcome, fetched_once, kept_alive
 
 PAUSES = (0.5, 1.0, 2.0, 4.0, 8.0, 8.0)  # seconds between attempts to write a result down
 log = logging.getLogger(__name__)
@@ -23,6 +23,14 @@ log = logging.getLogger(__name__)
 
 def run_check(run_id: UUID) -> CheckRun | None:
     """The finished run, or None if it was not ours to run or goes on in parts."""
+    try:
+        with fetched_once():
+            return _run(run_id)
+    finally:
+        part_store.sweep()
+
+
+def _run(run_id: UUID) -> CheckRun | None:
     run = claim(run_id)
     if run is None:
         return None
@@ -72,6 +80,7 @@ def _answer(run: CheckRun, lost: Event) -> tuple[CheckResult, dict[str, object]]
 
 def computed(run: CheckRun, lost: Event | None = None) -> tuple[CheckResult, dict[str, object]]:
     """The result of the run's input, computed in one pass in the confined child; nothing is written."""
-    return in_the_child(
+    outcome = child_outcome(
         run.workspace_id, run.input, required_level=run.confinement_level, sources=run.sources, lost=lost
     )
+    return answer_of(outcome, run.input)

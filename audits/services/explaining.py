@@ -8,7 +8,7 @@ from audits.actors import Command, system_actor
 from audits.errors import Conflict
 from audits.models import Explanation
 from audits.services.check_runs import failed_result
-from audits.services.confined import in_the_child, kept_alive
+from audits.services.confined import answer_of, child_outcome, kept_alive
 from audits.services.explanations import MAX_ATTEMPTS, claim, complete_explanation, renew, unsealed
 
 ENTRY = "audits.checks.local:execute"
@@ -28,7 +28,7 @@ def run_explanation(explanation_id: UUID) -> Explanation | None:
     else:
         with kept_alive(lambda: renew(row.id, row.fence), f"explanation {row.id}") as lost:
             question = {**row.question, "record": given}
-            result, environment = in_the_child(
+            outcome = child_outcome(
                 row.workspace_id,
                 question,
                 required_level=row.confinement_level,
@@ -36,6 +36,7 @@ def run_explanation(explanation_id: UUID) -> Explanation | None:
                 lost=lost,
                 entry=ENTRY,
             )
+            result, environment = answer_of(outcome, question)
     command = Command(system_actor("worker", row.workspace_id))
     try:
         return complete_explanation(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from threading import Event
 from typing import Any
 from uuid import UUID
@@ -11,10 +12,18 @@ from django.conf import settings
 from audits.checks.contract import CheckResult, Message
 from audits.confine import ConfinedOutcome
 from audits.models import CheckPart, CheckRun
-from audits.services import check_parts
-from audits.services.confined import child_outcome, environment_of, kept_alive, result_of
+from audits.services import check_parts, part_store
+from audits.services.confined import (
+    child_outcome,
+    cut_down,
+    environment_of,
+    fetched_once,
+    kept_alive,
+    result_of,
+)
 
 MAPPED = "audits.checks.mapped"
+log = logging.getLogger(__name__)
 
 
 def lay_out(run: CheckRun, lost: Event) -> bool:
@@ -23,20 +32,44 @@ def lay_out(run: CheckRun, lost: Event) -> bool:
         return False
     told = {"map_rows": settings.CRIVO_MAP_ROWS, "part_rows": settings.CRIVO_PART_ROWS}
     found = _asked(run, "lay_out", told, lost).result or {}
-    if not found.get("spans"):
+    if not found.get("shares"):
         return False
-    check_parts.divide(run, found["survey"], found["spans"])
+    try:
+        check_parts.divide(run, found["survey"], found["shares"])
+    except OSError as error:
+        log.warning(
+            "CRIVO_ZONE_PARTS cannot be written, check run %s is not divided: %s", run.id, error.strerror
+        )
+        return False
     return True
 
 
 def run_part(part_id: UUID) -> bool:
-    """Count one part; False if it was not ours to count."""
-    part = check_parts.claim(part_id)
-    if part is None:
-        return False
+    """Count one part; False if it was not ours to count.
+
+    In a data zone go on with the next part of its run: every worker fetches the data once, not once a part.
+    """
+    try:
+        part = check_parts.claim(part_id)
+        if part is None:
+            return False
+        with fetched_once():
+            done = _count(part)
+            while part.run.zone is not None and (following := check_parts.next_of(part.run)) is not None:
+                part = following
+                _count(part)
+        return done
+    finally:
+        part_store.sweep()
+
+
+def _count(part: CheckPart) -> bool:
+    """Count this part, which is ours; False if it no longer is."""
     asked = check_parts.asked_of(part)
-    if asked is None:  # the run has ended
-        return False
+    if asked is None:
+        if part.run.finished or part.run.zone is None:
+            return False
+        return check_parts.fail(part, Message("part_lost"), {})
     if check_parts.given_up(part):
         error = Message(check_parts.KILLED, {"attempts": part.attempts - 1})
         return check_parts.fail(part, error, {})
@@ -44,8 +77,17 @@ def run_part(part_id: UUID) -> bool:
         outcome = _asked(part.run, "compute", asked, lost)
     environment = environment_of(outcome)
     if outcome.result is None:
-        return check_parts.fail(part, outcome.error or Message("check_crashed"), environment)
-    return check_parts.finish(part, outcome.result["counted"], environment)
+        error = outcome.error or Message("check_crashed")
+        return check_parts.fail(part, _told(error, part.run), environment)
+    try:
+        return check_parts.finish(part, outcome.result["counted"], environment)
+    except OSError:
+        return check_parts.fail(part, Message("part_lost"), environment)
+
+
+def _told(error: Message, run: CheckRun) -> Message:
+    """An error may quote data, which does not leave its zone."""
+    return cut_down(CheckResult("errored", error=error), run.input).error or error
 
 
 def reduced(
@@ -62,7 +104,7 @@ def reduced(
     libraries = environments[-1]["libraries"]
     if result.outcome != "completed" or any(each["libraries"] != libraries for each in environments):
         return None  # of workers with different libraries nobody knows what the one pass would give
-    return result, _together(environments)
+    return cut_down(result, run.input), _together(environments)
 
 
 def _asked(run: CheckRun, function: str, told: dict[str, Any], lost: Event) -> ConfinedOutcome:
@@ -70,6 +112,7 @@ def _asked(run: CheckRun, function: str, told: dict[str, Any], lost: Event) -> C
         run.workspace_id,
         {**run.input, "mapped": told},
         required_level=run.confinement_level,
+        sources=run.sources,
         lost=lost,
         entry=f"{MAPPED}:{function}",
     )

@@ -28,11 +28,11 @@ from audits.ledger.body import timestamp
 from audits.ledger.receipts import entry_of
 from audits.ledger.record import lock, record
 from audits.models import AuditExport, Event, RetentionPeriod, Workspace
+from audits.services.reasons import require_reason
 from audits.states import ExportForm, ExportState
 from audits.verifier import UnreadableError, verify_export
 
 CHUNK = 2_000
-REASON_LIMIT = 4000
 
 
 @service("audit.pruned")
@@ -47,8 +47,7 @@ def prune_log(*, command: Command, export_id: UUID, before: datetime, reason: st
     subject = pruned.retention_ref(workspace)
     lock(workspace.id, subject)
     require(command, "audit.prune", subject)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=subject, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, subject)
     _require_old(before, subject)
     export = AuditExport.objects.filter(id=export_id, workspace=workspace).first()
     if export is None:
@@ -77,8 +76,7 @@ def note_period(*, command: Command, years: int, reason: str) -> Result[Event]:
     subject = pruned.retention_ref(workspace)
     lock(workspace.id, subject)
     require(command, "audit.prune", subject)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=subject, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, subject)
     if not 1 <= years <= 100:
         raise Unprocessable("invalid", subject=subject, field="years", reason="1 to 100 years")
     before = RetentionPeriod.objects.get().years

@@ -27,7 +27,7 @@ from django.db import connections, transaction
 
 from audits.actors import Command, SubjectRef
 from audits.door import Result, service
-from audits.errors import Conflict, Unprocessable
+from audits.errors import Conflict
 from audits.ledger import nodes
 from audits.ledger.beside import LIVE, rows_digest
 from audits.ledger.entry import body_of
@@ -37,8 +37,8 @@ from audits.ledger.record import lock, record
 from audits.ledger.signing import checkpoint_key
 from audits.ledger.tree import leaf_hash
 from audits.models import Event, LogState, Workspace
+from audits.services.reasons import require_reason
 
-REASON_LIMIT = 4000
 OVERLAP = 1_000  # leaves that webhooks look at again
 
 
@@ -101,8 +101,7 @@ def note_incident(*, command: Command, earlier: str, note: str, held: int, incid
     """The event that becomes the first leaf of the log CRIVO_ORIGIN."""
     subject = log_ref(settings.CRIVO_ORIGIN)
     lock(command.actor.workspace, subject)
-    if not incident.strip() or len(incident) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=subject, field="incident", limit=REASON_LIMIT)
+    require_reason(incident, subject, "incident")
     found = Event.objects.filter(subject_kind=subject.kind, subject_id=subject.id, outcome="done").first()
     if found is not None:
         if found.verb != "log.reopened" or found.detail["earlier"] != earlier:

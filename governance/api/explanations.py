@@ -26,6 +26,7 @@ from audits.models import Explanation
 from audits.plots import plots_for
 from audits.services.explanations import digest_of_record
 from audits.states import CheckRunState
+from governance.console.wording import number
 from governance.services.explanations import request_explanation
 from registry.selectors import found, model_version
 
@@ -194,8 +195,13 @@ class ExplanationPlot(Plain):
             raise BadRequest("invalid", field="kind", reason="shap or lime")
         if row.state != CheckRunState.COMPLETED:
             raise Conflict("explanation_not_done", state=row.state)
-        tables = [table for table in (row.result or {})["tables"] if table["id"] == f"{kind}_local"]
-        plots = plots_for(tables, labels=gettext)
+        tables = {table["id"]: table for table in (row.result or {})["tables"]}
+        plots = plots_for(
+            [tables[name] for name in (f"{kind}_local",) if name in tables],
+            labels=gettext,
+            number=number,
+            sensitive=tables.get("shap_local", {}).get("params", {}).get("sensitive") or (),
+        )
         if not plots:
             raise NotFound("not_found", kind="plot", name=kind)
         return HttpResponse(plots[0].svg, content_type="image/svg+xml; charset=utf-8")

@@ -14,6 +14,7 @@ from audits.actors import Actor, authoriser
 from audits.api.base import View, paged
 from audits.api.schema import problems
 from audits.errors import BadRequest, Forbidden
+from audits.services.reasons import REASON_LIMIT
 from governance.models import User
 from governance.selectors import people_of
 from governance.services import people
@@ -28,7 +29,7 @@ class NewPerson(serializers.Serializer[Any]):
 
 
 class AccountReason(serializers.Serializer[Any]):
-    reason = serializers.CharField(max_length=people.REASON_LIMIT)
+    reason = serializers.CharField(max_length=REASON_LIMIT)
 
 
 class PersonOut(serializers.ModelSerializer[User]):

@@ -11,7 +11,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits.api.base import View, given_by, paged, tagged
+from audits.api.base import Page, View, given_by, paged, tagged
 from audits.api.schema import problems
 from audits.errors import NotFound
 from governance import selectors
@@ -115,13 +115,20 @@ def _alias_row(view: View, name: str, alias: str) -> Alias:
 # Environments
 
 
+class _Way(Page):
+    """From the first step to the last, or with `?order=last` the other way round."""
+
+    ordering = "position"
+    orders = ("first", "last")
+
+
 class Environments(View):
+    pagination_class = _Way
+
     @extend_schema(responses={200: EnvironmentOut(many=True), **problems(403)})
     def get(self, request: Request) -> Response:
-        """Every step of the way, in order. There are few: one page holds them all."""
-        rows = list(selectors.environments(self.actor).order_by("position"))
-        data = EnvironmentOut(rows, many=True).data
-        return Response({"next": None, "previous": None, "results": data})
+        """Every step of the way, the first one first. There are few: one page holds them all."""
+        return paged(self, selectors.environments(self.actor), EnvironmentOut)
 
     @extend_schema(
         request=NewEnvironment,

@@ -20,6 +20,7 @@ from audits.api.schema import ReasonOut, problems
 from audits.checks.contract import Message
 from audits.errors import BadRequest, Forbidden, Unprocessable
 from audits.ledger.inclusion import published_at
+from audits.services.reasons import REASON_LIMIT
 from governance import selectors
 from governance.acknowledgements import missing
 from governance.api.serializers import ApprovalOut, PolicyOut, RequirementOut
@@ -39,7 +40,7 @@ MAX_FILES = 200
 
 class NewPolicyChange(serializers.Serializer[None]):
     text = serializers.CharField(max_length=70_000, trim_whitespace=False, help_text="the policy file, YAML")
-    reason = serializers.CharField(max_length=policy_changes.REASON_LIMIT)
+    reason = serializers.CharField(max_length=REASON_LIMIT)
     commit = serializers.CharField(
         max_length=policy_changes.COMMIT_LIMIT,
         required=False,
@@ -80,12 +81,12 @@ class PolicyChangeOut(serializers.Serializer[Any]):
 
 class NewPolicyDecision(serializers.Serializer[None]):
     verdict = serializers.ChoiceField(choices=PolicyChangeDecision.Verdict.choices)
-    reason = serializers.CharField(max_length=policy_changes.REASON_LIMIT)
+    reason = serializers.CharField(max_length=REASON_LIMIT)
     digest = serializers.CharField(max_length=80)
 
 
 class PolicyReason(serializers.Serializer[None]):
-    reason = serializers.CharField(max_length=policy_changes.REASON_LIMIT)
+    reason = serializers.CharField(max_length=REASON_LIMIT)
 
 
 class PolicyVersionOut(PolicyOut):

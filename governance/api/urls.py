@@ -1,6 +1,6 @@
 from django.urls import include, path
 
-from governance.api import access, people, use_cases, views, who_could
+from governance.api import access, people, privacy, use_cases, views, who_could
 
 urlpatterns = [
     path("me", views.Me.as_view()),
@@ -14,5 +14,6 @@ urlpatterns = [
     path("", include(use_cases.urlpatterns)),
     path("", include(access.urlpatterns)),
     path("", include(people.urlpatterns)),
+    path("", include(privacy.urlpatterns)),
     path("", include(who_could.urlpatterns)),
 ]

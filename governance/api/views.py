@@ -21,7 +21,7 @@ from governance.api import serializers as shapes
 from governance.api.shapes import promotion
 from governance.authority import Authority, roles_of
 from governance.models import Promotion
-from governance.services import promotions
+from governance.services import decisions, promotions
 from governance.states import PromotionState
 from registry.selectors import found, model_version
 
@@ -136,7 +136,7 @@ class Decisions(View):
     def post(self, request: Request, promotion_id: UUID) -> Response:
         selectors.promotion(self.actor, promotion_id)
         given = given_by(shapes.NewDecision, request)
-        decision = promotions.decide(command=self.command(), promotion_id=promotion_id, **given).value
+        decision = decisions.decide(command=self.command(), promotion_id=promotion_id, **given).value
         data = {
             "id": decision.id,
             "verdict": decision.verdict,

@@ -7,6 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from governance.client import shapes
+from governance.client.answers import items, member
 from governance.client.lifecycle import segment as _segment
 from governance.client.transport import Answer
 
@@ -32,14 +33,14 @@ class AccessCalls:
 
     def use_case(self, name: str) -> shapes.UseCase:
         answer = self._get(f"use-cases/{_segment(name)}")
-        return shapes.UseCase.read(answer.json(), False, answer.headers.get("etag", ""))
+        return shapes.UseCase.read(answer.json(), etag=answer.headers.get("etag", ""))
 
     def edit_use_case(
         self, name: str, *, etag: str, key: str | None = None, **changes: Any
     ) -> shapes.UseCase:
         """Change what was read under `etag`; refused (409) if somebody changed it meanwhile."""
         answer = self._send("PATCH", f"use-cases/{_segment(name)}", changes, key=key, etag=etag)
-        return shapes.UseCase.read(answer.json(), False, answer.headers.get("etag", ""))
+        return shapes.UseCase.read(answer.json(), etag=answer.headers.get("etag", ""))
 
     def set_tier(
         self, name: str, risk_tier: str, *, reason: str, etag: str, key: str | None = None
@@ -48,12 +49,12 @@ class AccessCalls:
         body = {"risk_tier": risk_tier, "reason": reason}
         path = f"use-cases/{_segment(name)}/tier"
         answer = self._send("POST", path, body, key=key or str(uuid4()), etag=etag)
-        return shapes.UseCase.read(answer.json(), False, answer.headers.get("etag", ""))
+        return shapes.UseCase.read(answer.json(), etag=answer.headers.get("etag", ""))
 
     def questionnaire(self) -> dict[str, Any]:
         """The questions a use case answers: {version, digest, thresholds, questions, legal_bases}."""
         data = self._get("use-case-questionnaire").json()
-        shapes.items(data, "questions")
+        items(data, "questions")
         return dict(data)
 
     # Who may do what
@@ -125,10 +126,10 @@ class AccessCalls:
         """People, tokens, superusers and database roles with the means for an action at a time."""
         data = self._get("access/who-could", action=action, at=at, model=model, dataset=dataset).json()
         for name in ("people", "tokens", "database", "limits"):
-            shapes.items(data, name)
+            items(data, name)
         return dict(data)
 
     def _object(self, answer: Answer) -> dict[str, Any]:
         data = answer.json()
-        shapes.member(data, "id", str)
+        member(data, "id", str)
         return dict(data)

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 from governance.client import shapes
 from governance.client.access import AccessCalls
+from governance.client.answers import items, member, optional, reasons_of, unexpected
 from governance.client.check_runs import CheckRuns
 from governance.client.environments import Environments
 from governance.client.errors import Reason, Unreachable, Usage
@@ -22,8 +23,10 @@ from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
 from governance.client.policies import Policies
+from governance.client.privacy import PrivacyCalls
 from governance.client.reading import Reading
 from governance.client.reproductions import Reproductions
+from governance.client.sketches import Sketches
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 from governance.client.watching import Watching
 from governance.client.webhooks import Webhooks
@@ -47,11 +50,13 @@ class Crivo(
     Watching,
     Webhooks,
     AccessCalls,
+    PrivacyCalls,
     Explanations,
     EvidenceCalls,
     Reproductions,
     CheckRuns,
     Environments,
+    Sketches,
     Reading,
 ):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
@@ -119,10 +124,10 @@ class Crivo(
         while left > 0:
             data = self._get(path, cursor=cursor, page_size=min(left, 500), **query).json()
             seen(data)
-            rows = shapes.items(data, "results")[:left]
+            rows = items(data, "results")[:left]
             yield from rows
             left -= len(rows)
-            following = shapes.optional(data, "next", str)
+            following = optional(data, "next", str)
             found = parse_qs(urlsplit(following).query).get("cursor") if following else None
             if not found or not rows or found[0] == cursor:
                 return
@@ -160,7 +165,7 @@ class Crivo(
         }
         given = {name: value for name, value in body.items() if value is not None}
         answer = self._post("use-cases", given, key=key)
-        return shapes.UseCase.read(answer.json(), answer.status == 201)
+        return shapes.UseCase.read(answer.json(), created=answer.status == 201)
 
     def register_dataset(
         self,
@@ -212,7 +217,7 @@ class Crivo(
         answer = self._content(
             f"datasets/{_segment(name)}/versions", "file", path, digest, metadata, progress, key
         )
-        return shapes.DatasetVersion.read(answer.json(), answer.status == 201)
+        return shapes.DatasetVersion.read(answer.json(), created=answer.status == 201)
 
     def register_model(self, name: str, *, description: str = "", key: str | None = None) -> bool:
         """Whether it is new."""
@@ -235,7 +240,7 @@ class Crivo(
         _encoded(metadata)
         path_of = f"models/{_segment(name)}/versions"
         answer = self._content(path_of, "artifact", path, digest, metadata, progress, key)
-        return shapes.ModelVersion.read(answer.json(), answer.status == 201)
+        return shapes.ModelVersion.read(answer.json(), created=answer.status == 201)
 
     def _content(
         self,
@@ -335,22 +340,21 @@ class Crivo(
         """May the artefact with this digest run there, now? Or with `at` (RFC 3339): what was answered then?"""
         data = self._get("gate", digest=digest, environment=environment, model=model, at=at).json()
         answer = shapes.GateAnswer.read(data)
-        if (shapes.optional(data, "at", str) is None) != (at is None):
-            raise shapes.unexpected("it is about another time than was asked for")
+        if (optional(data, "at", str) is None) != (at is None):
+            raise unexpected("it is about another time than was asked for")
         if (answer.digest, answer.environment) != (digest, environment):
-            raise shapes.unexpected("it is about another artefact or environment than was asked for")
+            raise unexpected("it is about another artefact or environment than was asked for")
         return answer
 
     def gate_all(self, questions: list[dict[str, str]], *, at: str | None = None) -> list[shapes.GateAnswer]:
         """Up to 500 questions {digest, environment, model?} at once; the answers in their order."""
         body = {"questions": questions, **({"at": at} if at else {})}
         answers = [
-            shapes.GateAnswer.read(row)
-            for row in shapes.items(self._post("gate/questions", body).json(), "answers")
+            shapes.GateAnswer.read(row) for row in items(self._post("gate/questions", body).json(), "answers")
         ]
         asked = [(question["digest"], question["environment"]) for question in questions]
         if [(answer.digest, answer.environment) for answer in answers] != asked:
-            raise shapes.unexpected("the answers are not those to what was asked for")
+            raise unexpected("the answers are not those to what was asked for")
         return answers
 
     def attestations(self, model: str) -> bytes:
@@ -371,10 +375,10 @@ class Crivo(
         What became of each: {…, status: imported|existing|placed|replaced, deadline}.
         """
         body = {"rows": rows, **({"deadline": deadline} if deadline else {})}
-        report = shapes.items(self._post("imports", body, key=key).json(), "report")
+        report = items(self._post("imports", body, key=key).json(), "report")
         for row in report:
             for name in ("model", "digest", "environment", "status"):
-                shapes.member(row, name, str)
+                member(row, name, str)
             row.setdefault("deadline", None)
         return report
 
@@ -384,12 +388,12 @@ class Crivo(
         """Compare what runs ({digest, environment, model?, since?}) with what is approved; kept as evidence."""
         body = {"running": running, "environments": environments or []}
         data = self._post("reconciliations", body, key=key).json()
-        for row in shapes.items(data, "findings"):
+        for row in items(data, "findings"):
             for name in ("kind", "environment", "model", "digest"):
-                shapes.member(row, name, str)
-            shapes.optional(row, "reason", dict)
-        shapes.member(data, "differences", int)
-        shapes.member(data, "counts", dict)
+                member(row, name, str)
+            optional(row, "reason", dict)
+        member(data, "differences", int)
+        member(data, "counts", dict)
         return dict(data)
 
     # Lineage
@@ -397,7 +401,7 @@ class Crivo(
     def record_lineage(self, event: dict[str, Any], *, key: str | None = None) -> shapes.LineageEvent:
         """One OpenLineage event (spec 2-0-2)."""
         answer = self._post("lineage", event, key=key)
-        return shapes.LineageEvent.read(answer.json(), answer.status == 201)
+        return shapes.LineageEvent.read(answer.json(), created=answer.status == 201)
 
     def lineage(self, node: str, *, direction: str = "both", depth: int = 20) -> shapes.Graph:
         """What `node` (kind:namespace:name) came from, and what came of it."""
@@ -412,7 +416,7 @@ class Crivo(
         told: list[Reason] = [] if pruned is None else pruned
 
         def seen(page: Any) -> None:
-            told[:] = shapes.reasons_of(page, "pruned") if isinstance(page, dict) and "pruned" in page else ()
+            told[:] = reasons_of(page, "pruned") if isinstance(page, dict) and "pruned" in page else ()
 
         return list(self._pages("audit/events", limit, seen, **filters))
 
@@ -467,12 +471,12 @@ class Crivo(
         try:
             return text.decode().strip()
         except UnicodeDecodeError as error:
-            raise shapes.unexpected("the key is no text") from error
+            raise unexpected("the key is no text") from error
 
     def jwks(self) -> dict[str, Any]:
         """The public keys of attestations (RFC 7517)."""
         data = self.transport.send(Call("GET", "/.well-known/jwks.json", {})).json()
-        shapes.items(data, "keys")
+        items(data, "keys")
         return dict(data)
 
 

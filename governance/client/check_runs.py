@@ -5,16 +5,16 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from governance.client.answers import Shape
 from governance.client.errors import Reason
 from governance.client.lifecycle import segment
-from governance.client.shapes import member, optional, reason_of
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
 
 
 @dataclass(frozen=True)
-class Progress:
+class Progress(Shape):
     """Of a check that is divided among workers; rows count as done with the part they are in."""
 
     parts: int
@@ -22,45 +22,25 @@ class Progress:
     rows: int
     rows_done: int
 
-    @classmethod
-    def read(cls, data: Any) -> Progress:
-        return cls(*(member(data, name, int) for name in ("parts", "parts_done", "rows", "rows_done")))
-
     def __str__(self) -> str:
         return f"{self.parts_done} of {self.parts} parts, {self.rows_done:,} of {self.rows:,} rows"
 
 
 @dataclass(frozen=True)
-class CheckRun:
+class CheckRun(Shape):
     """`progress` is None for a check in one pass. `error` says why an errored one gave no result."""
 
     id: str
-    check: str
+    check: str = field(metadata={"called": "check_name"})
     check_version: str
     state: str
     progress: Progress | None
     error: Reason | None
     result_digest: str
-    raw: dict[str, Any] = field(repr=False)
 
     @property
     def finished(self) -> bool:
         return self.state in ("completed", "errored")
-
-    @classmethod
-    def read(cls, data: Any) -> CheckRun:
-        progress = optional(data, "progress", dict)
-        error = optional(data, "error", dict)
-        return cls(
-            member(data, "id", str),
-            member(data, "check_name", str),
-            member(data, "check_version", str),
-            member(data, "state", str),
-            None if progress is None else Progress.read(progress),
-            None if error is None else reason_of(error),
-            member(data, "result_digest", str),
-            data,
-        )
 
 
 class CheckRuns:

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from governance.client.answers import Shape
 from governance.client.lifecycle import segment
 from governance.client.multipart import Progress, Upload, no_progress
-from governance.client.shapes import items, member
 from governance.client.transport import Answer
 
 
 @dataclass(frozen=True)
-class EnvironmentLock:
+class EnvironmentLock(Shape):
     """What a lock lists. `open`: packages it leaves without a version; `created` False: it was kept before."""
 
     version: str
@@ -21,20 +21,7 @@ class EnvironmentLock:
     digest: str
     open: int
     packages: tuple[dict[str, Any], ...]
-    created: bool
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any, created: bool = False) -> EnvironmentLock:
-        return cls(
-            member(data, "version", str),
-            member(data, "format", str),
-            member(data, "digest", str),
-            member(data, "open", int),
-            tuple(items(data, "packages")),
-            created,
-            data,
-        )
+    created: bool = False
 
 
 class Environments:
@@ -51,7 +38,7 @@ class Environments:
         """Keep the lock file of a version: the one whose digest it declares as `environment_digest`."""
         upload = Upload.of("file", Path(path), {}, progress)
         answer = self._upload(f"models/{segment(name)}/versions/{n}/environment", upload, key)
-        return EnvironmentLock.read(answer.json(), answer.status == 201)
+        return EnvironmentLock.read(answer.json(), created=answer.status == 201)
 
     def environment(self, name: str, n: int) -> EnvironmentLock:
         """The packages a version was made with. Refused (404) until its lock is kept."""

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from governance.client.answers import Shape
 from governance.client.lifecycle import segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
-from governance.client.shapes import member
 from governance.client.transport import Answer
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Evidence(Shape):
     """Attested, never computed. `created` False: the same file was attached for the same check before."""
 
     id: str
@@ -25,23 +25,7 @@ class Evidence:
     issuer: str
     digest: str
     summary: dict[str, Any]
-    created: bool
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any, created: bool = False) -> Evidence:
-        return cls(
-            member(data, "id", str),
-            member(data, "version", str),
-            member(data, "check", str),
-            member(data, "kind", str),
-            member(data, "title", str),
-            member(data, "issuer", str),
-            member(data, "digest", str),
-            member(data, "summary", dict),
-            created,
-            data,
-        )
+    created: bool = False
 
 
 class EvidenceCalls:
@@ -83,7 +67,7 @@ class EvidenceCalls:
         }
         upload = Upload.of("file", path, metadata, progress)
         answer = self._upload(f"models/{segment(name)}/versions/{n}/evidence", upload, key)
-        return Evidence.read(answer.json(), answer.status == 201)
+        return Evidence.read(answer.json(), created=answer.status == 201)
 
     def evidence(self, name: str, n: int, *, limit: int = 500) -> list[Evidence]:
         """What was attached to a version, the newest first."""

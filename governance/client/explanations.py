@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Self
 
+from governance.client.answers import Shape, items, member, optional
 from governance.client.errors import Reason
 from governance.client.lifecycle import segment
-from governance.client.shapes import items, member, optional, reason_of, reasons_of
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
@@ -17,7 +17,7 @@ PATIENCE = 25.0  # seconds the server is asked to hold a question back
 
 
 @dataclass(frozen=True)
-class Explanation:
+class Explanation(Shape):
     """`contributions` add up with `base_value` to `output`, the largest first; `error` says why there are none."""
 
     id: str
@@ -33,40 +33,24 @@ class Explanation:
     notes: tuple[Reason, ...]
     error: Reason | None
     record_digest: str
-    raw: dict[str, Any] = field(repr=False)
 
     @property
     def finished(self) -> bool:
         return self.state in ("completed", "errored")
 
     @classmethod
-    def read(cls, data: Any) -> Explanation:
-        contributions = [
-            (member(item, "feature", str), member(item, "phi", float))
-            for item in items(data, "contributions")
-        ]
+    def read(cls, data: Any, **told: Any) -> Self:
         second = optional(data, "lime", dict)
-        weights = [
-            (member(item, "feature", str), member(item, "weight", float))
-            for item in (items(second, "weights") if second is not None else [])
-        ]
-        error = optional(data, "error", dict)
-        return cls(
-            member(data, "id", str),
-            member(data, "state", str),
-            member(data, "version", str),
-            data.get("prediction"),
-            optional(data, "explains", str),
-            optional(data, "base_value", float),
-            optional(data, "output", float),
-            optional(data, "output_space", str),
-            tuple(contributions),
-            tuple(weights),
-            reasons_of(data, "notes"),
-            None if error is None else reason_of(error),
-            member(data, "record_digest", str),
+        return super().read(
             data,
+            contributions=_pairs(items(data, "contributions"), "phi"),
+            weights=_pairs(items(second, "weights") if second is not None else [], "weight"),
+            **told,
         )
+
+
+def _pairs(rows: list[dict[str, Any]], value: str) -> tuple[tuple[str, float], ...]:
+    return tuple((member(row, "feature", str), member(row, value, float)) for row in rows)
 
 
 class Explanations:

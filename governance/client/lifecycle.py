@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from governance.client.answers import Shape, items, member
 from governance.client.errors import Reason, Usage
-from governance.client.shapes import items, member, optional, reason_of, reasons_of
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
@@ -24,7 +24,7 @@ def segment(text: str) -> str:
 
 
 @dataclass(frozen=True)
-class Placement:
+class Placement(Shape):
     """Where a version stands; `allowed` is what the gate says of it there, now."""
 
     id: str
@@ -35,25 +35,10 @@ class Placement:
     allowed: bool
     reasons: tuple[Reason, ...]
     effective_at: str | None
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any) -> Placement:
-        return cls(
-            member(data, "id", str),
-            member(data, "model", str),
-            member(data, "n", int),
-            member(data, "environment", str),
-            member(data, "state", str),
-            member(data, "allowed", bool),
-            reasons_of(data),
-            optional(data, "effective_at", str),
-            data,
-        )
 
 
 @dataclass(frozen=True)
-class Standing:
+class Standing(Shape):
     """A version with all its placements; `archived` once it is retired."""
 
     model: str
@@ -61,19 +46,6 @@ class Standing:
     state: str
     archived: bool
     placements: tuple[Placement, ...]
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any) -> Standing:
-        placements = tuple(Placement.read(row) for row in items(data, "placements"))
-        return cls(
-            member(data, "model", str),
-            member(data, "n", int),
-            member(data, "state", str),
-            member(data, "archived", bool),
-            placements,
-            data,
-        )
 
     def placement_in(self, environment: str) -> Placement:
         """The newest one there that is not withdrawn. Usage if there is none."""
@@ -86,36 +58,23 @@ class Standing:
 
 
 @dataclass(frozen=True)
-class Alias:
+class Alias(Shape):
     alias: str
     model: str
     n: int
     state: str
     artifact_digest: str
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any) -> Alias:
-        texts = (member(data, "alias", str), member(data, "model", str))
-        state, digest = member(data, "state", str), member(data, "artifact_digest", str)
-        return cls(*texts, member(data, "n", int), state, digest, data)
 
 
 @dataclass(frozen=True)
-class Environment:
+class Environment(Shape):
     name: str
     position: int
     exclusive: bool
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any) -> Environment:
-        name, position = member(data, "name", str), member(data, "position", int)
-        return cls(name, position, member(data, "exclusive", bool), data)
 
 
 @dataclass(frozen=True)
-class Deployment:
+class Deployment(Shape):
     """`allowed` is of when it was recorded; `not_allowed`: it still runs and may not, as of the answer."""
 
     id: str
@@ -130,25 +89,6 @@ class Deployment:
     allowed: bool
     basis: Reason
     not_allowed: bool
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any) -> Deployment:
-        return cls(
-            member(data, "id", str),
-            member(data, "model", str),
-            member(data, "n", int),
-            member(data, "environment", str),
-            member(data, "mode", str),
-            optional(data, "share", float),
-            member(data, "location", str),
-            member(data, "since", str),
-            optional(data, "until", str),
-            member(data, "allowed", bool),
-            reason_of(data.get("basis")),
-            member(data, "not_allowed", bool),
-            data,
-        )
 
 
 class Lifecycle:
@@ -220,9 +160,10 @@ class Lifecycle:
     def remove_alias(self, name: str, alias: str) -> None:
         self._send("DELETE", f"models/{segment(name)}/aliases/{segment(alias)}")
 
-    def environments(self) -> list[Environment]:
-        """In the order of the way to production."""
-        return [Environment.read(row) for row in items(self._get("environments").json(), "results")]
+    def environments(self, *, order: str = "first") -> list[Environment]:
+        """In the order of the way to production; `order="last"`: the other way round."""
+        answer = self._get("environments", order=order)
+        return [Environment.read(row) for row in items(answer.json(), "results")]
 
     def add_environment(
         self, name: str, *, exclusive: bool = False, position: int | None = None, key: str | None = None

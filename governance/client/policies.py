@@ -7,6 +7,7 @@ from typing import Any
 from urllib.parse import quote
 
 from governance.client import shapes
+from governance.client.answers import items, member, optional, reason_of
 from governance.client.errors import Usage
 from governance.client.transport import Answer
 
@@ -32,7 +33,7 @@ class Policies:
         """`text` is a policy file (YAML). It is applied once somebody else approves it."""
         body = {"text": text, "reason": reason, "commit": commit}
         answer = self._post("policies", body, key=key)
-        return shapes.PolicyChange.read(answer.json(), answer.status == 201)
+        return shapes.PolicyChange.read(answer.json(), created=answer.status == 201)
 
     def policy_changes(self, *, state: str | None = None, limit: int = 50) -> list[shapes.PolicyChange]:
         """The newest first."""
@@ -61,7 +62,7 @@ class Policies:
         """{before, after, changes: [{direction, code, params, text}], text: a unified diff}."""
         data = self._get(f"policies/{_segment(name)}/versions/{before}/diff/{after}").json()
         shapes.changes_of(data)
-        shapes.member(data, "text", str)
+        member(data, "text", str)
         return dict(data)
 
     def test_policy(
@@ -79,12 +80,12 @@ class Policies:
         body |= {name: value for name, value in given.items() if value is not None}
         data = self._post("policies/dry-run", body).json()
         for name in ("applies", "format_accepted", "passed"):
-            shapes.member(data, name, bool)
-        for line in shapes.items(data, "requirements"):
+            member(data, name, bool)
+        for line in items(data, "requirements"):
             for name in ("check", "metric", "verdict"):
-                shapes.member(line, name, str)
-            shapes.optional(line, "attribute", str)
-            shapes.reason_of(shapes.member(line, "reason", dict))
+                member(line, name, str)
+            optional(line, "attribute", str)
+            reason_of(member(line, "reason", dict))
         return dict(data)
 
     def acknowledge_policy(self, name: str, n: int, *, key: str | None = None) -> dict[str, Any]:

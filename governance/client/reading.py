@@ -9,8 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+from governance.client.answers import items, member
 from governance.client.lifecycle import segment
-from governance.client.shapes import Promotion, items, member
+from governance.client.shapes import Promotion
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer

@@ -4,19 +4,19 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from governance.client.answers import Shape, items, member
 from governance.client.errors import Reason
 from governance.client.explanations import PATIENCE
 from governance.client.lifecycle import segment
-from governance.client.shapes import items, member, optional, reason_of
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
 
 
 @dataclass(frozen=True)
-class Reproduction:
+class Reproduction(Shape):
     """`matches` is None until it is finished, and where the second run gave no result (then `error` says why).
 
     `differences`: (where, recorded, computed) of the first cells that differ, of `difference_count` in all.
@@ -24,7 +24,7 @@ class Reproduction:
 
     id: str
     run: str
-    check: str
+    check: str = field(metadata={"called": "check_name"})
     check_version: str
     state: str
     outcome: str
@@ -35,34 +35,18 @@ class Reproduction:
     differences: tuple[tuple[str, Any, Any], ...]
     difference_count: int
     error: Reason | None
-    raw: dict[str, Any] = field(repr=False)
 
     @property
     def finished(self) -> bool:
         return self.state in ("completed", "errored")
 
     @classmethod
-    def read(cls, data: Any) -> Reproduction:
-        error = optional(data, "error", dict)
-        return cls(
-            member(data, "id", str),
-            member(data, "run", str),
-            member(data, "check_name", str),
-            member(data, "check_version", str),
-            member(data, "state", str),
-            member(data, "outcome", str),
-            optional(data, "matches", bool),
-            member(data, "recorded_digest", str),
-            member(data, "computed_digest", str),
-            member(data, "tolerance", float),
-            tuple(
-                (member(item, "where", str), item.get("recorded"), item.get("computed"))
-                for item in items(data, "differences")
-            ),
-            member(data, "difference_count", int),
-            None if error is None else reason_of(error),
-            data,
+    def read(cls, data: Any, **told: Any) -> Self:
+        differences = tuple(
+            (member(item, "where", str), item.get("recorded"), item.get("computed"))
+            for item in items(data, "differences")
         )
+        return super().read(data, differences=differences, **told)
 
 
 class Reproductions:

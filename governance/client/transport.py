@@ -20,9 +20,9 @@ from email.utils import parsedate_to_datetime
 from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
+from governance.client.answers import reasons_of, unexpected
 from governance.client.errors import Refused, Unreachable, Usage
 from governance.client.multipart import Upload
-from governance.client.shapes import reasons_of, unexpected
 
 TIMEOUT = 60.0  # seconds without a byte
 UPLOAD_TIMEOUT = 600.0  # a server reads and hashes an upload before it answers

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from governance.client import shapes
+from governance.client.answers import Shape
 from governance.client.errors import Usage
 
 if TYPE_CHECKING:
@@ -15,16 +15,11 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True)
-class Watched:
+class Watched(Shape):
     """One finding, waiver, condition, review, broken glass or alarm; everything else it says is in `raw`."""
 
     id: str
     state: str
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any) -> Watched:
-        return cls(shapes.member(data, "id", str), shapes.member(data, "state", str), data)
 
 
 class Watching:

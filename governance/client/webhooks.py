@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
+from governance.client.answers import Shape, items, member, optional, reason_of
 from governance.client.errors import Reason, Usage
 from governance.client.lifecycle import segment
-from governance.client.shapes import items, member, optional, reason_of
 from governance.client.transport import Answer
 
 
 @dataclass(frozen=True)
-class Webhook:
+class Webhook(Shape):
     """`secret` (whsec_…) is there once: in the answer to making it, and to changing its secret."""
 
     id: str
@@ -24,28 +24,11 @@ class Webhook:
     waiting: int
     disabled_reason: Reason | None
     secret: str | None = field(repr=False)
-    etag: str = field(repr=False)
-    raw: dict[str, Any] = field(repr=False)
-
-    @classmethod
-    def read(cls, data: Any, etag: str = "") -> Webhook:
-        reason = optional(data, "disabled_reason", dict)
-        return cls(
-            member(data, "id", str),
-            member(data, "name", str),
-            member(data, "url", str),
-            member(data, "state", str),
-            [str(verb) for verb in member(data, "verbs", list)],
-            member(data, "waiting", int),
-            None if reason is None else reason_of(reason),
-            optional(data, "secret", str),
-            etag,
-            data,
-        )
+    etag: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True)
-class Delivery:
+class Delivery(Shape):
     """One event on its way to one receiver. `last` is the newest try: a status, or why there was none."""
 
     id: str
@@ -54,24 +37,15 @@ class Delivery:
     state: str
     attempts: int
     last: str
-    raw: dict[str, Any] = field(repr=False)
 
     @classmethod
-    def read(cls, data: Any) -> Delivery:
+    def read(cls, data: Any, **told: Any) -> Self:
         tries, last = items(data, "tries"), ""
         if tries:
             newest = max(tries, key=lambda row: member(row, "at", str))
             status, error = optional(newest, "status", int), optional(newest, "error", dict)
             last = reason_of(error).text if error else str(status or "")
-        return cls(
-            member(data, "id", str),
-            member(data, "event", str),
-            member(data, "type", str),
-            member(data, "state", str),
-            member(data, "attempts", int),
-            last,
-            data,
-        )
+        return super().read(data, last=last, **told)
 
 
 class Webhooks:
@@ -91,7 +65,7 @@ class Webhooks:
 
     def webhook(self, webhook_id: str) -> Webhook:
         answer = self._get(f"webhooks/{segment(webhook_id)}")
-        return Webhook.read(answer.json(), answer.headers.get("etag", ""))
+        return Webhook.read(answer.json(), etag=answer.headers.get("etag", ""))
 
     def add_webhook(
         self,
@@ -121,7 +95,7 @@ class Webhooks:
         if not changes:
             raise Usage("Say what to change.", code="nothing_to_change")
         answer = self._send("PATCH", f"webhooks/{segment(webhook_id)}", changes, etag=if_match)
-        return Webhook.read(answer.json(), answer.headers.get("etag", ""))
+        return Webhook.read(answer.json(), etag=answer.headers.get("etag", ""))
 
     def remove_webhook(self, webhook_id: str) -> None:
         self._send("DELETE", f"webhooks/{segment(webhook_id)}")

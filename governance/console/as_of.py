@@ -14,7 +14,7 @@ from governance import as_of
 from governance.api.as_of import moment
 from governance.console.history import lines_of
 from governance.console.people import Visitor, page
-from governance.console.wording import sentence
+from governance.console.wording import ROLE_TITLES, STATES, sentence, word
 
 
 @page
@@ -31,8 +31,10 @@ def state(request: HttpRequest, visitor: Visitor) -> HttpResponse:
             return render(request, "console/as_of.html", context, status=problem.status)
         context |= {
             "found": found,
+            "state": word(STATES, found.state) if found.state else "",
             "lines": lines_of([told.event for told in found.events], visitor.workspace.id),
             "policies": [(row, sentence(row.reason) if row.reason else "") for row in found.policies],
+            "roles": [(row, word(ROLE_TITLES, row.role)) for row in found.roles],
             "pruned": [sentence(note) for note in found.pruned],
             "gate": [(row, [sentence(reason) for reason in row.answer.reasons]) for row in found.gate],
         }

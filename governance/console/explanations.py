@@ -5,6 +5,7 @@ same in words. The record is typed in once and never shown: not even back to who
 from __future__ import annotations
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -139,6 +140,7 @@ def answer_of(row: Explanation) -> Answer:
         return Answer([], [], notes, error)
     tables = {table.get("id"): table for table in tables_of(result)}
     local, lime = tables.get("shap_local"), tables.get("lime_local")
+    sensitive = local["params"].get("sensitive") or () if local is not None else ()
     facts, parts = [], []
     if local is not None:
         params = local["params"]
@@ -151,21 +153,23 @@ def answer_of(row: Explanation) -> Answer:
             (gettext("Unit"), reader().name(str(params.get("output_space")))),
             (gettext("Route"), reader().name(str(params.get("route")))),
         ]
-        parts.append(_part(local, "phi", gettext("Contribution"), _in_words(result, params)))
+        parts.append(_part(local, "phi", gettext("Contribution"), _in_words(result, params), sensitive))
     if lime is not None:
         fit = gettext("It fits with an R² of {r2} around the record.")
         words = fit.format(r2=quantity(lime["params"].get("r2")))
-        parts.append(_part(lime, "weight", gettext("Weight"), words))
+        parts.append(_part(lime, "weight", gettext("Weight"), words, sensitive))
     return Answer(facts, parts, notes, error)
 
 
-def _part(table: Any, column: str, head: str, words: str) -> Part:
+def _part(table: Any, column: str, head: str, words: str, sensitive: Collection[str]) -> Part:
     rows = rows_of({"tables": [table]}, table["id"])
     cells = [
         [Cell(reader().name(row["feature"])), Cell(quantity(row[column]), is_number=True)] for row in rows
     ]
     heads = [Cell(gettext("Column")), Cell(head, is_number=True)]
-    plots = plots_for([table], labels=gettext, number=number, prefix=f"explanation-{column}")
+    plots = plots_for(
+        [table], labels=gettext, number=number, prefix=f"explanation-{column}", sensitive=sensitive
+    )
     # audits.plots escapes every name and number it draws: its SVG is the only markup we let through.
     figures = [
         Figure(gettext(plot.title_msgid), mark_safe(plot.svg), plot.caption)  # noqa: S308

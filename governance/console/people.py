@@ -17,6 +17,7 @@ from audits.actors import Actor, Command, Idempotency, SubjectRef, authoriser, s
 from audits.errors import Problem
 from audits.ids import uuid7
 from audits.models import Workspace
+from audits.privacy import reads_privacy
 from governance import access, selectors
 from governance.actors import DEFAULT_WORKSPACE, actor_of_person
 from governance.console.wording import SYSTEM, sentence, word
@@ -58,6 +59,11 @@ class Visitor:
     def manages_webhooks(self) -> bool:
         """As above, for the page of webhooks."""
         return self.may("webhook.manage")
+
+    @property
+    def keeps_privacy(self) -> bool:
+        """As above, for the page of personal data: who may erase or hold."""
+        return reads_privacy(self.actor)
 
     def may(self, action: str, ref: SubjectRef | None = None) -> bool:
         return authoriser().may(self.actor, action, ref)
@@ -139,8 +145,8 @@ class Names:
     """How actors are called: people and tokens by name, Crivo's own processes by what they do. Two queries."""
 
     def __init__(self, workspace: UUID, ids: Iterable[UUID | None]) -> None:
-        self._names = selectors.names_of(known for known in ids if known is not None)
         self._system = {system_actor(process, workspace).id: process for process in SYSTEM}
+        self._names = selectors.names_of({known for known in ids if known is not None} - set(self._system))
 
     def __getitem__(self, actor_id: UUID | None) -> str:
         if actor_id in self._system:

@@ -76,6 +76,7 @@ def people_shown(
         "person_form": PersonForm(auto_id="person_%s", label_suffix=""),
         "group_form": GroupForm(auto_id="group_%s", label_suffix=""),
         **(more or {}),
+        "keeps_privacy": visitor.keeps_privacy,
         "manages_people": manages[0],
         "manages_groups": manages[1],
         **_rows(visitor),

@@ -23,6 +23,7 @@ from audits.errors import Problem
 from audits.ids import uuid7
 from audits.ledger.inclusion import published_at
 from audits.sealing import text_of
+from audits.services.reasons import REASON_LIMIT
 from governance import selectors
 from governance.acknowledgements import missing
 from governance.console.people import Names, Visitor, command_of, page
@@ -50,8 +51,8 @@ class ChangeForm(forms.Form):
     )
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=policy_changes.REASON_LIMIT,
-        widget=forms.Textarea(attrs={"rows": 4, "maxlength": policy_changes.REASON_LIMIT}),
+        max_length=REASON_LIMIT,
+        widget=forms.Textarea(attrs={"rows": 4, "maxlength": REASON_LIMIT}),
     )
     digest = forms.CharField(max_length=80, widget=forms.HiddenInput)
     key = forms.UUIDField(widget=forms.HiddenInput)

@@ -4,7 +4,7 @@ what has not the expected shape is left out and said to be, and names cannot hid
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any
@@ -15,6 +15,7 @@ from django.utils.translation import gettext
 from audits.models import CheckRun
 from audits.plots import plots_for
 from audits.plots.svg import clean_name
+from governance.console.numbers import numbers_of
 from governance.console.running import Running
 from governance.console.tables import (
     TableView,
@@ -42,6 +43,15 @@ class Figure:
 
 
 @dataclass(frozen=True)
+class Numbers:
+    """A table under its heading. `open`: read with the figures; others are looked up."""
+
+    heading: str
+    table: TableView
+    open: bool = False
+
+
+@dataclass(frozen=True)
 class CheckView:
     """One check of the dossier with everything a reader may want to see of it."""
 
@@ -50,17 +60,12 @@ class CheckView:
     outcome: str
     error: str
     figures: list[Figure] = field(default_factory=list)
-    tables: list[tuple[str, TableView]] = field(default_factory=list)
+    tables: list[Numbers] = field(default_factory=list)
     notes: list[str] = field(default_factory=list)
     facts: list[tuple[str, str]] = field(default_factory=list)
     measures: TableView | None = None
     unreadable: bool = False
     running: Running | None = None
-
-    @property
-    def open_tables(self) -> bool:
-        """The figures of groups and of the evaluation are read, the list of columns is looked up."""
-        return self.run.check_slug != "data.quality"
 
 
 def check_view(
@@ -83,21 +88,29 @@ def check_view(
         unreadable=not is_list(result.get("tables")),
     )
     view.figures.extend(_figures(result, prefix, ratio_limits, sensitive))
-    known = (
-        ("groups", gettext("Rates per group"), groups_table),
-        ("disparity_tests", gettext("Is the decision independent of the group?"), tests_table),
-        ("evaluation", gettext("Claimed and recomputed"), evaluation_table),
-        ("columns", gettext("Columns"), columns_table),
-    )
-    for table_id, heading, build in known:
-        if rows := rows_of(result, table_id):
-            view.tables.append((heading, build(rows)))
+    view.tables.extend(_numbers(result))
     notes = result.get("notes")
     for note in islice(notes, MOST_NOTES) if is_list(notes) else ():
         if isinstance(note, Mapping):
             view.notes.append(sentence(note))
     view.facts.extend(_facts(run))
     return view
+
+
+def _numbers(result: Mapping[str, Any]) -> Iterator[Numbers]:
+    read = (
+        ("groups", gettext("Rates per group"), groups_table),
+        ("disparity_tests", gettext("Is the decision independent of the group?"), tests_table),
+        ("evaluation", gettext("Claimed and recomputed"), evaluation_table),
+    )
+    for table_id, heading, build in read:
+        if rows := rows_of(result, table_id):
+            yield Numbers(heading, build(rows), open=True)
+    if rows := rows_of(result, "columns"):
+        yield Numbers(gettext("Columns"), columns_table(rows))
+    for table_id in dict.fromkeys(str(table.get("id")) for table in tables_of(result)):
+        if found := numbers_of(table_id, rows_of(result, table_id)):
+            yield Numbers(*found)
 
 
 def _figures(

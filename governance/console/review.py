@@ -23,6 +23,7 @@ from governance.console.results import CheckView, check_view
 from governance.console.running import running
 from governance.console.wording import (
     CHECKS,
+    DATA_ROLES,
     DECIDED,
     DUTIES,
     METRICS,
@@ -207,6 +208,15 @@ def _verdict(promotion: Promotion) -> tuple[list[dict[str, Any]], str, bool]:
     return [line.to_json() for line in dossier.lines], dossier.digest, True
 
 
+def about(line: Mapping[str, Any]) -> str:
+    """The column a requirement is about; of the checks of data, which of the two data sets."""
+    attribute = line.get("attribute")
+    if not attribute:
+        return ""
+    of_data = line.get("check") in ("data.quality", "privacy.columns")
+    return word(DATA_ROLES, attribute) if of_data else reader().name(attribute)
+
+
 def _line(line: Mapping[str, Any]) -> VerdictLine:
     at_least, value = line["op"] == "min", line["value"]
     interval = line.get("interval")
@@ -217,7 +227,7 @@ def _line(line: Mapping[str, Any]) -> VerdictLine:
     return VerdictLine(
         check=word(CHECKS, line["check"]),
         metric=word(METRICS, line["metric"]) if line["metric"] else gettext("has to finish"),
-        attribute=reader().name(line["attribute"]) if line.get("attribute") else "",
+        attribute=about(line),
         asked=pattern.format(limit=limit(line["limit"])),
         value=quantity(value, beside=line["limit"]),
         interval=" – ".join(quantity(end) for end in interval) if interval else "",

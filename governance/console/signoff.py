@@ -18,6 +18,7 @@ from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.errors import NotFound, Problem
 from audits.ids import uuid7
+from audits.services.reasons import REASON_LIMIT
 from governance.console.people import trouble
 from governance.console.review import requirement_lines
 from governance.console.wording import sentence
@@ -25,7 +26,6 @@ from governance.dossier import assess
 from governance.models import SignoffInvitation, UseCase
 from governance.roles import EXTERNAL
 from governance.services import signoffs
-from governance.services.promotions import REASON_LIMIT
 from governance.states import DecisionVerdict, PromotionState
 
 STATUS = {"signoff_expired": 410, "signoff_revoked": 410, "signoff_used": 410}

@@ -5,7 +5,6 @@ The rows were computed beside a stranger's model: whatever has not the expected 
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -13,6 +12,7 @@ from typing import Any, TypeGuard
 
 from django.utils.translation import gettext
 
+from audits.plots.svg import finite
 from governance.console.wording import (
     COLUMN_KINDS,
     DATA_ROLES,
@@ -73,16 +73,24 @@ def number_cell(value: Any, *, whole: bool = False) -> Cell:
     """A number, `–` for none, and whatever else stands there as a name."""
     if value is None:
         return Cell("–", is_number=True)
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if finite(value) is None:
         return text_cell(value)
     return Cell(reader().decimals(float(value), 0) if whole else quantity(float(value)), is_number=True)
 
 
 def rate_cell(value: Any) -> Cell:
     """A share, always with three decimals, so that the figures of a column stand below each other."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if finite(value) is None:
         return number_cell(value)
     return Cell(reader().decimals(float(value), 3), is_number=True)
+
+
+def table_of(
+    heads: list[Cell], rows: list[dict[str, Any]], cells: Callable[[dict[str, Any]], list[Cell]]
+) -> TableView:
+    """The first 200 rows as `cells` makes them, and how many more there are."""
+    shown = [cells(row) for row in islice(rows, MOST_ROWS)]
+    return TableView(heads, shown, max(0, len(rows) - MOST_ROWS))
 
 
 def _table(
@@ -91,12 +99,8 @@ def _table(
     rows: list[dict[str, Any]],
     cells: Callable[[dict[str, Any]], list[Cell]],
 ) -> TableView:
-    shown = [cells(row) for row in islice(rows, MOST_ROWS)]
-    return TableView(
-        [Cell(head, is_number=place >= numeric_from) for place, head in enumerate(heads)],
-        shown,
-        max(0, len(rows) - MOST_ROWS),
-    )
+    named = [Cell(head, is_number=place >= numeric_from) for place, head in enumerate(heads)]
+    return table_of(named, rows, cells)
 
 
 def groups_table(rows: list[dict[str, Any]]) -> TableView:

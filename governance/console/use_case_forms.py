@@ -17,6 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from audits.errors import Problem
 from audits.ids import uuid7
+from audits.services.reasons import REASON_LIMIT
 from governance import intake, selectors
 from governance.console.findings import once
 from governance.console.people import Names, Visitor, command_of, page
@@ -127,7 +128,7 @@ class TierForm(forms.Form):
         label=_("Risk tier"),
         choices=[(tier.value, tier.label) for tier in RiskTier if tier != RiskTier.PROHIBITED],
     )
-    reason = forms.CharField(label=_("Reason"), max_length=use_cases.REASON_LIMIT, widget=_area(3))
+    reason = forms.CharField(label=_("Reason"), max_length=REASON_LIMIT, widget=_area(3))
     n = forms.IntegerField(widget=forms.HiddenInput)
 
 

@@ -17,6 +17,7 @@ from audits.actors import Idempotency
 from audits.canonical import digest_of
 from audits.errors import BadRequest, Problem
 from audits.ids import uuid7
+from audits.services.reasons import REASON_LIMIT
 from governance.console.comparison import comparison_view
 from governance.console.findings import box
 from governance.console.inbox import inbox as find_inbox
@@ -28,7 +29,7 @@ from governance.console.trail import Search
 from governance.console.trail import trail as find_trail
 from governance.console.who_could import roles_page
 from governance.console.wording import sentence
-from governance.services import promotions
+from governance.services import decisions
 from governance.services.conditions import ConditionTerms
 from governance.states import DecisionVerdict
 
@@ -47,12 +48,10 @@ class DecisionForm(forms.Form):
     )
     reason = forms.CharField(
         label=_("Reason"),
-        max_length=promotions.REASON_LIMIT,
-        widget=forms.Textarea(attrs={"rows": 5, "maxlength": promotions.REASON_LIMIT}),
+        max_length=REASON_LIMIT,
+        widget=forms.Textarea(attrs={"rows": 5, "maxlength": REASON_LIMIT}),
     )
-    condition = forms.CharField(
-        label=_("Condition of an approval"), max_length=promotions.REASON_LIMIT, required=False
-    )
+    condition = forms.CharField(label=_("Condition of an approval"), max_length=REASON_LIMIT, required=False)
     condition_due = forms.DateField(
         label=_("Due"), required=False, widget=forms.DateInput(attrs={"type": "date"})
     )
@@ -87,7 +86,7 @@ def decide(request: HttpRequest, visitor: Visitor, promotion_id: UUID) -> HttpRe
     key = _uuid(request.POST.get("key"))
     idempotency = Idempotency("POST", request.path, str(key), digest_of(given)) if key else None
     try:
-        promotions.decide(
+        decisions.decide(
             command=command_of(request, visitor, idempotency),
             promotion_id=promotion_id,
             verdict=given["verdict"],

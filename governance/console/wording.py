@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from django.utils import formats, translation
@@ -19,6 +21,7 @@ from governance.states import DecisionVerdict, DeploymentMode, PlacementState, P
 from registry.states import VersionState
 
 Words = Mapping[str, str | Promise]
+MOMENT = re.compile(r"\d{4}-[01]\d-[0-3]\dT[0-2]\d:[0-5]\d:[0-5]\d(\.\d{1,6})?(Z|[+-][0-2]\d:[0-5]\d)")
 
 CHECKS: Words = {
     "data.quality": _("Data quality"),
@@ -166,7 +169,12 @@ SYSTEM: Words = {
     "shell": _("the operator's shell"),
 }
 
-DATA_ROLES: Words = {"training": _("training"), "evaluation": _("evaluation"), "artifact": _("artefact")}
+DATA_ROLES: Words = {
+    "training": _("training"),
+    "evaluation": _("evaluation"),
+    "artifact": _("artefact"),
+    "reference": _("reference"),
+}
 
 USES: Words = {"allowed": _("allowed"), "forbidden": _("forbidden"), "monitored": _("monitored")}
 
@@ -260,5 +268,15 @@ def _shown(name: str, value: Any, params: Any) -> Any:
         beside = params.get("limit") if name == "value" else None
         return quantity(value, beside=beside if isinstance(beside, float | int) else None)
     if isinstance(value, str):
-        return clean_name(value)
+        return to_the_minute(value) or clean_name(value)
     return value
+
+
+def to_the_minute(value: str) -> str:
+    """A time as the pages write it, in UTC and said to be; empty for any other text."""
+    if not MOMENT.fullmatch(value):
+        return ""
+    try:
+        return f"{datetime.fromisoformat(value).astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+    except (ValueError, OverflowError):
+        return ""

@@ -16,6 +16,7 @@ from pathlib import Path
 from governance.client import Crivo, CrivoError
 from governance.client.shapes import Promotion
 from governance.demo import story, study
+from governance.demo.stage import NotHeldError, Stage
 
 SESSION_FILE = "demo-session.json"
 
@@ -38,14 +39,14 @@ def prepare(base_url: str, data: Path) -> bool:
         if prepared_before(pipeline.promotions(model=study.MODEL, limit=500)):
             return False
     with tempfile.TemporaryDirectory(prefix="crivo-demo-") as folder:
-        story.prepare(story.Stage(base_url, tokens, Path(folder), Path(folder), say))
+        story.prepare(Stage(base_url, tokens, Path(folder), Path(folder), say))
     return True
 
 
 def main() -> int:
     try:
         did = prepare(os.environ["CRIVO_BASE_URL"], Path(os.environ["CRIVO_DATA"]))
-    except (story.NotHeldError, CrivoError) as error:
+    except (NotHeldError, CrivoError) as error:
         say(f"The demonstration could not be prepared: {error}")
         return 1
     except (KeyError, OSError, ValueError) as error:

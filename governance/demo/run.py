@@ -15,6 +15,7 @@ from types import FrameType
 
 from governance.client import CrivoError
 from governance.demo import story
+from governance.demo.stage import NotHeldError, Stage
 from governance.embedded.errors import EmbeddedError
 from governance.embedded.processes import SETUP
 from governance.embedded.stack import EmbeddedStack
@@ -91,10 +92,10 @@ def _play(work: Path, keep: Path, *, serve: bool) -> int:
         with stack:
             say(f"Crivo runs at {stack.base_url} ({time.monotonic() - began:.0f} s).\n")
             session = json.loads((Path(stack.env["CRIVO_DATA"]) / SESSION_FILE).read_text(encoding="utf-8"))
-            stage = story.Stage(stack.base_url, session["tokens"], work, keep, say)
+            stage = Stage(stack.base_url, session["tokens"], work, keep, say)
             try:
                 story.tell(stage, stack.superuser_url)
-            except (story.NotHeldError, CrivoError) as error:
+            except (NotHeldError, CrivoError) as error:
                 say(f"\nNOT HELD: {error}\n")
                 _logs(stack)
                 return 1

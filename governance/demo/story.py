@@ -9,64 +9,22 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass
 from pathlib import Path
-from typing import NoReturn
-from uuid import uuid4
 
 from governance.client import Refused
 from governance.client.shapes import ModelVersion, Promotion
 from governance.demo import proofs, study, tamper
-from governance.demo.person import Ended, Person
+from governance.demo.person import Ended
+from governance.demo.registering import register
+from governance.demo.stage import NotHeldError, Stage, hold, refused
 
 CHECKS = 300.0  # seconds: the first check of a worker loads all libraries
 EFFECTIVE = 60.0
-SOURCE_NAMESPACE, SOURCE_NAME = "https://scikit-learn.org", "load_diabetes"
-SOURCE = f"dataset:{SOURCE_NAMESPACE}:{SOURCE_NAME}"
 RATIO = "demographic_parity_ratio"
 MEASURED = {"without": 0.6283, "with": 0.8602}  # of sex, at scikit-learn's bundled data and the fixed split
 TOLERANCE = 0.01  # other BLAS, other last digits: one patient in 177 moves the ratio by about as much
 NOBODY = "sha256:" + "0" * 64
-
-
-class NotHeldError(Exception):
-    """What the story says did not happen."""
-
-
-@dataclass
-class Stage:
-    """Where the story is played, and what it has come to so far."""
-
-    base_url: str
-    tokens: Mapping[str, str]
-    folder: Path
-    """For what only the story needs: study, receipts, copies."""
-    keep: Path
-    """For what it leaves: export, attestations, vkey, jwks.json."""
-    say: Callable[[str], None]
-    people: dict[str, Person] = field(init=False)
-    step: int = 0
-
-    def __post_init__(self) -> None:
-        self.people = {name: Person(name, self.base_url, token) for name, token in self.tokens.items()}
-
-    def __getitem__(self, name: str) -> Person:
-        return self.people[name]
-
-    def tell(self, sentence: str) -> None:
-        self.step += 1
-        self.say(f"{self.step:>3}. {sentence}")
-
-
-def hold(condition: bool, otherwise: str) -> None:
-    if not condition:
-        raise NotHeldError(otherwise)
-
-
-def refused(ended: Ended, what: str) -> NoReturn:
-    raise NotHeldError(f"{what}: exit {ended.code}, said: {(ended.out + ended.err).strip()[-2000:]}")
 
 
 @dataclass(frozen=True)
@@ -80,7 +38,7 @@ class Prepared:
 def prepare(stage: Stage) -> Prepared:
     """Register everything, and bring both versions as far as checks alone can."""
     files = study.build(stage.folder / "study")
-    versions = _register(stage, files)
+    versions = register(stage, files)
     for to in ("development", "test"):
         for name in versions:
             _pass(stage, versions[name], to, f"{name}: the entry checks, as after every training")
@@ -110,85 +68,6 @@ def tell(stage: Stage, superuser_database_url: str) -> None:
     _trail(stage)
     _tampering(stage, superuser_database_url)
     stage.say(f"All of it held, in {time.monotonic() - began:.0f} s.")
-
-
-# Registering
-
-
-def _register(stage: Stage, files: study.Study) -> dict[str, ModelVersion]:
-    pipeline = stage["pipeline"].crivo
-    case = pipeline.register_use_case(study.USE_CASE, purpose=study.PURPOSE, risk_tier=study.RISK_TIER)
-    stage.tell(f"The pipeline registered the use case {case.name}, risk tier {case.risk_tier}.")
-    for name, path in ((study.TRAINING, files.training), (study.EVALUATION, files.evaluation)):
-        ended = stage["pipeline"].command(
-            *("dataset", "register", path, "--name", name, "--sensitive", "sex,age"),
-            *("--bins", "age=50", "--json"),
-        )
-        if ended.code != 0:
-            refused(ended, f"registering {path.name}")
-        found = ended.json
-        hold(found["digest"] == study.digest_of_file(path), f"{name} was stored with another digest")
-        hold(found["reference"] == f"{name}@1", f"{name} became {found['reference']}, not version 1")
-        stage.tell(
-            f"It uploaded {found['reference']}: {found['rows']} patients, {len(found['columns'])} columns, "
-            f"sex and age declared sensitive."
-        )
-    _record_lineage(stage)
-    versions = {}
-    for variant in study.VARIANTS:
-        metadata = files.metadata[variant.name]
-        ended = stage["pipeline"].command(
-            *("model", "register", files.artifacts[variant.name]),
-            *("--name", study.MODEL, "--metadata", metadata, "--json"),
-        )
-        if ended.code != 0:
-            refused(ended, f"registering the version {variant.name}")
-        version = ModelVersion.read(ended.json, created=True)
-        hold(
-            version.artifact_digest == study.digest_of_file(files.artifacts[variant.name]),
-            f"{version.reference} was stored with another digest",
-        )
-        again = pipeline.register_model_version(
-            study.MODEL, files.artifacts[variant.name], json.loads(metadata.read_text(encoding="utf-8"))
-        )
-        hold(not again.created and again.n == version.n, "the same manifest became a second version")
-        claimed = version.raw["metadata"]["claimed_metrics"]["accuracy"]
-        stage.tell(
-            f"It registered {version.reference}, trained {variant.name} sex and age, claiming an accuracy of "
-            f"{claimed:.3f}; sent a second time it stayed one version."
-        )
-        versions[variant.name] = version
-    graph = pipeline.lineage(f"model:crivo:{versions['with'].reference}", direction="up")
-    names = {node["id"] for node in graph.nodes}
-    hold(
-        SOURCE in names and not graph.truncated,
-        f"the lineage does not lead back to {SOURCE}: {sorted(names)}",
-    )
-    stage.tell(
-        f"Lineage leads from {versions['with'].reference} over {len(names) - 2} steps back to scikit-learn's "
-        "bundled study."
-    )
-    return versions
-
-
-def _record_lineage(stage: Stage) -> None:
-    """The split into training and evaluation, as an OpenLineage event (spec 2-0-2)."""
-    event = {
-        "eventType": "COMPLETE",
-        "eventTime": datetime.now(UTC).isoformat(),
-        "producer": "https://crivo.example/demonstration",
-        "schemaURL": "https://openlineage.io/spec/2-0-2/OpenLineage.json#/$defs/RunEvent",
-        "run": {"runId": str(uuid4())},
-        "job": {"namespace": "demonstration", "name": "split"},
-        "inputs": [{"namespace": SOURCE_NAMESPACE, "name": SOURCE_NAME}],
-        "outputs": [
-            {"namespace": "crivo", "name": f"{dataset}@1"} for dataset in (study.TRAINING, study.EVALUATION)
-        ],
-    }
-    stored = stage["pipeline"].crivo.record_lineage(event)
-    hold(stored.created, "the lineage event was there before")
-    hold(not stored.findings, f"the lineage event has findings: {stored.findings}")
-    stage.tell("It recorded the lineage of both tables: one split of the study, 60 % and 40 %.")
 
 
 # Promotion

@@ -43,6 +43,7 @@ WHY_SEX = (
     "selection rates of the sexes differ more, not less."
 )
 PROJECT = Path(__file__).resolve().parent.parent.parent
+LOCK = PROJECT / "requirements.txt"
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ class Study:
     evaluation: Path
     artifacts: dict[str, Path]
     metadata: dict[str, Path]
+    lock: Path
+    """Of the environment it was trained in: what `environment_digest` is the digest of."""
 
 
 def tables() -> tuple[DataFrame, DataFrame]:
@@ -108,6 +111,7 @@ def build(folder: Path, *, author: str | None = None) -> Study:
         evaluation=folder / "evaluation.csv",
         artifacts={variant.name: folder / f"{variant.name}.skops" for variant in VARIANTS},
         metadata={variant.name: folder / f"{variant.name}.json" for variant in VARIANTS},
+        lock=LOCK,
     )
     for frame, path in zip(tables(), (study.training, study.evaluation), strict=True):
         frame.to_csv(path, index=False)
@@ -155,7 +159,7 @@ def _train(variant: Variant, training: DataFrame, evaluation: DataFrame, path: P
         "params": params,
         "seed": SEED,
         "code_commit": code_commit(),
-        "environment_digest": digest_of_file(PROJECT / "requirements.txt"),
+        "environment_digest": digest_of_file(LOCK),
         "use_case": USE_CASE,
         "description": variant.description,
     }

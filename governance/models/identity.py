@@ -5,6 +5,7 @@ from typing import Any, ClassVar
 
 from django.contrib.auth.models import AbstractUser, UserManager
 from django.db import models, transaction
+from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from audits.actors import Command, SubjectRef, system_actor
@@ -12,6 +13,11 @@ from audits.canonical import digest_of
 from audits.ledger.record import record
 from audits.models import Workspace
 from registry.models.base import Governed
+
+
+def erased_label(person: uuid.UUID) -> str:
+    """How somebody is called who was erased: enough to tell two of them apart."""
+    return gettext("erased person ({id})").format(id=str(person)[:8])
 
 
 class People(UserManager["User"]):
@@ -49,7 +55,17 @@ class User(AbstractUser):
 
     @property
     def label(self) -> str:
-        return self.get_full_name() or self.username
+        return erased_label(self.id) if self.erased else self.get_full_name() or self.username
+
+    @property
+    def erased_name(self) -> str:
+        """The user name an erasure leaves. Nobody chooses it: ids are random, and made after the name was chosen."""
+        return f"erased-{self.id.hex[:12]}"
+
+    @property
+    def erased(self) -> bool:
+        """Whether name and address were erased (audits.services.erasure)."""
+        return self.username == self.erased_name
 
     @property
     def ref(self) -> SubjectRef:

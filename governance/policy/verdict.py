@@ -182,7 +182,9 @@ def _judge_requirement(
 
 
 def _concerns(attribute: str | None, wanted: list[str] | None) -> bool:
-    return attribute is None or wanted is None or set(attribute.split("×")) <= set(wanted)
+    if attribute is None or wanted is None or attribute in wanted:  # a column may have the sign in its name
+        return True
+    return set(attribute.split("×")) <= set(wanted)
 
 
 def _judge_metric(

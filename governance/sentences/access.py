@@ -20,6 +20,7 @@ SENTENCES = {
     "person_of_another_workspace": _("Another workspace made this account: only its administrators end it."),
     "own_account": _("Nobody ends or restores their own account. Another administrator does."),
     "superuser_by_shell": _("The account of a superuser is ended and restored on the server only."),
+    "account_erased": _("This account was erased: nothing brings it back. Make a new one instead."),
     "principal_needed": _("Name exactly one of person, group and token."),
     "personal_token_of_another": _(
         "A personal token acts as its person: nobody issues one for somebody else. Issue a service token instead."

@@ -18,6 +18,7 @@ from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.ids import uuid7
 from audits.ledger.record import lock, record
 from audits.models import Workspace
+from audits.services.reasons import require_reason
 from governance import access, scoping
 from governance.models import ApiToken, Group, GroupMembership, RoleBinding, RoleRecertification, User
 from governance.models.access import RECERTIFY_EVERY, BindingScope
@@ -27,7 +28,6 @@ from registry.models.base import Governed
 from registry.names import checked_name
 
 MAX_RECERTIFY = timedelta(days=3660)
-REASON_LIMIT = 4000
 NARROW = (BindingScope.MODEL, BindingScope.DATASET)
 
 
@@ -212,8 +212,7 @@ def recertify_role(*, command: Command, binding: RoleBinding, reason: str) -> Re
         raise Forbidden("role_not_grantable", subject=binding.ref, role=binding.role)
     if binding.revoked_at is not None:
         raise Conflict("role_revoked", subject=binding.ref)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=binding.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, binding.ref)
     event = record(
         command,
         verb="role.recertified",

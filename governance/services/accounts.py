@@ -15,7 +15,7 @@ def forget_account(person: UUID) -> bool:
     user = User.objects.select_for_update().filter(id=person).first()
     if user is None:
         return False
-    user.username = f"erased-{person.hex[:12]}"
+    user.username = user.erased_name
     user.first_name = user.last_name = user.email = ""
     user.is_active = user.is_staff = user.is_superuser = False
     user.set_unusable_password()

@@ -23,16 +23,16 @@ from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.models import Workspace
+from audits.services.reasons import require_reason
 from audits.states import IllegalTransition, step
 from governance.models import Environment, Grandfathered, Import, Placement, PolicyVersion
 from governance.states import GRANDFATHERED, GrandfatheredState, PlacementState
 from registry.models import Model
 from registry.names import checked_name
-from registry.services.datasets import workspace_of
+from registry.services.registering import workspace_of
 
 DEFAULT_DAYS = 90
 MAX_ROWS = 500
-REASON_LIMIT = 4000
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ def _entry(
         verb="grandfathered.registered",
         subject=entry.ref,
         evidence=[{"kind": "artifact", "digest": row.digest}],
-        after=_state_digest(entry),
+        after=state_digest(entry),
         detail={
             "environment": environment.name,
             "deadline": timestamp(deadline),
@@ -234,10 +234,9 @@ def end_grandfathering(*, command: Command, entry_id: UUID, reason: str) -> Resu
         raise NotFound("not_found", kind="grandfathered", name=str(entry_id))
     lock(seen.workspace_id, seen.model.ref, seen.ref)
     require(command, "placement.grandfather", seen.ref)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=seen.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, seen.ref)
     entry = Grandfathered.objects.select_related("model", "environment").get(id=entry_id)
-    before = _state_digest(entry)
+    before = state_digest(entry)
     try:
         entry.state = step(GRANDFATHERED, GrandfatheredState(entry.state), GrandfatheredState.ENDED)
     except IllegalTransition as error:
@@ -250,12 +249,12 @@ def end_grandfathering(*, command: Command, entry_id: UUID, reason: str) -> Resu
         subject=entry.ref,
         texts={"reason": reason},
         before=before,
-        after=_state_digest(entry),
+        after=state_digest(entry),
     )
     return Result(entry, created=False)
 
 
-def _state_digest(entry: Grandfathered) -> str:
+def state_digest(entry: Grandfathered) -> str:
     return digest_of(
         {
             "state": entry.state,

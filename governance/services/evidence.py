@@ -11,11 +11,11 @@ from audits.actors import Actor
 from audits.checks.catalogue import CATALOGUE
 from audits.checks.contract import Material, numbered
 from audits.services.check_runs import obtain_run
-from governance.evaluation_sets import evaluation_data, with_bins_of
+from governance.data_read import DataRead, data_of, data_read
+from governance.evaluation_sets import with_bins_of
 from governance.models import Promotion, PromotionCheck
 from governance.policy.schema import duration
-from governance.zones import zone_of
-from registry.models import DatasetVersion, ModelVersion
+from registry.models import ModelVersion
 
 CUSTOMARY = 30  # the rows every check asks of a group at least, where the policy does not say
 SEMANTICS = (
@@ -50,42 +50,40 @@ def order_checks(actor: Actor, promotion: Promotion) -> None:
 
 def questions(version: ModelVersion, policy: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """What is asked of a version, one question for each `checks` entry: the arguments of obtain_run."""
-    evaluation = evaluation_data(version, policy)
-    materials, semantics = materials_of(version, evaluation), semantics_of(version)
-    zone = zone_of(version, data_of(version, evaluation))
-    if zone is not None:
-        semantics["zone"] = zone.declared
-    if evaluation.id != version.evaluation_id:
-        semantics["sensitive"] = with_bins_of(evaluation, semantics["sensitive"])
+    read = data_read(version, policy)
+    materials, semantics = (*_materials(version, read), *read.reference), semantics_of(version)
+    if read.zone is not None:
+        semantics["zone"] = read.zone.declared
+    if read.evaluation.id != version.evaluation_id:
+        semantics["sensitive"] = with_bins_of(read.evaluation, semantics["sensitive"])
     for entry in policy["checks"]:
         yield {
             "subject": version.ref,
             "slug": entry["check"],
             "parameters": _parameters(entry, semantics, version.created_at.date().isoformat()),
-            "sources": zone.sources if zone is not None else None,
+            "sources": read.zone.sources if read.zone is not None else None,
             "seed": version.metadata["seed"],
             "semantics": semantics,
             "materials": materials,
         }
 
 
-def materials_of(version: ModelVersion, evaluation: DatasetVersion | None = None) -> tuple[Material, ...]:
-    """The files a check may read of this version. `evaluation`: the policy's own set, where it names one."""
-    *training, examined = data_of(version, evaluation)
+def materials_of(version: ModelVersion) -> tuple[Material, ...]:
+    """The files a check may read of this version, on the data it declares."""
+    *training, examined = data_of(version)
+    return _materials(version, DataRead(training, examined, None, None))
+
+
+def _materials(version: ModelVersion, read: DataRead) -> tuple[Material, ...]:
+    examined = read.evaluation
     return (
         Material("artifact", version.artifact_digest, version.metadata["format"]),
         *(
             Material(numbered("training", place), row.digest, row.format, row.dialect)
-            for place, row in enumerate(training, start=1)
+            for place, row in enumerate(read.training, start=1)
         ),
         Material("evaluation", examined.digest, examined.format, examined.dialect),
     )
-
-
-def data_of(version: ModelVersion, evaluation: DatasetVersion | None = None) -> list[DatasetVersion]:
-    """The data that checks read: all training data, and last the evaluation data."""
-    training = version.training.select_related("dataset").order_by("created_at")
-    return [*training, evaluation or version.evaluation]
 
 
 def semantics_of(version: ModelVersion) -> dict[str, Any]:

@@ -12,9 +12,10 @@ from audits.door import Result, require, service
 from audits.errors import Unprocessable
 from audits.models import Explanation
 from audits.services.explanations import order_explanation
+from governance.data_read import data_of
 from governance.in_force import versions_in_force
 from governance.models import UseCase
-from governance.services.evidence import data_of, materials_of, semantics_of
+from governance.services.evidence import materials_of, semantics_of
 from governance.zones import zone_of
 from registry.models import ModelVersion
 from registry.selectors import model_version_by_id

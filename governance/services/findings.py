@@ -22,7 +22,7 @@ from governance import clock, selectors
 from governance.authority import roles_of_person
 from governance.models import Finding
 from governance.services.claims import findings_on_claims
-from governance.services.promotions import settle_open
+from governance.services.outcomes import settle_open
 from governance.services.words import DIGEST, checked_words, hands_off, person_acting
 from governance.states import FINDING, FindingState, Severity
 from registry.models import ModelVersion

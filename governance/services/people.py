@@ -5,7 +5,6 @@ the actor may know.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
@@ -15,10 +14,10 @@ from audits.canonical import digest_of
 from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
-from audits.models import SubjectHead, Workspace
+from audits.models import Workspace
+from audits.privacy import home_of
+from audits.services.reasons import require_reason
 from governance.models import User
-
-REASON_LIMIT = 4000
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ def reactivate_person(*, command: Command, person: User, reason: str) -> Result[
 
 
 def _switch(command: Command, person: User, reason: str, *, active: bool) -> Result[User]:
-    home = home_of(person)
+    home = home_of(person.id)
     if home is not None and home != command.actor.workspace:
         workspace = Workspace.objects.get(id=command.actor.workspace)
         require(command, "person.manage", None, remember_on=workspace.ref)
@@ -108,8 +107,9 @@ def _switch(command: Command, person: User, reason: str, *, active: bool) -> Res
         raise Conflict("own_account", subject=person.ref)
     if person.is_superuser and command.actor.kind != "system":
         raise Forbidden("superuser_by_shell", subject=person.ref)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=person.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, person.ref)
+    if person.erased and active:
+        raise Conflict("account_erased", subject=person.ref)
     if person.is_active == active:
         return Result(person, created=False)
     before, person.is_active = _state(person), active
@@ -123,15 +123,6 @@ def _switch(command: Command, person: User, reason: str, *, active: bool) -> Res
         after=_state(person),
     )
     return Result(person, created=False)
-
-
-def home_of(person: User) -> UUID | None:
-    """The workspace whose trail tells of the account; None for one from before accounts were told of."""
-    return (
-        SubjectHead.objects.filter(kind="person", subject_id=person.id)
-        .values_list("workspace_id", flat=True)
-        .first()
-    )
 
 
 def _about(person: User) -> dict[str, bool]:

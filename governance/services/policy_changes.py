@@ -17,6 +17,7 @@ from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Workspace
+from audits.services.reasons import require_reason
 from audits.states import IllegalTransition, step
 from governance import selectors
 from governance.in_force import matching
@@ -33,7 +34,6 @@ from governance.policy.diff import compare
 from governance.services.policies import _install, checked_body, current_version, version_of
 from governance.states import OPEN_PROMOTION, POLICY_CHANGE, PolicyChangeState
 
-REASON_LIMIT = 4000
 COMMIT_LIMIT = 80
 
 
@@ -50,8 +50,7 @@ def propose_policy(*, command: Command, text: str, reason: str, commit: str = ""
     person = command.actor.person
     if person is None:
         raise Forbidden("not_permitted", subject=workspace.ref, action="policy.propose")
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=workspace.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, workspace.ref)
     if len(commit) > COMMIT_LIMIT or not commit.isprintable():
         raise Unprocessable("commit_malformed", subject=workspace.ref, field="commit", limit=COMMIT_LIMIT)
     body = checked_body(workspace, text)
@@ -85,7 +84,7 @@ def propose_policy(*, command: Command, text: str, reason: str, commit: str = ""
         subject=change.ref,
         texts={"reason": reason},
         before=current.digest if current else "",
-        after=_state_digest(change),
+        after=state_digest(change),
         detail={"policy": change.name, "base": current.n if current else None, "commit": commit},
     )
     return Result(change)
@@ -110,13 +109,12 @@ def decide_policy_change(
         raise Unprocessable(
             "verdict_unknown", subject=change.ref, field="verdict", verdict=verdict, known=verdicts
         )
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=change.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, change.ref)
     if change.state != PolicyChangeState.PROPOSED:
         raise Conflict("policy_change_settled", subject=change.ref, state=change.state)
     if digest != change.digest:
         raise Conflict("policy_change_another", subject=change.ref, seen=digest[:80], current=change.digest)
-    before = _state_digest(change)
+    before = state_digest(change)
     if verdict == PolicyChangeDecision.Verdict.APPROVE:
         current = current_version(change.workspace, change.name)
         if (current.id if current else None) != change.base_id:
@@ -143,7 +141,7 @@ def decide_policy_change(
         policy=change.version.pinned if change.version else None,
         evidence=[{"kind": "policy", "digest": change.digest}],
         before=before,
-        after=_state_digest(change),
+        after=state_digest(change),
         detail={"verdict": verdict},
     )
     PolicyChangeDecision.objects.create(
@@ -159,9 +157,8 @@ def withdraw_policy_change(*, command: Command, change_id: UUID, reason: str) ->
     require(command, "policy.propose", change.ref)
     if command.actor.person != change.proposer_id:
         raise Forbidden("policy_change_not_yours", subject=change.ref)
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=change.ref, field="reason", limit=REASON_LIMIT)
-    before = _state_digest(change)
+    require_reason(reason, change.ref)
+    before = state_digest(change)
     _move(change, PolicyChangeState.WITHDRAWN)
     record(
         command,
@@ -169,7 +166,7 @@ def withdraw_policy_change(*, command: Command, change_id: UUID, reason: str) ->
         subject=change.ref,
         texts={"reason": reason},
         before=before,
-        after=_state_digest(change),
+        after=state_digest(change),
     )
     return Result(change, created=False)
 
@@ -247,6 +244,6 @@ def _refuse_overlap(workspace: Workspace, version: PolicyVersion) -> None:
             raise
 
 
-def _state_digest(change: PolicyChange) -> str:
+def state_digest(change: PolicyChange) -> str:
     content: dict[str, Any] = {"state": change.state, "policy": change.digest}
     return digest_of(content)

@@ -21,7 +21,7 @@ from governance import gate
 from governance.models import Environment, Placement, Reconciliation
 from governance.services.brownfield import Row
 from governance.states import PlacementState
-from registry.services.datasets import workspace_of
+from registry.services.registering import workspace_of
 
 MAX_ROWS = 5_000
 DIFFERENCES = frozenset({"not_approved", "wrong_digest", "absent", "ran_before_approval"})

@@ -8,14 +8,14 @@ from audits.checks.contract import Message
 from audits.errors import Unprocessable
 from audits.ledger.record import record
 from audits.states import step
+from governance.data_read import data_read
 from governance.environment_locks import lock_hindrance
-from governance.evaluation_sets import evaluation_data
 from governance.in_force import policy_for
-from governance.models import Exclusion, PolicyVersion, Promotion, UseCase
-from governance.services.evidence import data_of, order_checks
+from governance.models import Environment, Exclusion, PolicyVersion, Promotion, UseCase
+from governance.services.evidence import order_checks
 from governance.services.exclusions import excluded_people
 from governance.states import PROMOTION, PromotionState
-from governance.zones import zone_of
+from registry.models import ModelVersion
 
 
 def state_digest(promotion: Promotion) -> str:
@@ -24,33 +24,31 @@ def state_digest(promotion: Promotion) -> str:
     )
 
 
+def policy_covering(version: ModelVersion, environment: Environment) -> PolicyVersion:
+    """The policy under which the version may be asked for there now; 422 says why there is none it could pass."""
+    use_case = UseCase.objects.get(workspace_id=version.workspace_id, name=version.metadata["use_case"])
+    policy = policy_for(use_case, environment)
+    if policy is None:
+        raise Unprocessable("no_policy", environment=environment.name, use_case=use_case.name)
+    if version.metadata["format"] not in policy.body["artifact_formats"]:
+        raise Unprocessable(
+            "artifact_format_refused",
+            format=version.metadata["format"],
+            accepted=policy.body["artifact_formats"],
+            policy=policy.label,
+        )
+    if (hindrance := lock_hindrance(version, policy.body, policy.label)) is not None:
+        raise Unprocessable(hindrance.code, **hindrance.params)
+    data_read(version, policy.body)
+    return policy
+
+
 def _in_force(promotion: Promotion) -> PolicyVersion | Message:
     """The policy a request stands under now, or why there is none it could pass."""
-    metadata = promotion.version.metadata
-    use_case = UseCase.objects.get(workspace_id=promotion.workspace_id, name=metadata["use_case"])
     try:
-        policy = policy_for(use_case, promotion.environment)
-    except Unprocessable as overlap:
-        return overlap.message
-    if policy is None:
-        about = {"environment": promotion.environment.name, "use_case": use_case.name}
-        return Message("no_policy", about)
-    if metadata["format"] not in policy.body["artifact_formats"]:
-        about = {
-            "format": metadata["format"],
-            "accepted": policy.body["artifact_formats"],
-            "policy": policy.label,
-        }
-        return Message("artifact_format_refused", about)
-    if (hindrance := lock_hindrance(promotion.version, policy.body, policy.label)) is not None:
-        return hindrance
-    try:
-        zone_of(
-            promotion.version, data_of(promotion.version, evaluation_data(promotion.version, policy.body))
-        )
+        return policy_covering(promotion.version, promotion.environment)
     except Unprocessable as refusal:
         return refusal.message
-    return policy
 
 
 def outdated(promotion: Promotion) -> str | None:

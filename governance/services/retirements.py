@@ -9,6 +9,7 @@ from audits.checks.contract import Message
 from audits.door import Result, require, service
 from audits.errors import Conflict, NotFound, Unprocessable
 from audits.ledger.record import record
+from audits.services.reasons import require_reason
 from governance.models import Alias, Retirement
 from governance.services.aliases import take_away
 from governance.services.standing import (
@@ -16,7 +17,6 @@ from governance.services.standing import (
     move_version,
     placements_for_update,
     refuse_open_promotions,
-    require_reason,
     version_digest,
     withdraw,
 )

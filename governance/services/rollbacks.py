@@ -18,6 +18,7 @@ from audits.ids import uuid7
 from audits.ledger.inclusion import published_at
 from audits.ledger.record import lock, record
 from audits.models import Event
+from audits.services.reasons import require_reason
 from governance.hindrances import hindrances
 from governance.models import Environment, Placement, Suspension
 from governance.services.standing import (
@@ -28,7 +29,6 @@ from governance.services.standing import (
     placement_digest,
     placements_for_update,
     refuse_open_promotions,
-    require_reason,
     withdraw,
 )
 from governance.standings import moment

@@ -17,13 +17,19 @@ from audits.errors import Conflict, Forbidden, NotFound, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import SearchText
 from governance import clock, selectors, signoff_links
-from governance.dossier import assess
-from governance.models import Decision, Exclusion, Promotion, SignoffInvitation, User
+from governance.models import Decision, Promotion, SignoffInvitation, User
 from governance.policy import quorum
 from governance.roles import EXTERNAL
-from governance.services.promotions import REASON_LIMIT, _decided, _locked, not_blocked, not_expired
-from governance.services.reopening import outdated
-from governance.states import OPEN_PROMOTION, DecisionVerdict, PromotionState
+from governance.services.decisions import (
+    awaiting_decision,
+    dossier_as_seen,
+    not_blocked,
+    not_excluded,
+    write_down,
+)
+from governance.services.outcomes import locked
+from governance.services.words import person_acting
+from governance.states import OPEN_PROMOTION
 
 MAX_LIFETIME = timedelta(days=30)
 NAME_LIMIT = 200
@@ -46,16 +52,9 @@ def invite_signoff(
     decisions on one dossier fill one slot, however many links they were sent.
     """
     found = selectors.promotion(command.actor, promotion_id)
-    promotion = _locked(command, found.id)
-    require(command, "signoff.invite", promotion.ref)
-    person = command.actor.person
-    if person is None or command.actor.kind != "person":
-        raise Forbidden("not_permitted", subject=promotion.ref, action="signoff.invite")
-    duties = sorted(
-        Exclusion.objects.filter(promotion=promotion, person_id=person).values_list("duty", flat=True)
-    )
-    if duties:
-        raise Forbidden("separation_of_duties", subject=promotion.ref, duties=duties)
+    promotion = locked(command, found.id)
+    person = person_acting(command, "signoff.invite", promotion.ref)
+    not_excluded(promotion, person)
     _check(promotion, role, name, email, lifetime)
     now = timezone.now()
     invitation = SignoffInvitation(
@@ -185,32 +184,15 @@ def decide_by_link(
 ) -> Result[Decision]:
     """Record the word of the person the link was made for. The link is used up by that, and by nothing else."""
     seen = invitation_of(link)
-    promotion = _locked(command, seen.promotion_id)
+    promotion = locked(command, seen.promotion_id)
     if command.actor != guest(seen):
         raise Forbidden("not_permitted", subject=promotion.ref, action="promotion.decide")
     invitation = SignoffInvitation.objects.select_for_update().get(id=seen.id)
     if code := why_closed(invitation):
         raise Conflict(code, subject=promotion.ref)
-    if verdict not in DecisionVerdict.values:
-        raise Unprocessable(
-            "verdict_unknown",
-            subject=promotion.ref,
-            field="verdict",
-            verdict=verdict[:40],
-            known=DecisionVerdict.values,
-        )
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=promotion.ref, field="reason", limit=REASON_LIMIT)
-    if promotion.state != PromotionState.AWAITING_APPROVAL:
-        raise Conflict("promotion_not_awaiting", subject=promotion.ref, state=promotion.state)
-    if (newer := outdated(promotion)) is not None:
-        raise Conflict("policy_changed", subject=promotion.ref, policy=newer)
-    not_expired(promotion, clock.now())
-    dossier = assess(promotion, clock.now())
-    if dossier_digest != dossier.digest:
-        raise Conflict(
-            "dossier_changed", subject=promotion.ref, seen=dossier_digest[:80], current=dossier.digest
-        )
+    now = clock.now()
+    awaiting_decision(promotion, verdict, reason, now)
+    dossier = dossier_as_seen(promotion, dossier_digest, now)
     if invitation.role not in quorum.needed(promotion.policy.body):
         raise Conflict(
             "signoff_not_asked",
@@ -226,5 +208,5 @@ def decide_by_link(
     invitation.used_at = timezone.now()
     invitation.save(update_fields=["used_at"])
     return Result(
-        _decided(command, promotion, dossier, invitation.actor_id, invitation.role, verdict, reason)
+        write_down(command, promotion, dossier, invitation.actor_id, invitation.role, verdict, reason)
     )

@@ -21,17 +21,12 @@ from audits.states import IllegalTransition, step
 from governance.authority import Authority
 from governance.dossier import assess
 from governance.models import Environment, Placement, Promotion
-from governance.services.promotions import REASON_LIMIT, _move
-from governance.services.reopening import state_digest as _state_digest
+from governance.services.outcomes import move
+from governance.services.reopening import state_digest
 from governance.states import OPEN_PROMOTION, PLACEMENT, PlacementState, PromotionState
 from registry.models import Model, ModelVersion
 from registry.selectors import found, model_versions, models
 from registry.states import VERSION, VersionState
-
-
-def require_reason(reason: str, subject: SubjectRef) -> None:
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=subject, field="reason", limit=REASON_LIMIT)
 
 
 def model_for(actor: Actor, name: str, action: str) -> Model:
@@ -151,12 +146,12 @@ def refuse_open_promotions(command: Command, version: ModelVersion, why: Message
         .order_by("id")
     )
     for promotion in rows:
-        before = _state_digest(promotion)
+        before = state_digest(promotion)
         dossier = assess(promotion, timezone.now())
         promotion.dossier_digest = dossier.digest
         promotion.requirements = [line.to_json() for line in dossier.lines]
         promotion.outcome = {"code": why.code, "params": why.params, "reasons": []}
-        _move(promotion, PromotionState.REFUSED)
+        move(promotion, PromotionState.REFUSED)
         record(
             command,
             verb="promotion.refused",
@@ -164,5 +159,5 @@ def refuse_open_promotions(command: Command, version: ModelVersion, why: Message
             reason=why,
             policy=promotion.policy.pinned,
             before=before,
-            after=_state_digest(promotion),
+            after=state_digest(promotion),
         )

@@ -12,6 +12,7 @@ from audits.checks.contract import Message
 from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden
 from audits.ledger.record import record
+from audits.services.reasons import require_reason
 from governance.models import Exclusion, Placement, Suspension
 from governance.services.standing import (
     locked_placement,
@@ -20,7 +21,6 @@ from governance.services.standing import (
     move_version,
     placement_digest,
     refuse_open_promotions,
-    require_reason,
     version_digest,
     withdraw,
 )

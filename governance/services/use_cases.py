@@ -16,13 +16,13 @@ from audits.door import Result, require, service
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Event, Workspace
+from audits.services.reasons import require_reason
 from governance import intake
 from governance.models import UseCase, UseCaseVersion, User
 from governance.models.policies import RiskTier
 from governance.services.people import Nobody, known
 from registry.names import checked_name
 
-REASON_LIMIT = 4000
 DECLARABLE = [tier for tier in RiskTier.values if tier != RiskTier.PROHIBITED]
 
 
@@ -157,8 +157,7 @@ def set_tier(*, command: Command, use_case: UseCase, n: int, risk_tier: str, rea
         )
     if risk_tier == RiskTier.PROHIBITED:
         raise Unprocessable("tier_not_to_prohibited", subject=use_case.ref, field="risk_tier")
-    if not reason.strip() or len(reason) > REASON_LIMIT:
-        raise Unprocessable("reason_missing", subject=use_case.ref, field="reason", limit=REASON_LIMIT)
+    require_reason(reason, use_case.ref)
     if RiskTier.PROHIBITED in (use_case.risk_tier, use_case.computed_tier):
         raise Conflict("tier_not_from_prohibited", subject=use_case.ref)
     if risk_tier == use_case.risk_tier:

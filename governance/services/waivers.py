@@ -25,7 +25,7 @@ from governance.authority import roles_of_person
 from governance.in_force import policy_for
 from governance.models import Environment, Placement, PolicyVersion, UseCase, Waiver
 from governance.policy import terms
-from governance.services.promotions import settle_open
+from governance.services.outcomes import settle_open
 from governance.services.words import checked_words, hands_off, person_acting
 from governance.states import WAIVER, PlacementState, WaiverState
 from registry.models import ModelVersion

@@ -48,13 +48,20 @@ class DatasetOut(serializers.ModelSerializer[Dataset]):
 class DatasetVersionOut(serializers.ModelSerializer[DatasetVersion]):
     name = serializers.CharField(source="dataset.name")
     reference = serializers.CharField(source="label", help_text="name@n, as model versions refer to it")
+    sketch = serializers.SerializerMethodField(
+        help_text="digest of its reference sketch; null where none is kept"
+    )
 
     class Meta:
         model = DatasetVersion
         fields = [
             "id", "name", "n", "reference", "kind", "uri", "format", "dialect", "digest", "size", "rows", "columns",
-            "sensitive", "created_at",
+            "sensitive", "sketch", "created_at",
         ]  # fmt: skip
+
+    def get_sketch(self, version: DatasetVersion) -> str | None:
+        kept = version.kept_sketch
+        return kept.digest if kept else None
 
 
 class DatasetUpload(serializers.Serializer[None]):

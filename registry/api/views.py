@@ -145,7 +145,7 @@ class DatasetVersions(View):
     )
     def get(self, request: Request, name: str) -> Response:
         dataset = selectors.dataset(self.actor, name)
-        rows = selectors.dataset_versions(self.actor).filter(dataset=dataset)
+        rows = selectors.dataset_versions(self.actor).filter(dataset=dataset).prefetch_related("sketches")
         return paged(self, narrowed(self, rows, CONTENT), shapes.DatasetVersionOut)
 
 

@@ -1,10 +1,16 @@
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from django.db import models
 
 from audits.actors import SubjectRef
 from audits.models.workspace import name_validator
+from audits.states import CheckRunState
 from registry.models.base import Governed
+
+if TYPE_CHECKING:
+    from registry.models.sketches import ReferenceSketch
 
 
 class Dataset(Governed):
@@ -73,6 +79,11 @@ class DatasetVersion(Governed):
     @property
     def ref(self) -> SubjectRef:
         return SubjectRef("dataset_version", self.id, self.label, self.digest)
+
+    @property
+    def kept_sketch(self) -> ReferenceSketch | None:
+        """The reference sketch that was made of it."""
+        return next((row for row in self.sketches.all() if row.state == CheckRunState.COMPLETED), None)
 
     @property
     def column_names(self) -> list[str]:

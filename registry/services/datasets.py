@@ -14,15 +14,11 @@ from audits.ledger.record import lock, record
 from audits.models import Workspace
 from registry import selectors
 from registry.models import Dataset, DatasetVersion
-from registry.names import checked_name
 from registry.services.lineage import node_of_version
+from registry.services.registering import checked_upload, next_n, registered, workspace_of
 from registry.tabular import Profile
 
 MOST = 10_000  # rows: a smallest cell beyond that keeps everything back
-
-
-def workspace_of(command: Command) -> Workspace:
-    return Workspace.objects.get(id=command.actor.workspace)
 
 
 @service("dataset.registered")
@@ -50,27 +46,21 @@ def register_dataset(
         None,
         remember_on=workspace.ref,
     )
-    checked_name(name, workspace.ref)
     smallest_cell = _checked_zone(zone, smallest_cell, workspace)
-    lock(workspace.id, workspace.ref)
-    existing = Dataset.objects.filter(workspace=workspace, name=name).first()
-    if existing is not None:
-        if (existing.hidden, existing.zone, existing.smallest_cell) != (hidden, zone, smallest_cell):
-            raise Conflict("dataset_name_taken", subject=workspace.ref, name=name)
-        return Result(existing, created=False)
-    dataset = Dataset.objects.create(
-        workspace=workspace,
+    in_zone = {"zone": zone, "smallest_cell": smallest_cell} if zone else {}
+    return registered(
+        command,
+        Dataset,
+        workspace,
+        verb="dataset.registered",
         name=name,
         description=description,
-        owner_id=command.actor.person or command.actor.id,
+        content={**({"hidden": True} if hidden else {}), **in_zone},
+        detail=in_zone,
         hidden=hidden,
         zone=zone,
         smallest_cell=smallest_cell,
     )
-    in_zone = {"zone": zone, "smallest_cell": smallest_cell} if zone else {}
-    content = {"name": name, **({"hidden": True} if hidden else {}), **in_zone}
-    record(command, verb="dataset.registered", subject=dataset.ref, after=digest_of(content), detail=in_zone)
-    return Result(dataset)
 
 
 def _checked_zone(zone: str | None, smallest_cell: int | None, workspace: Workspace) -> int | None:
@@ -125,19 +115,9 @@ def register_dataset_version(
     dataset = selectors.dataset(command.actor, name)
     lock(dataset.workspace_id, dataset.ref)
     require(command, registering(dataset), dataset.ref)
-    if isinstance(stored, Unprocessable):
-        stored.subject = dataset.ref
-        raise stored
+    stored = checked_upload(stored, expected_digest, dataset)
     if dataset.zone is not None:
         _kept_in_zone(dataset, uri, profile)
-    if expected_digest and expected_digest != stored.digest:
-        raise Unprocessable(
-            "upload_digest_mismatch",
-            subject=dataset.ref,
-            field="digest",
-            expected=expected_digest,
-            found=stored.digest,
-        )
     if isinstance(profile, Unprocessable):
         profile.subject = dataset.ref
         raise profile
@@ -157,15 +137,12 @@ def register_dataset_version(
         if existing.sensitive != sensitive or existing.dialect != (dialect or {}):
             raise Conflict("same_content_other_declaration", subject=dataset.ref, version=existing.label)
         return Result(existing, created=False)
-    dataset = Dataset.objects.select_for_update().get(id=dataset.id)
-    dataset.last_n += 1
-    dataset.save(update_fields=["last_n"])
     if dataset.zone is None:
         blobs.refer(dataset.workspace_id, stored)
     version = DatasetVersion.objects.create(
         workspace_id=dataset.workspace_id,
         dataset=dataset,
-        n=dataset.last_n,
+        n=next_n(dataset),
         kind="uri" if uri else "upload",
         uri=uri,
         format=format,

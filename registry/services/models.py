@@ -12,9 +12,8 @@ from registry import selectors
 from registry.directory import directory
 from registry.metadata import validated
 from registry.models import DatasetVersion, Model, ModelVersion
-from registry.names import checked_name
-from registry.services.datasets import workspace_of
 from registry.services.lineage import link, node_of_version
+from registry.services.registering import checked_upload, next_n, registered, workspace_of
 
 
 @service("model.registered")
@@ -22,19 +21,7 @@ def register_model(*, command: Command, name: str, description: str = "") -> Res
     """A model by name. Naming one that is there returns it (created False)."""
     workspace = workspace_of(command)
     require(command, "model.register", None, remember_on=workspace.ref)
-    checked_name(name, workspace.ref)
-    lock(workspace.id, workspace.ref)
-    existing = Model.objects.filter(workspace=workspace, name=name).first()
-    if existing is not None:
-        return Result(existing, created=False)
-    model = Model.objects.create(
-        workspace=workspace,
-        name=name,
-        description=description,
-        owner_id=command.actor.person or command.actor.id,
-    )
-    record(command, verb="model.registered", subject=model.ref, after=digest_of({"name": name}))
-    return Result(model)
+    return registered(command, Model, workspace, verb="model.registered", name=name, description=description)
 
 
 @service("model_version.registered")
@@ -55,17 +42,7 @@ def register_model_version(
     model = selectors.model(command.actor, name)
     lock(model.workspace_id, model.ref)
     require(command, "model_version.register", model.ref)
-    if isinstance(stored, Unprocessable):
-        stored.subject = model.ref
-        raise stored
-    if expected_digest and expected_digest != stored.digest:
-        raise Unprocessable(
-            "upload_digest_mismatch",
-            subject=model.ref,
-            field="digest",
-            expected=expected_digest,
-            found=stored.digest,
-        )
+    stored = checked_upload(stored, expected_digest, model)
     try:
         declared = validated(metadata)
         training = [_dataset(command, ref, "metadata.training") for ref in declared["training"]]
@@ -90,14 +67,11 @@ def register_model_version(
     existing = ModelVersion.objects.filter(model=model, manifest_digest=manifest_digest).first()
     if existing is not None:
         return Result(existing, created=False)
-    model = Model.objects.select_for_update().get(id=model.id)
-    model.last_n += 1
-    model.save(update_fields=["last_n"])
     blobs.refer(model.workspace_id, stored)
     version = ModelVersion.objects.create(
         workspace_id=model.workspace_id,
         model=model,
-        n=model.last_n,
+        n=next_n(model),
         manifest_digest=manifest_digest,
         artifact_digest=stored.digest,
         artifact_size=stored.size,

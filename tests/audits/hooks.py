@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from datetime import timedelta
 from typing import Any
 
+import pytest
 from django.db.models import F
 
+from audits import outbound
 from audits.actors import Command, system_actor
+from audits.ledger.notary import Notary
 from audits.models import Webhook, WebhookDelivery
 from audits.services import webhook_delivery, webhooks
 from governance.models import User
@@ -49,3 +53,26 @@ def later(webhook: Webhook, **span: float) -> None:
         next_at=F("next_at") - timedelta(**span), lease_until=F("lease_until") - timedelta(**span)
     )
     Webhook.objects.filter(id=webhook.id).update(failing_since=F("failing_since") - timedelta(**span))
+
+
+@pytest.fixture
+def receiver(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[Receiver]:
+    receiver = Receiver()
+    open_to(settings, receiver)
+    monkeypatch.setattr(outbound, "system_resolver", lambda host, port: ["127.0.0.1"])
+    yield receiver
+    receiver.close()
+
+
+@pytest.fixture
+def cast(committed_cast: Cast, notary: Notary) -> Cast:
+    notary.run_pass()
+    return committed_cast
+
+
+def kinds(receiver: Receiver) -> list[str]:
+    return [body["type"] for body in receiver.bodies]
+
+
+def sequence_of(receiver: Receiver) -> list[tuple[str, int]]:
+    return [(body["data"]["subject"]["id"], body["data"]["subject_seq"]) for body in receiver.bodies]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -14,10 +15,13 @@ from hypothesis import strategies as st
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import chi2_contingency, ks_2samp, wasserstein_distance
 
-from audits.checks import distances
-from audits.checks.contract import CheckError, CheckInput, Material
-from audits.checks.execute import execute
-from audits.checks.sketches import K, counted_like, from_json, sketch, to_json
+from audits.canonical import digest_of
+from audits.checks import distances, drift, parts, quantiles
+from audits.checks.catalogue import CATALOGUE
+from audits.checks.contract import CheckInput, Material
+from audits.checks.execute import execute, plain
+from audits.checks.materials import Materials
+from audits.checks.sketches import counted_like, sketch, to_json
 from tests.checks import cast
 
 CHECK = "drift.distribution"
@@ -41,62 +45,6 @@ def tables(size: int = 600, moved: float = 0.0) -> pd.DataFrame:
 def run(training: pd.DataFrame, evaluation: pd.DataFrame, **what: Any) -> dict[str, Any]:
     declared = what.pop("declared", cast.semantics(sensitive={"sex": {"use": "monitored"}}))
     return cast.run(CHECK, training=training, evaluation=evaluation, declared=declared, **what)
-
-
-class TestSketches:
-    def test_no_stored_cell_of_a_number_holds_fewer_than_k_rows_and_no_extreme_is_kept(self) -> None:
-        values = pd.Series([*range(95), 1e9, *[7.0] * 60])
-        found = sketch(values, "income")
-        assert min(found.counts) >= K
-        assert found.n == len(values)
-        assert max(found.edges) < 1e9
-        assert 0.0 not in found.edges
-
-    def test_rare_values_are_not_named(self) -> None:
-        found = sketch(pd.Series(["common"] * 20 + ["one person"] + [None]), "job")
-        assert found.levels == ("common",)
-        assert found.counts == (20, 1)
-        assert found.missing == 1
-        assert "one person" not in json.dumps(
-            to_json(pd.DataFrame({"job": ["common"] * 20 + ["one person"]}))
-        )
-
-    def test_it_comes_back_from_json_as_it_went(self) -> None:
-        frame = tables()
-        again = from_json(json.loads(json.dumps(to_json(frame))))
-        assert again == {name: sketch(frame[name], name) for name in frame.columns}
-
-    @pytest.mark.parametrize(
-        "change",
-        [
-            {"format": "other"},
-            {"columns": {"a": {}}},
-            {
-                "columns": {
-                    "a": {"kind": "numbers", "edges": [2, 1], "levels": [], "counts": [1, 1, 1], "missing": 0}
-                }
-            },
-            {"columns": {"a": {"kind": "numbers", "edges": [1], "levels": [], "counts": [1], "missing": 0}}},
-            {
-                "columns": {
-                    "a": {"kind": "numbers", "edges": [1], "levels": [], "counts": [1, -1], "missing": 0}
-                }
-            },
-            {"columns": {"a": {"kind": "?", "edges": [], "levels": [], "counts": [], "missing": 0}}},
-            {"columns": []},
-        ],
-    )
-    def test_what_is_no_sketch_is_refused(self, change: dict[str, Any]) -> None:
-        with pytest.raises(CheckError) as caught:
-            from_json({**to_json(tables()), **change})
-        assert caught.value.message.code == "sketch_unreadable"
-
-    def test_counting_in_its_cells_is_counting_itself(self) -> None:
-        frame = tables()
-        for name in frame.columns:
-            reference = sketch(frame[name], name)
-            counts, missing = counted_like(reference, frame[name], name)
-            assert (tuple(counts), missing) == (reference.counts, reference.missing)
 
 
 class TestDistances:
@@ -190,14 +138,58 @@ class TestCheck:
         turned = run(first.sample(frac=1, random_state=1), second.sample(frac=1, random_state=2))
         assert turned == run(first, second)
 
-    def test_a_stored_sketch_gives_what_the_data_gives(self) -> None:
+    @pytest.mark.parametrize("role", ["training", "reference"])
+    def test_a_stored_sketch_gives_the_figures_the_data_gives(self, role: str) -> None:
         training, evaluation = tables(), tables(moved=5.0)
+        training.loc[:4, "income"] = None
+        training.loc[7:9, "sex"] = "x"
         from_data = run(training, evaluation)
-        result = from_sketch(to_json(training), evaluation)
-        assert cast.codes(result) == ["sketch_without_groups"]
-        for name in ("income", "region", "sex"):
-            for metric in ("population_stability_index", "jensen_shannon"):
-                assert cast.metric(result, metric, name) == cast.metric(from_data, metric, name)
+        result = from_sketch(to_json(training, sensitive={"sex": ()}), evaluation, role)
+        assert cast.codes(result) == ["reference_is_sketch", *cast.codes(from_data)]
+        assert result["metrics"] == from_data["metrics"]
+        assert result["tables"] == from_data["tables"]
+        assert cast.metric(result, "group_population_stability_index", "sex")["value"] > 0.25
+
+    def test_data_that_can_be_read_are_read(self) -> None:
+        stored = to_json(tables(moved=50.0), sensitive={"sex": ()})
+        inputs, files = asked(stored, tables(), "reference")
+        files["training"] = cast.data_file(tables())
+        inputs = replace(inputs, materials=(Material("training", "sha256:00", "csv"), *inputs.materials))
+        assert execute(inputs.to_json(), files) == run(tables(), tables())
+
+    def test_the_first_format_knows_no_groups(self) -> None:
+        stored = to_json(tables())
+        first = {"format": "crivo-sketch-1", "rows": stored["rows"], "columns": stored["columns"]}
+        result = from_sketch(first, tables(moved=5.0))
+        assert cast.codes(result) == ["reference_is_sketch", "sketch_without_groups"]
+        assert cast.metric(result, "population_stability_index", "income") == cast.metric(
+            run(tables(), tables(moved=5.0)), "population_stability_index", "income"
+        )
+
+    @pytest.mark.parametrize(
+        ("declared", "stored", "code"),
+        [
+            ({"sex": {}}, {}, "reference_without_attribute"),
+            ({"income": {"bins": [100]}}, {"income": (90.0,)}, "reference_bins_differ"),
+        ],
+    )
+    def test_groups_it_does_not_have_are_no_figure(self, declared: Any, stored: Any, code: str) -> None:
+        (attribute,) = declared
+        result = from_sketch(
+            to_json(tables(), sensitive=stored), tables(), declared=cast.semantics(sensitive=declared)
+        )
+        found = cast.metric(result, "group_population_stability_index", attribute)
+        assert (found["value"], found["undefined"]["code"]) == (None, code)
+
+    def test_few_rows_of_small_groups_are_said_to_be_with_another(self) -> None:
+        few = tables().assign(sex=["x"] * 3 + ["f"] * 300 + ["m"] * 297)
+        result = run(few, few)
+        assert [(note["code"], note["params"]["group"]) for note in result["notes"]] == [
+            ("group_with_others", "m"),
+            ("group_not_in_reference", "x"),
+        ]
+        found = cast.metric(result, "group_population_stability_index", "sex")
+        assert found["denominators"]["groups"] == 2
 
     def test_a_broken_sketch_is_an_error(self) -> None:
         assert from_sketch({"format": "?"}, tables())["error"]["code"] == "sketch_unreadable"
@@ -231,14 +223,121 @@ class TestCheck:
         }
 
 
-def from_sketch(stored: dict[str, Any], evaluation: pd.DataFrame) -> dict[str, Any]:
+def asked(
+    stored: dict[str, Any], evaluation: pd.DataFrame, role: str, declared: Any = None
+) -> tuple[CheckInput, dict[str, Any]]:
     inputs = CheckInput(
         check=CHECK,
-        version="1",
+        version="2",
         parameters={},
         seed=7,
-        semantics=cast.semantics(sensitive={"sex": {"use": "monitored"}}),
-        materials=(Material("training", "sha256:00", "sketch"), Material("evaluation", "sha256:00", "csv")),
+        semantics=declared or cast.semantics(sensitive={"sex": {"use": "monitored"}}),
+        materials=(Material(role, "sha256:00", "sketch"), Material("evaluation", "sha256:00", "csv")),
     )
-    files = {"training": io.BytesIO(json.dumps(stored).encode()), "evaluation": cast.data_file(evaluation)}
+    return inputs, {role: io.BytesIO(json.dumps(stored).encode()), "evaluation": cast.data_file(evaluation)}
+
+
+def from_sketch(
+    stored: dict[str, Any], evaluation: pd.DataFrame, role: str = "training", declared: Any = None
+) -> dict[str, Any]:
+    inputs, files = asked(stored, evaluation, role, declared)
     return execute(inputs.to_json(), files)
+
+
+class TestInParts:
+    """What is counted in batches, and added up from several of them, has the bytes of the one pass."""
+
+    @pytest.fixture
+    def people(self) -> tuple[pd.DataFrame, pd.DataFrame]:
+        found = []
+        for moved in (0.0, 4.0):
+            frame = tables(1_000, moved)
+            frame.loc[:130, "income"] = None
+            frame.loc[940:, "region"] = "rare"
+            frame.loc[:120, "sex"] = None
+            found.append(frame)
+        return found[0], found[1]
+
+    @pytest.mark.parametrize("rows", [1, 7, 100, 999])
+    def test_the_same_bytes(
+        self, people: tuple[pd.DataFrame, pd.DataFrame], rows: int, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        what = {
+            "training": people[0],
+            "evaluation": people[1],
+            "declared": cast.semantics(sensitive={"sex": {}, "income": {"bins": [100]}}),
+            "data_format": "parquet",
+            "parameters": {"replicates": 100, "min_group": 30},
+        }
+        if rows == 1:  # slow, and enough with fewer
+            what |= {"training": people[0][:300], "evaluation": people[1][:300]}
+        whole = cast.run(CHECK, **what)
+        assert cast.metric(whole, "group_population_stability_index", "sex")["value"] is not None
+        monkeypatch.setattr(parts, "PART_ROWS", rows)
+        monkeypatch.setattr(quantiles, "DISTINCT", 5)  # so that quantiles are searched for
+        assert digest_of(cast.run(CHECK, **what)) == digest_of(whole)
+
+    def test_what_several_counted_adds_up(self, people: tuple[pd.DataFrame, pd.DataFrame]) -> None:
+        what = {
+            "training": people[0],
+            "evaluation": people[1],
+            "declared": cast.semantics(sensitive={"sex": {}}),
+            "data_format": "parquet",
+        }
+        inputs, files = cast.given(CHECK, **what)
+        materials = Materials(inputs, files)
+        reference, _ = drift.reference_of(materials)
+        total = drift.counts_for(inputs, materials, reference)
+        for rows in (people[1][:400], people[1][400:]):
+            one = drift.counts_for(inputs, materials, reference)
+            one.add(rows.reset_index(drop=True))
+            total.merge(json.loads(json.dumps(one.to_json())))
+        result = drift.concluded(inputs, materials, total, [])
+        assert digest_of(plain(result.to_json())) == digest_of(cast.run(CHECK, **what))
+
+    @pytest.mark.parametrize(
+        "change",
+        [
+            {"rows": -1},
+            {"columns": {}},
+            {"crossed": []},
+            {"columns": {"sex": [1], "income": [1], "region": [1], "progression": [1]}},
+        ],
+    )
+    def test_what_is_of_another_question_is_not_added(
+        self, people: tuple[pd.DataFrame, pd.DataFrame], change: dict[str, Any]
+    ) -> None:
+        inputs, files = cast.given(
+            CHECK,
+            training=people[0],
+            evaluation=people[1],
+            declared=cast.semantics(sensitive={"sex": {}}),
+        )
+        materials = Materials(inputs, files)
+        counts = drift.counts_for(inputs, materials, drift.reference_of(materials)[0])
+        with pytest.raises(ValueError):
+            counts.merge({**counts.to_json(), **change})
+
+    def test_what_is_wrong_is_said_of_the_first_column_that_is(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        training, evaluation = tables().assign(other=1.5), tables().assign(other=2.5)
+        evaluation.loc[10, "other"] = np.inf
+        evaluation.loc[500, "income"] = np.inf
+        monkeypatch.setattr(parts, "PART_ROWS", 100)
+        result = run(training, evaluation, data_format="parquet")
+        assert result["error"] == {"code": "column_not_finite", "params": {"column": "income"}}
+
+
+def test_no_other_check_takes_a_sketch_for_data() -> None:
+    training, evaluation = cast.diabetes()
+    model = cast.logistic(training)
+    for slug, definition in CATALOGUE.items():
+        if "training" not in definition.reads or definition.sketched:
+            continue
+        inputs, files = cast.given(slug, model=model, training=training, evaluation=evaluation)
+        materials = tuple(
+            replace(item, format="sketch") if item.role == "training" else item for item in inputs.materials
+        )
+        files["training"] = io.BytesIO(json.dumps(to_json(training)).encode())
+        result = execute(replace(inputs, materials=materials).to_json(), files)
+        assert result["error"] == {"code": "only_sketched", "params": {"role": "training"}}, slug
+        assert result["metrics"] == []

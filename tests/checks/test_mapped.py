@@ -106,10 +106,8 @@ def divided(question: dict[str, Any], files: Any, part_rows: int) -> tuple[dict[
 
     layout = ask(mapped.lay_out, map_rows=150, part_rows=part_rows)
     results = []
-    for span in reversed(layout["spans"]):  # the order in which they finish does not matter
-        found = ask(mapped.compute, survey=layout["survey"], **span)
-        assert found["rows"] == span["rows"]
-        results.append(found["counted"])
+    for share in reversed(layout["shares"]):  # the order in which they finish does not matter
+        results.append(ask(mapped.compute, survey=layout["survey"], share=share)["counted"])
     return ask(mapped.conclude, survey=layout["survey"], results=results), len(results)
 
 
@@ -193,7 +191,7 @@ def test_what_has_its_one_pass(content: Any) -> None:
     frame = people()
     question, files = asked(binary(frame), content(frame))
     laid_out = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 100}}, files)
-    assert laid_out == {"survey": None, "spans": []}
+    assert laid_out == {"survey": None, "shares": []}
 
 
 def test_a_regression_has_its_one_pass() -> None:
@@ -205,7 +203,7 @@ def test_a_regression_has_its_one_pass() -> None:
     question, files = asked(model, row_groups(frame, 200), declared=declared)
     assert mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 300}}, files) == {
         "survey": None,
-        "spans": [],
+        "shares": [],
     }
 
 
@@ -215,13 +213,13 @@ def test_a_part_with_bad_rows_errors_and_so_does_one_that_is_not_what_was_laid_o
     frame.loc[850, "age"] = np.inf
     question, files = asked(model, row_groups(frame, 200), declared=cast.semantics(sensitive={"site": {}}))
     layout = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 300}}, files)
-    first = {"survey": layout["survey"], **layout["spans"][0]}
-    assert mapped.compute({**question, "mapped": first}, files)["rows"] == 300
+    first = {"survey": layout["survey"], "share": layout["shares"][0]}
+    assert sum(mapped.compute({**question, "mapped": first}, files)["counted"]["counts"]) == 300
     with pytest.raises(ValueError, match="rows"):
-        mapped.compute({**question, "mapped": {**first, "rows": 299}}, files)
+        mapped.compute({**question, "mapped": {**first, "share": {**first["share"], "rows": 299}}}, files)
     frame.loc[850, "progression"] = 7
     question, files = asked(model, row_groups(frame, 200), declared=cast.semantics(sensitive={"site": {}}))
-    third = {"survey": layout["survey"], **layout["spans"][2]}
+    third = {"survey": layout["survey"], "share": layout["shares"][2]}
     with pytest.raises(Exception, match="label_unknown_to_model"):
         mapped.compute({**question, "mapped": third}, files)
 
@@ -243,8 +241,8 @@ def test_counts_that_cannot_be_are_an_error(spoil: Any) -> None:
     question, files = asked(binary(frame), row_groups(frame, 200))
     layout = mapped.lay_out({**question, "mapped": {"map_rows": 150, "part_rows": 600}}, files)
     survey, results = layout["survey"], []
-    for span in layout["spans"]:
-        told = {**question, "mapped": {"survey": survey, **span}}
+    for share in layout["shares"]:
+        told = {**question, "mapped": {"survey": survey, "share": share}}
         results.append(through_json(mapped.compute(told, files))["counted"])
     spoil(results[1])
     told = {**question, "mapped": {"survey": survey, "results": results}}

@@ -74,6 +74,7 @@ def test_whatever_there_is_can_be_listed_and_shown(
                 ("check-run", "run"),
                 ("reconciliation", "reconciliation"),
                 ("binding", "binding"),
+                ("hold", "hold"),
             )
         },
         "group": ("board", "name", "board"),

@@ -17,15 +17,12 @@ import socket
 import subprocess
 import threading
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import joblib
 import numpy as np
 import pandas as pd
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
 import skops.io
 import xgboost
@@ -34,79 +31,11 @@ from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.tree import DecisionTreeClassifier
 
 from audits.checks.contract import Message
-from audits.confine import ConfinedOutcome, Limits, Zygote
 from tests.checks import cast
-from tests.confine.conftest import children
+from tests.confine.judge import INPUTS, MARK, TRAINING, Judge, packed
+from tests.confine.judge import judged as judged
+from tests.confine.judge import zygote as zygote
 from tests.confine.test_escape import Runs
-
-MARK = Path("/tmp/hostile-marker")
-SMALL = Limits(wall_seconds=30, cpu_seconds=4, memory_bytes=768 << 20, output_bytes=1 << 20)
-TRAINING, EVALUATION = cast.diabetes()
-INPUTS = TRAINING.drop(columns="progression")
-
-
-@pytest.fixture(scope="module")
-def zygote() -> Iterator[Zygote]:
-    with Zygote() as started:
-        if started.run({}, {}, entry="tests.confine.probes:echo").error is not None:
-            pytest.skip("this machine cannot confine at level 1 (Landlock and seccomp)")
-        yield started
-
-
-Judge = Callable[..., tuple[str, dict[str, Any], ConfinedOutcome]]
-
-
-@pytest.fixture
-def judged(zygote: Zygote, tmp_path: Path) -> Iterator[Judge]:
-    """Run the evaluation on these files: (code, params, outcome) of the error, "completed" without one."""
-    pid = zygote.pid
-
-    def run(
-        artifact: bytes | None = None,
-        format_: str = "skops",
-        *,
-        evaluation: bytes | None = None,
-        data_format: str = "csv",
-        declared: dict[str, Any] | None = None,
-    ) -> tuple[str, dict[str, Any], ConfinedOutcome]:
-        check = "data.quality" if artifact is None else "evaluation.performance"
-        files = {
-            "training": TRAINING.to_csv(index=False).encode(),
-            "evaluation": EVALUATION.to_csv(index=False).encode() if evaluation is None else evaluation,
-        }
-        formats = {"training": "csv", "evaluation": "csv" if evaluation is None else data_format}
-        if artifact is not None:
-            files["artifact"], formats["artifact"] = artifact, format_
-        paths = {}
-        for name, content in files.items():
-            paths[name] = tmp_path / name
-            paths[name].write_bytes(content)
-        inputs, _ = cast.given(check, declared=declared)
-        question = inputs.to_json()
-        question["materials"] = [
-            {"role": name, "digest": "sha256:00", "format": formats[name]} for name in files
-        ]
-        outcome = zygote.run(question, paths, limits=SMALL)
-        assert outcome.confinement is not None
-        assert outcome.confinement.level >= 1
-        for name, content in files.items():
-            assert paths[name].read_bytes() == content
-        if outcome.error is not None:
-            assert outcome.result is None
-            return outcome.error.code, outcome.error.params, outcome
-        result = outcome.result or {}
-        if result["outcome"] == "completed":
-            return "completed", {}, outcome
-        assert result["metrics"] == []
-        return result["error"]["code"], result["error"]["params"], outcome
-
-    yield run
-    assert not MARK.exists()
-    honest = zygote.run({"next": 1}, {}, entry="tests.confine.probes:echo")
-    assert honest.result == {"input": {"next": 1}, "files": {}}
-    assert zygote.pid == pid
-    assert children(pid) == []
-
 
 # Files that run code
 
@@ -202,14 +131,6 @@ def test_a_joblib_that_swells(judged: Judge, squeeze: Any) -> None:
 
 
 # Files without code
-
-
-def packed(files: dict[str, bytes]) -> bytes:
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, content in files.items():
-            archive.writestr(name, content)
-    return buffer.getvalue()
 
 
 def rewritten(content: bytes, change: Callable[[str], str]) -> bytes:
@@ -399,100 +320,6 @@ def test_a_model_whose_answers_are_no_numbers(judged: Judge, value: float) -> No
     code, params, _ = judged(skops.io.dumps(model), declared=declared)
     assert code == "prediction_not_finite", params
     assert params["rows"] > 0
-
-
-# Datasets
-
-
-def parquet(table: pa.Table, **how: Any) -> bytes:
-    buffer = io.BytesIO()
-    pq.write_table(table, buffer, **how)
-    return buffer.getvalue()
-
-
-def parquet_bomb() -> bytes:
-    """A hundred thousand bytes or so that are half a billion cells."""
-    column = pa.DictionaryArray.from_arrays(pa.array(np.zeros(5_000_000, np.int8)), pa.array([0.0]))
-    sink = io.BytesIO()
-    with pq.ParquetWriter(sink, pa.schema([(f"c{i}", column.type) for i in range(4)])) as writer:
-        table = pa.table({f"c{i}": column for i in range(4)})
-        for _ in range(21):
-            writer.write_table(table)
-    return sink.getvalue()
-
-
-def honest_parquet() -> bytes:
-    return parquet(pa.Table.from_pandas(EVALUATION, preserve_index=False))
-
-
-DATA: dict[str, tuple[Callable[[], bytes], str, tuple[str, ...]]] = {
-    "parquet bomb": (parquet_bomb, "parquet", ("data_too_large",)),
-    "parquet cut short": (lambda: honest_parquet()[:-20], "parquet", ("parquet_unreadable",)),
-    "parquet with a broken footer": (
-        lambda: honest_parquet()[:-400] + b"\xff" * 392 + honest_parquet()[-8:],
-        "parquet",
-        ("parquet_unreadable", "killed_by_signal"),
-    ),
-    "parquet with broken pages": (
-        lambda: honest_parquet()[:40] + b"\xff" * 2000 + honest_parquet()[2040:],
-        "parquet",
-        ("parquet_unreadable", "killed_by_signal", "check_out_of_memory"),
-    ),
-    "parquet of lists": (lambda: parquet(pa.table({"a": [[1, 2]]})), "parquet", ("parquet_nested",)),
-    "parquet with a column twice": (
-        lambda: parquet(pa.Table.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])),
-        "parquet",
-        ("column_duplicated",),
-    ),
-    "folder that swells": (
-        lambda: packed({f"{i}.parquet": bytes(300 << 20) for i in range(8)}),
-        "parquet-folder",
-        ("archive_too_large",),
-    ),
-    "folder of one that swells": (
-        lambda: packed({"a.parquet": bytes(700 << 20)}),
-        "parquet-folder",
-        ("check_out_of_memory", "out_of_memory", "parquet_unreadable"),
-    ),
-    "folder without parts": (
-        lambda: packed({"_metadata": b"x"}),
-        "parquet-folder",
-        ("archive_member_missing",),
-    ),
-    "folder with parts that differ": (
-        lambda: packed(
-            {"a.parquet": parquet(pa.table({"a": [1]})), "b.parquet": parquet(pa.table({"b": [1]}))}
-        ),
-        "parquet-folder",
-        ("parquet_parts_differ",),
-    ),
-    "gzip for a CSV": (lambda: gzip.compress(bytes(1 << 28)), "csv", ("csv_not_utf8", "csv_not_text")),
-    "one field without end": (lambda: b"a,b\n1," + b"x" * (20 << 20), "csv", ("csv_malformed",)),
-    "a quote without end": (lambda: b'a,b\n1,"' + b"x\n" * (1 << 19), "csv", ("csv_malformed",)),
-    "a hundred thousand columns": (
-        lambda: b",".join(b"c" for _ in range(100_000)) + b"\n1",
-        "csv",
-        ("column_duplicated",),
-    ),
-    "null bytes": (lambda: b"a,b\n1,\x00\n", "csv", ("csv_not_text",)),
-    "numbers without end": (
-        lambda: b"progression,b\n1," + b"9" * 900_000 + b"\n",
-        "csv",
-        ("completed", "csv_unparsed", "check_crashed"),
-    ),
-    "a table of one billion commas": (
-        lambda: b"a,b\n" + b"1,2\n" * (40 << 20),
-        "csv",
-        ("check_out_of_memory", "out_of_memory", "timeout"),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", DATA)
-def test_a_hostile_dataset(judged: Judge, name: str) -> None:
-    make, format_, expected = DATA[name]
-    code, params, _ = judged(evaluation=make(), data_format=format_)
-    assert code in expected, (code, params)
 
 
 def test_a_message_says_which_level_held(judged: Judge) -> None:

@@ -92,7 +92,7 @@ def test_bruno_approves(browser: playwright.Browser, live_server: LiveServer, wa
     page.click(".group-you >> text=diabetes@1")
     page.wait_for_url(f"**{page_of(waiting)}")
     assert "All 9 requirements are met." in page.locator(".answer").inner_text()
-    assert page.locator("svg.plot").count() == 9
+    assert page.locator("svg.plot").count() == 11
     assert page.locator("svg.plot").first.bounding_box()["width"] > 300
     assert page.locator(".line-passed").count() == 9
     # the style sheets of the page and of the figures were let in

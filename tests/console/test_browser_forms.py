@@ -117,6 +117,18 @@ def test_the_forms_on_a_screen(
     for summary in page.locator("main summary").all():
         summary.press("Enter")
     seen(visit, "people-open")
+    go("/admin/roles/privacy", "privacy")
+    page.fill("#person", "bruno")
+    page.locator("#person").press("Enter")
+    page.locator("#found").wait_for()
+    for summary in page.locator("main summary").all():
+        summary.press("Enter")
+    seen(visit, "privacy-found")
+    page.fill("#hold_reason", "case 12")
+    page.locator("#hold_reason").press("Enter")
+    page.locator(".notices").wait_for()
+    page.locator("main summary").last.press("Enter")
+    seen(visit, "privacy-held")
     go("/admin/roles/tokens", "tokens")
     page.fill("#token_name", "nightly")
     page.check("[name=scopes][value='gate:read']")

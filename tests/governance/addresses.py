@@ -203,7 +203,16 @@ ACCESS = {
     f"POST {PERSON}/deactivation": change("person.manage", REASON, sees=WHO),
     f"POST {PERSON}/reactivation": change("person.manage", REASON, sees=WHO),
 }
-
+PRIVACY = ("person.erase", "hold.manage")  # one of them
+HELD = "privacy/people/<str:person>"
+PERSONAL = {
+    f"GET {HELD}": Call(sees=PRIVACY),
+    f"POST {HELD}/erasure": change("person.erase", REASON, sees=PRIVACY),
+    "GET privacy/holds": Call(sees=PRIVACY, listed=True),
+    "POST privacy/holds": change("hold.manage", {"person": "bystander", "reason": "r"}, sees=None),
+    "GET privacy/holds/<uuid:hold_id>": Call(sees=PRIVACY),
+    "POST privacy/holds/<uuid:hold_id>/lifting": change("hold.manage", REASON, sees=PRIVACY),
+}
 
 AUDIT, EXPLAIN = "audit.read", "explanation.request"
 NAMED = {"name": "another"}
@@ -254,6 +263,9 @@ CALLS: dict[str, Call] = {
         sees=READ, does="dataset_version.register", body="file", remembered=True
     ),
     "GET datasets/<str:name>/versions/<int:n>": Call(sees=READ),
+    "POST datasets/<str:name>/versions/<int:n>/sketch": change("dataset_version.register"),
+    "GET datasets/<str:name>/versions/<int:n>/sketch": Call(sees=READ),
+    "GET datasets/<str:name>/versions/<int:n>/sketch/content": Call(sees=READ),
     "GET models": Call(sees=READ, listed=True),
     "POST models": Call(does="model.register", body=NAMED, remembered=True),
     "GET models/<str:name>": Call(sees=READ),
@@ -345,4 +357,5 @@ CALLS: dict[str, Call] = {
     **NOTICES,
     **USE_CASES,
     **ACCESS,
+    **PERSONAL,
 }

@@ -13,10 +13,10 @@ from governance import gate
 from governance.gate import Answer
 from governance.models import Finding, Promotion, Waiver
 from governance.services.conditions import ConditionTerms
+from governance.services.decisions import decide
 from governance.services.findings import answer_finding, close_finding, open_finding, verify_finding
 from governance.services.identity import bind_role
 from governance.services.policies import apply_policy
-from governance.services.promotions import decide
 from governance.services.waivers import approve_waiver, request_waiver
 from registry.models import ModelVersion
 from tests import scenario

@@ -17,6 +17,7 @@ from django.urls import URLPattern, URLResolver, get_resolver
 from audits.actors import Command, SubjectRef, system_actor
 from audits.ids import uuid7
 from audits.models import AuditExport, CheckRun, Event, Reproduction
+from audits.services.erasure import place_hold
 from audits.services.webhooks import Secret, create_webhook
 from governance.authority import NEVER_BY_SERVICE_TOKEN
 from governance.models import Grandfathered, Placement, User
@@ -107,6 +108,7 @@ def lay(cast: Cast) -> Ground:
     """One of everything, made through the services: what is not there can hide behind a 404."""
     version = study.study(cast)
     study.kept_lock(cast, version)
+    study.kept_sketch(cast)
     for text in (study.PRODUCTION, HOMOLOGATION):
         apply_policy(command=study.shell(cast), text=text)
     study.sequence()
@@ -140,6 +142,7 @@ def lay(cast: Cast) -> Ground:
         lifetime=timedelta(hours=1), issued=Issued(),
     ).value  # fmt: skip
     bind_role(command=shell, role="administrator", person=cast.people["clara"])
+    hold = place_hold(command=rita, person=invited.actor_id, reason="A suit.").value
     webhook = create_webhook(
         command=cast.command("clara"), name="hook", url="https://203.0.113.8/", secret=Secret()
     ).value
@@ -175,6 +178,8 @@ def lay(cast: Cast) -> Ground:
             "entry_id": str(Grandfathered.objects.get().id),
             "reconciliation_id": str(reconciled.id),
             "username": "bystander",
+            "person": str(invited.actor_id),
+            "hold_id": str(hold.id),
             "binding_id": str(binding.id),
             "token_id": str(token.id),
             "webhook_id": str(webhook.id),

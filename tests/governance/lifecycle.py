@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from governance import gate
 from governance.models import Environment, Placement, Promotion
-from governance.services.promotions import decide
+from governance.services.decisions import decide
 from registry.models import ModelVersion
 from tests import study
 from tests.cast import Cast

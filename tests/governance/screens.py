@@ -6,18 +6,20 @@ from dataclasses import dataclass
 
 from django.urls import reverse
 
-from tests.governance.addresses import ANYWHERE, AUDIT, EXPLAIN, MODEL, READ, WORKSPACE
+from tests.governance.addresses import ANYWHERE, AUDIT, EXPLAIN, MODEL, PRIVACY, READ, WORKSPACE
 from tests.governance.ground import Ground
 
 
 @dataclass(frozen=True)
 class Screen:
-    """A page of the console; like Call, with `args` from the ground and `post`, what is sent to it."""
+    """A page of the console; like Call, with `args` from the ground and `post`, what is sent to it. Of several actions
+    in `sees` or `does` one is enough.
+    """
 
     args: tuple[str, ...] = ()
     post: dict[str, str] | None = None
-    sees: str | None = None
-    does: str | None = None
+    sees: str | tuple[str, ...] | None = None
+    does: str | tuple[str, ...] | None = None
     refused: int = 403  # 302: back to the page, with what the service said
     on: str = ""  # as in Call; by default what `args` belong to
     also: tuple[int, ...] = ()  # what else whoever may gets: a refusal for another reason than their roles
@@ -89,12 +91,20 @@ SCREENS: dict[str, Screen] = {
     "group-member": Screen(("group",), {"person": "nobody"}, sees=WHO, does="group.manage"),
     "new-person": Screen(post={"username": ""}, does="person.manage"),
     "account": Screen(("username",), {"reason": ""}, sees=WHO, does="person.manage"),
+    "privacy": Screen(does=PRIVACY),
+    "erase-person": Screen(("person",), {"reason": "r", "confirm": ""}, sees=PRIVACY, does="person.erase"),
+    "place-hold": Screen(("person",), {"reason": ""}, sees=PRIVACY, does="hold.manage"),
+    "lift-hold": Screen(("hold_id",), {"reason": ""}, sees=PRIVACY, does="hold.manage"),
     "tokens": Screen(),  # one's own; more for who may read about access
     "revoke-token": Screen(("token_id",), {}, sees=WHO, does="token.issue"),
     "explanations": Screen(("model", "n"), sees=READ),
     "sbom": Screen(("model", "n"), sees=READ),
     "explanation": Screen(("explanation_id",), sees=EXPLAIN),
 }
+
+
+def one_of(wanted: str | tuple[str, ...], actions: frozenset[str]) -> bool:
+    return not actions.isdisjoint((wanted,) if isinstance(wanted, str) else wanted)
 
 
 def address_of(name: str, ground: Ground) -> str:

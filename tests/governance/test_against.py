@@ -24,9 +24,9 @@ from governance import clock, gate
 from governance.models import BrokenGlass, Condition, Decision, Exclusion, Promotion
 from governance.services.attestations import statement
 from governance.services.conditions import report_condition, verify_condition
+from governance.services.decisions import decide
 from governance.services.findings import answer_finding, close_finding, open_finding, verify_finding
 from governance.services.glass import break_glass, end_glass
-from governance.services.promotions import decide
 from governance.services.revocations import revoked
 from governance.services.rollbacks import roll_back
 from governance.services.waivers import approve_waiver, revoke_waiver

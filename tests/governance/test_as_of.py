@@ -90,7 +90,7 @@ def to_production(cast: Cast, version: ModelVersion, recorder: Recorder) -> None
         for who in ("bruno", "bia"):
             promotion.refresh_from_db()
             if promotion.state == "awaiting_approval":
-                from governance.services.promotions import decide
+                from governance.services.decisions import decide
 
                 decide(
                     command=cast.command(who),

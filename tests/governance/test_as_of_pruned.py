@@ -14,7 +14,7 @@ from audits.trail import TrailQuery
 from governance import as_of
 from governance.models import Promotion
 from tests import study
-from tests.audits.test_pruning import nothing_is_too_young as nothing_is_too_young
+from tests.audits.pruning import nothing_is_too_young as nothing_is_too_young
 from tests.audits.trail import verified, write_keys
 from tests.cast import Cast
 from tests.governance.test_as_of import life

@@ -124,7 +124,7 @@ def test_it_voids_decisions_and_holds_a_request_until_it_is_closed(cast: Cast) -
 
 
 def test_a_decision_on_the_dossier_before_the_finding_is_refused(cast: Cast) -> None:
-    from governance.services.promotions import decide
+    from governance.services.decisions import decide
 
     waiting = scenario.awaiting_production(cast)
     seen = waiting.dossier_digest

@@ -21,7 +21,7 @@ from governance import gate, glass, hindrances, standings
 from governance.api.serializers import GateOut
 from governance.api.shapes import gate_answer
 from governance.models import Placement
-from governance.services.promotions import decide
+from governance.services.decisions import decide
 from governance.services.rollbacks import roll_back
 from governance.services.suspensions import (
     reinstate_placement,

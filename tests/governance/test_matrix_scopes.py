@@ -71,11 +71,11 @@ class Bearer:
         actions = (wanted,) if isinstance(wanted, str) else wanted
         return actions is None or any(self.may(action, covering(*on)) for action in actions)
 
-    def expected(self, sees: Any, shown: tuple[str, ...], does: str | None, on: str) -> int:
+    def expected(self, sees: Any, shown: tuple[str, ...], does: Any, on: str) -> int:
         """404 for what may not be seen, 403 for what may not be done, else 0."""
         if not self.sees(sees, shown):
             return 404
-        return 403 if does is not None and not self.may(does, covering(on)) else 0
+        return 0 if self.sees(does, (on,)) else 403
 
     def at(self, route: str) -> int:
         call = CALLS[route]

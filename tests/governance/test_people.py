@@ -17,10 +17,11 @@ from django.utils import timezone
 from audits.actors import Command, system_actor
 from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.models import Event
+from audits.privacy import home_of
 from audits.sealing import text_of
 from governance.models import RoleBinding, User
 from governance.services.identity import Issued, issue_token
-from governance.services.people import create_person, deactivate_person, home_of, reactivate_person
+from governance.services.people import create_person, deactivate_person, reactivate_person
 from governance.who_could import who_could
 from tests.cast import Cast
 from tests.governance.test_access import cast as cast  # the fixture: with Alma and Ugo, administrators
@@ -102,7 +103,7 @@ def test_what_is_refused(cast: Cast) -> None:
     for run, error, code, more in cases:
         with unchanged(refusals=1), pytest.raises(error, match=code):
             run(command=alma, **more)
-    assert home_of(theirs) == cast.elsewhere.id
+    assert home_of(theirs.id) == cast.elsewhere.id
 
 
 def test_the_shell_makes_superusers_and_the_trail_tells(cast: Cast) -> None:

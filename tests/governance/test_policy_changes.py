@@ -22,13 +22,10 @@ from governance.models import (
 )
 from governance.outdated import outdated_placements
 from governance.services.acknowledging import acknowledge_policy
+from governance.services.decisions import decide
 from governance.services.policies import apply_policy
-from governance.services.policy_changes import (
-    decide_policy_change,
-    propose_policy,
-    withdraw_policy_change,
-)
-from governance.services.promotions import decide, settle_promotion
+from governance.services.policy_changes import decide_policy_change, propose_policy, withdraw_policy_change
+from governance.services.promotions import settle_promotion
 from governance.services.settling import settle_waiting
 from registry.models import ModelVersion
 from tests import study

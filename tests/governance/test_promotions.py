@@ -19,8 +19,9 @@ from audits.services.check_runs import obtain_run
 from governance import gate, selectors
 from governance.dossier import assess
 from governance.models import Decision, Placement, PolicyVersion, Promotion
+from governance.services.decisions import decide
 from governance.services.evidence import questions
-from governance.services.promotions import decide, withdraw_promotion
+from governance.services.promotions import withdraw_promotion
 from governance.services.reopening import outdated
 from registry.models import ModelVersion
 from tests import study

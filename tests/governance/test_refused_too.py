@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from audits import blobs
 from audits.actors import Command, system_actor
-from audits.checks.contract import Material
+from audits.checks.contract import Material, Message
 from audits.errors import Refusal
 from audits.models import CheckRun, Explanation, Reproduction
 from audits.services.check_runs import cancel_check_run, complete_check_run, obtain_run
@@ -41,7 +41,8 @@ from governance.services.reconciliations import MAX_ROWS, reconcile
 from governance.services.reviews import complete_review
 from governance.services.signoffs import Link, invite_signoff, revoke_signoff
 from governance.services.suspensions import suspend_placement
-from registry.models import ModelVersion
+from registry.models import ModelVersion, ReferenceSketch
+from registry.services.sketches import fail_sketch
 from registry.tabular import MAX_COLUMNS, checked_dialect
 from tests import study
 from tests.cast import Cast
@@ -265,6 +266,10 @@ def test_who_was_overtaken_writes_nothing(committed_cast: Cast, ground: Ground) 
         ("reproduction_taken_over", complete_reproduction, "reproduction_id", Reproduction.objects.get()),
     ):
         refused(code, lambda: complete(**given, fence=row.fence + 1, **{key: row.id}), remembered=False)  # noqa: B023
+    sketch = ReferenceSketch.objects.get()
+    late: dict[str, Any] = {"sketch_id": sketch.id, "fence": sketch.fence + 1, "run_environment": {}}
+    why = Message("check_crashed", {"exception": "KeyError", "where": "-"})
+    refused("sketch_taken_over", lambda: fail_sketch(command=worker, error=why, **late), remembered=False)
 
 
 def test_a_cancelled_check_is_not_computed_again(committed_cast: Cast, version: ModelVersion) -> None:

@@ -10,15 +10,11 @@ import pytest
 from audits.errors import Conflict, Forbidden, NotFound, Problem, Unprocessable
 from audits.models import Event
 from governance.models import Placement
+from governance.services.decisions import decide
 from governance.services.identity import bind_role
-from governance.services.promotions import decide
 from governance.services.retirements import retire_version
 from governance.services.rollbacks import roll_back
-from governance.services.suspensions import (
-    reinstate_placement,
-    suspend_placement,
-    suspend_version,
-)
+from governance.services.suspensions import reinstate_placement, suspend_placement, suspend_version
 from registry.models import ModelVersion
 from tests import study
 from tests.cast import Cast

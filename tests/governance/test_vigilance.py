@@ -18,8 +18,8 @@ from governance import hindrances
 from governance.models import Alarm, BrokenGlass, Condition, Placement, PlacementReview
 from governance.services import sweeps
 from governance.services.conditions import note_missed_condition, report_condition, verify_condition
+from governance.services.decisions import decide
 from governance.services.glass import break_glass, end_glass, sign_off_alarm
-from governance.services.promotions import decide
 from governance.services.reviews import complete_review, note_overdue_review
 from governance.services.suspensions import suspend_placement, withdraw_placement
 from governance.standings import moment

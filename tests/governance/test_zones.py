@@ -368,9 +368,10 @@ class TestClaiming:
         (tmp_path / "other.csv").write_bytes(b"age\nKanarienvogel\n")
         run = self.run_in(cast, "clinic")
         source = f"file://{tmp_path}/{place or 'nothing.csv'}"
-        result, _ = confined.in_the_child(
+        outcome = confined.child_outcome(
             cast.workspace.id, run.input, required_level=1, sources={DIGESTS[0]: source}
         )
+        result, _ = confined.answer_of(outcome, run.input)
         assert result.error is not None
         reason = "upload_digest_mismatch" if place else "fetch_file_refused"
         assert (result.error.code, result.error.params["role"]) == ("zone_data_unreadable", "evaluation")

@@ -54,6 +54,13 @@ def test_what_is_left_out_is_said() -> None:
     } <= set(texts(drawn))
 
 
+def test_a_group_that_is_not_drawn_stretches_no_scale() -> None:
+    rows = [("a", f"g{index}", "x", 1.0) for index in range(8)]
+    few = importance_by_group_plot(rows)
+    more = importance_by_group_plot([*rows, ("a", "g8", "x", 900.0)])
+    assert marks(few, "plot-series-0")[1]["cx"] == marks(more, "plot-series-0")[1]["cx"]
+
+
 def test_hostile_rows() -> None:
     drawn = importance_by_group_plot(
         [("a", name, name, 1) for name in HOSTILE], {str(name) for name in HOSTILE}, labels=pseudo

@@ -52,6 +52,12 @@ class TestWaterfall:
         assert "6 other columns: +0.600." in said
         assert said.endswith("this record 2.000.")
 
+    def test_weights_that_are_not_drawn_are_counted(self) -> None:
+        drawn = weights_plot([(f"c{i}", (20 - i) / 10) for i in range(19)], {}, {"c0"})
+        assert "Further columns not drawn: 4." in texts(drawn)
+        assert described(drawn).endswith("c14: +0.60. Further columns not drawn: 4.")
+        assert "c0: +2.00, sensitive column." in described(drawn)
+
     def test_nothing_to_draw(self) -> None:
         assert waterfall_plot([], PARAMS) == ""
         assert waterfall_plot(STEPS, {}) == ""
@@ -150,7 +156,8 @@ def test_they_are_drawn_from_stored_tables() -> None:
         },
     ]
     plots = plots_for(tables)
-    assert [plot.id for plot in plots] == ["shap_local", "lime_local", "shap_dependence", "disparities"]
+    drawn = [plot.id for plot in plots]
+    assert drawn == ["shap_local", "lime_local", "shap_dependence", "disparities", "disparities"]
     assert "log-odds" in plots[0].caption
     assert "R² = 0.91" in plots[1].caption
     assert plots_for(tables) == plots

@@ -42,10 +42,10 @@ SHOWN: dict[str, Callable[[Crivo, str], dict[str, Any]]] = {
     "version": lambda crivo, name: crivo.model_version(*version_of(crivo, name, None)),
     "retirement": lambda crivo, name: crivo.retirement(*version_of(crivo, name, None)),
     "dataset": lambda crivo, name: crivo.dataset(name),
-    "dataset-version": lambda crivo, name: crivo.dataset_version(*_numbered(name)),
+    "dataset-version": lambda crivo, name: crivo.dataset_version(*numbered(name)),
     "environment": lambda crivo, name: crivo.environment_named(name),
-    "policy-version": lambda crivo, name: crivo.policy_version(*_numbered(name)),
-    "acknowledgements": lambda crivo, name: crivo.acknowledgements(*_numbered(name)),
+    "policy-version": lambda crivo, name: crivo.policy_version(*numbered(name)),
+    "acknowledgements": lambda crivo, name: crivo.acknowledgements(*numbered(name)),
     "finding": lambda crivo, name: crivo.finding(name),
     "waiver": lambda crivo, name: crivo.waiver(name),
     "check-run": lambda crivo, name: crivo.check_run(name).raw,
@@ -53,6 +53,7 @@ SHOWN: dict[str, Callable[[Crivo, str], dict[str, Any]]] = {
     "binding": lambda crivo, name: crivo.binding(name),
     "group": lambda crivo, name: crivo.group(name),
     "person": lambda crivo, name: crivo.person(name),
+    "hold": lambda crivo, name: crivo.hold(name),
 }
 
 
@@ -85,7 +86,7 @@ def declare(commands: Any, common: argparse.ArgumentParser) -> None:
     mail.set_defaults(command=mail_command)
 
 
-def _numbered(text: str) -> tuple[str, int]:
+def numbered(text: str) -> tuple[str, int]:
     name, _, n = text.rpartition("@")
     if not name or not (n.isascii() and n.isdecimal()):
         raise Usage(f"{text!r} is no version: NAME@NUMBER.")

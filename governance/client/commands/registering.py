@@ -12,6 +12,7 @@ from typing import Any
 
 from governance.client import mlflow
 from governance.client.api import Crivo
+from governance.client.commands import sketching
 from governance.client.commands.common import OK, Context, asked_before, object_of
 from governance.client.console import plain
 from governance.client.errors import Refused, Usage
@@ -21,9 +22,10 @@ from governance.client.shapes import Graph
 
 
 def declare(commands: Any, common: argparse.ArgumentParser) -> None:
-    dataset = commands.add_parser("dataset", help="register a dataset version").add_subparsers(
-        metavar="register", required=True
-    )
+    dataset = commands.add_parser(
+        "dataset", help="register a dataset version, keep its reference sketch"
+    ).add_subparsers(metavar="ACTION", required=True)
+    sketching.declare(dataset, common)
     register = dataset.add_parser("register", parents=[common], help="upload a file as a dataset version")
     register.add_argument("file", help="a file, or a URI (file, http, https, s3) with --digest")
     register.add_argument("--digest", help="of what is at the URI: sha256:…")

@@ -9,7 +9,7 @@ from django.core.management.base import BaseCommand, CommandError
 from audits import messages
 from audits.actors import Command as Circumstances
 from audits.actors import system_actor
-from audits.errors import Problem
+from audits.errors import NotFound, Problem
 from audits.models import LegalHold, Workspace
 from audits.services.erasure import erase_person, lift_hold, place_hold
 from governance.actors import DEFAULT_WORKSPACE
@@ -52,6 +52,10 @@ class Command(BaseCommand):
             else:
                 event = erase_person(**given, person=person).value
                 self.stdout.write(f"erased: {event.detail['texts']} texts of {person} (event {event.id})")
+        except NotFound as problem:
+            raise CommandError(
+                f"There is nobody called {options['person']} in {workspace.name}."
+            ) from problem
         except Problem as problem:
             raise CommandError(messages.render(problem.message)) from problem
 

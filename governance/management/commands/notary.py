@@ -14,6 +14,7 @@ from django.db import Error, connection
 
 from audits.actors import Command as Circumstances
 from audits.actors import system_actor
+from audits.dispatch import FOLLOW_UP
 from audits.ledger.notary import ForkError, Notary, NotTheNotaryError, pause
 from audits.ledger.publication import Publication
 from audits.ledger.rotation import attestation_keys, checkpoint_keys, vkey_validity
@@ -99,12 +100,15 @@ class Command(BaseCommand):
                 self.failed = min(self.failed + 1, 10)
 
     def _work(self, notary: Notary) -> None:
+        """Pass after pass. Whoever called does not call again at once (audits.dispatch): a pass that somebody called
+        for is followed by another one soon, called for or not.
+        """
+        called = True  # perhaps, before we listened
         while not self.stopping:
             began = time.monotonic()
             more = self._pass(notary)
             self.failed = 0
-            if not more:
-                notary.wait(POLL, self.wakeup)
+            called = True if more else notary.wait(FOLLOW_UP if called else POLL, self.wakeup)
             pause(began)
 
     def _rest(self, seconds: float) -> None:
