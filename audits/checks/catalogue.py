@@ -233,6 +233,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             kind="drift",
             version="2",
             function="audits.checks.drift:run",
+            mapped="audits.checks.drift_mapped",
             reads=("training", "evaluation"),
             sketched=True,
             parameters=_parameters(

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-LIMIT = 1 << 23  # values held at once: 64 MB, and as much again while they are sorted
+LIMIT = 1 << 22  # values held at once: 32 MB, and three times as much while they are sorted
 ALL = 1 << 64
 DIGIT = 16  # bits that one pass of `quantiles` looks at
 Keys = npt.NDArray[np.uint64]

@@ -152,8 +152,13 @@ def erase(request: HttpRequest, visitor: Visitor, person: UUID) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     _seen(visitor, person)
-    form = EraseForm(request.POST, called=called(privacy.preview(visitor.actor, person)))
+    found = privacy.preview(visitor.actor, person)
+    form = EraseForm(request.POST, called=called(found))
     if not form.is_valid() and visitor.may(privacy.ERASE):
+        if (
+            found.erased_at is not None and not found.texts
+        ):  # a second click: the name is gone since the first
+            return redirect(_page_of(person))
         return _shown(request, visitor, person, more={"erase_form": form, "status": 422})
     reason = form.cleaned_data.get("reason", "")
     try:

@@ -381,6 +381,12 @@ class TestTheChildsEntry:
         content = data_file(frame, "parquet")
         assert execute(self.question(), {"reference": content})["sketch"] == found
 
+    def test_what_makes_no_groups_has_none(self) -> None:
+        """The declaration cannot be changed any more: better a sketch without these groups than none."""
+        question = self.question("csv") | {"sensitive": {"sex": {}, "income": {}, "town": {"bins": [1]}}}
+        found = execute(question, {"reference": data_file(people())})["sketch"]
+        assert found == to_json(people(), sensitive={"sex": ()})
+
     def test_what_is_wrong_is_an_answer(self) -> None:
         few = data_file(people()[:9])
         assert execute(self.question("csv"), {"reference": few}) == {
