@@ -106,6 +106,14 @@ def test_every_attribute_counts_and_a_group_does_not() -> None:
     assert not passed(lines)
 
 
+def test_a_column_may_have_the_sign_between_columns_in_its_name() -> None:
+    """It was split like an intersection, found in nothing that was asked for, and called absent."""
+    (line,) = judge(
+        policy(attributes=["a×b"]), [evidence(ratio(0.9, 0.85, attribute="a×b"))], not_before=LIMIT
+    )
+    assert (line.attribute, line.verdict) == ("a×b", "passed")
+
+
 def test_training_and_evaluation_data_both_count() -> None:
     entry = {"checks": [{"check": "data.quality", "require": [{"metric": "missing_ratio", "max": 0.1}]}]}
     metrics = [
