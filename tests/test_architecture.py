@@ -167,7 +167,7 @@ def _raised_codes() -> set[str]:
     """First arguments of our problems and messages that are literals."""
     problems = {
         "Forbidden", "Conflict", "Unprocessable", "BadRequest", "NotFound", "TooLarge", "LedgerUnavailable", "Message",
-        "failed_result", "TokenRejected",
+        "failed_result", "TokenRejected", "stepped",
     }  # fmt: skip
     found = set()
     for name, tree in modules():

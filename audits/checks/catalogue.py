@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from audits.checks.pandera_form import PANDERA
+
 RATIO = {"type": "number", "minimum": 0, "maximum": 1}
 LEVEL = {"type": "number", "exclusiveMinimum": 0, "exclusiveMaximum": 1}  # of confidence: no interval has 1
 COUNT = {"type": "integer", "minimum": 1}
@@ -73,6 +75,7 @@ CATALOGUE: dict[str, CheckDefinition] = {
             reads=("training", "evaluation"),
             parameters=_parameters(
                 schema=COLUMN_RULES,
+                pandera=PANDERA,
                 as_of={"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}$"},
             ),
             metrics=(

@@ -122,10 +122,7 @@ def _row(
         if pd.api.types.is_bool_dtype(known.dtype):
             column = pd.Series([bool(value)]) if isinstance(value, bool) else None
         elif pd.api.types.is_numeric_dtype(known.dtype):
-            number = isinstance(value, int | float) and not isinstance(value, bool)
-            column = pd.Series([value], dtype=float) if number or value is None else None
-            if column is not None and value is not None and pd.api.types.is_integer_dtype(known.dtype):
-                column = column.astype(known.dtype) if float(value).is_integer() else column
+            column = _number(value, known.dtype)
         else:
             column = pd.Series([None if value is None else str(value)], dtype=known.dtype)
             if value is not None and not bool((known == str(value)).any()):
@@ -137,3 +134,17 @@ def _row(
     if ignored:
         notes.append(Message("record_columns_ignored", {"count": ignored}))
     return pd.DataFrame(columns), tuple(notes)
+
+
+def _number(value: Any, dtype: Any) -> pd.Series | None:
+    """A cell of numbers, exact where the column holds whole ones; None for what is no number, or too large for it."""
+    if value is None:
+        return pd.Series([None], dtype=float)
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        return None
+    try:
+        if pd.api.types.is_integer_dtype(dtype) and (isinstance(value, int) or value.is_integer()):
+            return pd.Series([int(value)], dtype=dtype)
+        return pd.Series([value], dtype=float)
+    except (OverflowError, ValueError):
+        return None

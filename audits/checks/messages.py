@@ -188,7 +188,7 @@ TEMPLATES: dict[str, str] = {
     " together only.",
     "reference_is_sketch": "The training data themselves could not be read: the reference is their stored sketch.",
     "reference_without_attribute": "The stored sketch of the reference has no groups of {attribute}: it was not"
-    " declared sensitive with the data.",
+    " declared sensitive with the data, or its values make no groups.",
     "reference_bins_differ": "The stored sketch of the reference has other bins for {attribute} than are declared"
     " here.",
     "group_not_in_reference": "{attribute} = {group} ({n} rows) is left out: the reference tells of no group of"

@@ -234,6 +234,12 @@ def _tables(source: Any, columns: list[str], start: int, stop: int) -> Iterator[
                 held, missing = [], PART_ROWS
         if start >= stop:
             return
+    if start < stop:
+        raise RowsMissing
+
+
+class RowsMissing(OSError):  # noqa: N818 - its name is told
+    """The file holds fewer rows than its footer promises."""
 
 
 def _batches(source: Any, groups: Iterable[int], columns: list[str]) -> Iterator[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 from audits.checks.associations import Association, strongest_first
 from audits.checks.contract import CheckError, CheckInput, CheckResult, Message, Metric, Table
 from audits.checks.expectations import COLUMNS as RULE_COLUMNS
-from audits.checks.expectations import age_in_days, day_of, violations
+from audits.checks.expectations import age_in_days, day_of, expected_of, violations
 from audits.checks.intervals import wilson
 from audits.checks.labels import listed
 from audits.checks.mapped import spans
@@ -26,7 +26,8 @@ def run(inputs: CheckInput, materials: Materials) -> CheckResult:
 
     missing_ratio is over all cells; missing_ratio_worst_column over the rows of the worst column. Exact figures of
     the files as they are, hence no intervals, except for the share of the rarest class.
-    parameters: schema {column: rules}, as `expectations` has them; as_of, the day that data_age_days counts to.
+    parameters: schema {column: rules} and pandera (a serialised schema), as `expectations` has them; as_of, the day
+    that data_age_days counts to.
     """
     survey = surveyed(inputs, materials)
     todo = shares(inputs, materials, survey, 0)
@@ -65,7 +66,7 @@ def conclude(inputs: CheckInput, materials: Materials, survey: Json, results: li
             if value >= NEAR
         ]
         notes += _findings(found)
-        if inputs.parameters.get("schema"):
+        if expected_of(inputs.parameters):
             broken, lines, more = violations(role, found.tally["broken"], found.rows, found.repeated)
             metrics.append(broken)
             expected += lines
@@ -79,7 +80,7 @@ def conclude(inputs: CheckInput, materials: Materials, survey: Json, results: li
     notes += mismatches
     header = ("dataset", "column", "type", "missing", "distinct", "minimum", "maximum")
     tables = [Table("columns", header, tuple(rows))]
-    if inputs.parameters.get("schema"):
+    if expected_of(inputs.parameters):
         tables.append(Table("schema", RULE_COLUMNS, tuple(expected)))
     return CheckResult("completed", tuple(metrics), tuple(tables), tuple(notes))
 

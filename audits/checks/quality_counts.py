@@ -138,7 +138,7 @@ def counted(inputs: CheckInput, materials: Materials, survey: Json, share: Json)
 
 def _tally(inputs: CheckInput, materials: Materials, rows: Rows, about: Json, share: Json) -> Json:
     found = new_tally(about["columns"])
-    rules, semantics = inputs.parameters.get("schema") or {}, materials.semantics
+    semantics = materials.semantics
     span = None if share["first"] is None else range(share["first"], share["last"])
     for frame in rows.chunks(span=span):
         part: Json = {
@@ -150,7 +150,7 @@ def _tally(inputs: CheckInput, materials: Materials, rows: Rows, about: Json, sh
                 for name in frame.columns
                 if about["kinds"][name] == "number" and name not in semantics.sensitive_columns
             },
-            "broken": broken_in(frame, rules, about["kinds"]),
+            "broken": broken_in(frame, inputs.parameters, about["kinds"]),
             "newest": None,
             "unreadable": 0,
         }

@@ -57,6 +57,8 @@ def _read_csv(file: BinaryIO, role: str, dialect: Mapping[str, str]) -> pd.DataF
     if not content.strip():
         raise CheckError("data_empty", role=role)
     text = _decoded(content, role, dialect.get("encoding", "utf-8"))
+    if not text.strip():  # nothing but a byte order mark
+        raise CheckError("data_empty", role=role)
     if "\0" in text:
         raise CheckError("csv_not_text", role=role, line=text.count("\n", 0, text.index("\0")) + 1)
     given, decimal = dialect.get("separator"), dialect.get("decimal", ".")
@@ -169,20 +171,23 @@ def _read_parquet(file: BinaryIO, role: str) -> pd.DataFrame:
 
     try:
         # ignore_metadata: the file's author decides on columns, never on a pandas index hidden in the footer
-        return (
-            opened_parquet(file, role)
-            .read(use_threads=False)
-            .to_pandas(use_threads=False, ignore_metadata=True)
-        )
+        source = opened_parquet(file, role)
+        frame = source.read(use_threads=False).to_pandas(use_threads=False, ignore_metadata=True)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise CheckError("parquet_unreadable", role=role, problem=type(error).__name__) from None
+    if (
+        len(frame) != source.metadata.num_rows
+    ):  # pages are missing: what is left is not the data that was registered
+        raise CheckError("parquet_unreadable", role=role, problem="RowsMissing")
+    return frame
 
 
 def opened_parquet(file: BinaryIO, role: str) -> Any:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    source = pq.ParquetFile(file)
+    # Reading ahead would hold every row group until the last one is read: a long file as a whole.
+    source = pq.ParquetFile(file, pre_buffer=False)
     schema = source.schema_arrow
     _check_names([str(name) for name in schema.names], role)
     for column in schema:

@@ -111,9 +111,11 @@ def reference(
     k: int = K,
     *,
     digits: int = DIGITS,
+    every: bool = True,
     role: str = "training",
 ) -> Reference:
-    """The sketch of a whole table. `sensitive`: {column: bins}; `digits`: that an edge has at most.
+    """The sketch of a whole table. `sensitive`: {column: bins}; `digits`: that an edge has at most. `every` False: a
+    sensitive column whose values make no groups (numbers without bins, too many texts) has none, and is no error.
 
     Raises CheckError `column_not_finite`, `sensitive_missing` and those of audits.checks.groups, naming the column;
     `data_empty`.
@@ -135,6 +137,8 @@ def reference(
     for name, column in seen.items():
         if column.infinite:
             raise CheckError("column_not_finite", column=name)
+    if not every:
+        groups = {name: tally for name, tally in groups.items() if tally.makes_groups}
     named = {name: _named(tally, rows, k) for name, tally in groups.items()}
     first = _first(table, seen, k, digits)
     tables = _crossed(table, first, groups, named)

@@ -33,5 +33,5 @@ def _made(question: dict[str, Any], file: BinaryIO) -> Any:
         table = Table.of(read_frame(file, material["format"], ROLE, material["dialect"]))
     else:
         table = Table(parts.columns, parts.frames)
-    sensitive = sensitive_bins(question["sensitive"])
-    return checked(reference(table, sensitive, int(question["k"]), digits=int(question["digits"]), role=ROLE))
+    limits = {"k": int(question["k"]), "digits": int(question["digits"])}
+    return checked(reference(table, sensitive_bins(question["sensitive"]), **limits, every=False, role=ROLE))

@@ -79,6 +79,14 @@ class GroupTally:
             found[UNKNOWN] = found.get(UNKNOWN, 0) + self.unknown
         return found
 
+    @property
+    def makes_groups(self) -> bool:
+        try:
+            self.sizes()
+        except CheckError:
+            return False
+        return True
+
     def codes(self, column: pd.Series, names: Sequence[str]) -> Counts:
         """For each row the place of its group in `names`, the number after them for all others."""
         if self.bins and self.text:  # an error by the time somebody asks for the sizes

@@ -28,6 +28,7 @@ PRELOAD: Final = (
     "joblib.*",
     "narwhals.*",  # data frames in and out of scikit-learn
     "dateutil.*",
+    "pandera.*",  # expectations of columns
     "jsonschema.*",  # parameters of a check
     "jsonschema_specifications",
     "referencing.*",
@@ -131,7 +132,7 @@ def rehearse() -> None:
     """
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for step in (_codecs, _tables, _boosting, _forest):
+        for step in (_codecs, _tables, _expectations, _boosting, _forest):
             try:
                 step()
             except ImportError:
@@ -153,6 +154,17 @@ def _tables() -> None:
     pandas.to_datetime(frame["c"])
     frame["b"].astype("category").describe()
     repr(frame)
+
+
+def _expectations() -> None:
+    if "pandera.pandas" not in sys.modules:
+        return
+    pandas, pandera = importlib.import_module("pandas"), sys.modules["pandera.pandas"]
+    schema = pandera.DataFrameSchema({"a": pandera.Column("int64", pandera.Check.ge(2), unique=True)})
+    try:
+        schema.validate(pandas.DataFrame({"a": ["1", "1", "x"]}), lazy=True)
+    except pandera.errors.SchemaErrors:
+        pass
 
 
 def _boosting() -> None:

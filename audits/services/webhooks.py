@@ -24,8 +24,9 @@ from audits.errors import Conflict, NotFound, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Checkpoint, Webhook, WebhookDelivery, Workspace
 from audits.outbound import Refused, target_of
+from audits.services.steps import stepped
 from audits.services.webhook_message import secret_of
-from audits.states import DELIVERY, WEBHOOK, DeliveryState, IllegalTransition, WebhookState, step
+from audits.states import DELIVERY, WEBHOOK, DeliveryState, WebhookState
 
 OVERLAP_LIMIT = 168  # hours
 KIND = re.compile(r"[a-z_]{1,60}")
@@ -227,12 +228,7 @@ def _locked(command: Command, webhook_id: UUID) -> Webhook:
 
 
 def _move(row: Webhook, wanted: WebhookState) -> None:
-    try:
-        row.state = step(WEBHOOK, row.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict(
-            "webhook_transition", subject=row.ref, state=error.current, wanted=error.wanted
-        ) from error
+    row.state = stepped("webhook_transition", row.ref, WEBHOOK, row.state, wanted)
 
 
 def _checked(

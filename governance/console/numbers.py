@@ -19,10 +19,43 @@ from audits.plots.dependence import fifths
 from audits.plots.reader import places_for
 from audits.plots.svg import finite
 from governance.console.tables import Cell, TableView, number_cell, rate_cell, table_of, text_cell
-from governance.console.wording import USES, Words, reader, word
+from governance.console.wording import DATA_ROLES, USES, Words, reader, word
 
 Row = dict[str, Any]
 DISTURBANCES: Words = {"noise": _("noise"), "shift": _("shift"), "missing": _("missing values")}
+PERSONAL: Words = {
+    "person_name": _("name of a person"),
+    "email": _("e-mail address"),
+    "phone": _("telephone number"),
+    "national_id": _("identity document"),
+    "tax_id": _("tax number"),
+    "bank_account": _("bank account"),
+    "payment_card": _("payment card"),
+    "network_address": _("network address"),
+    "street_address": _("street address"),
+    "postcode": _("postcode"),
+    "birth_date": _("date of birth"),
+    "age": _("age"),
+    "sex": _("sex"),
+    "location": _("location"),
+    "occupation": _("occupation"),
+    "marital_status": _("marital status"),
+    "education": _("education"),
+    "nationality": _("nationality"),
+    "race": _("race or ethnic origin"),
+    "religion": _("religion"),
+    "health": _("health"),
+    "political_opinion": _("political opinion"),
+    "sexual_life": _("sexual life"),
+    "union_membership": _("trade union membership"),
+    "biometric": _("biometric data"),
+}
+PERSONAL_KINDS: Words = {
+    "direct": _("identifies a person"),
+    "quasi": _("identifies together with others"),
+    "special": _("special category"),
+}
+PERSONAL_BY: Words = {"name": _("its name"), "values": _("its values"), "both": _("name and values")}
 
 
 @dataclass(frozen=True)
@@ -172,6 +205,18 @@ TABLES: Mapping[str, tuple[str | Promise, Sequence[Column]]] = {
             count("flipped", _("Decisions flipped")),
             rate("flip_rate", _("Share")),
             INTERVAL,
+        ),
+    ),
+    "privacy_columns": (
+        _("Personal data in the columns"),
+        (
+            term("dataset", _("Dataset"), DATA_ROLES),
+            name("column", FEATURE),
+            term("category", _("What it holds"), PERSONAL),
+            term("kind", _("Kind"), PERSONAL_KINDS),
+            term("by", _("Told by"), PERSONAL_BY),
+            rate("match_ratio", _("Share of values accepted")),
+            count("sampled", _("Values looked at")),
         ),
     ),
     "performance_over_time": (

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -29,6 +30,8 @@ from audits.services.reasons import REASON_LIMIT
 from governance.console.findings import once
 from governance.console.people import Names, Visitor, command_of, page
 from governance.console.wording import sentence
+from governance.models import SignoffInvitation
+from governance.roles import EXTERNAL
 
 SHOWN = 500
 
@@ -72,6 +75,16 @@ class HoldRow:
     lifted_by: str
 
 
+@dataclass(frozen=True)
+class Outsider:
+    """Somebody without an account who was asked to sign off: no list of people has them."""
+
+    id: UUID
+    name: str
+    role: str
+    asked_at: datetime
+
+
 def called(found: privacy.Preview) -> str:
     """What is typed to confirm: the user name, or the beginning of the id of who has none (any more)."""
     if found.account is not None and not found.account.erased:
@@ -113,7 +126,7 @@ def _shown(
         "refusal": sentence(refusal.message) if refusal else "",
         "asked": called(found) if found else "",
         "may_hold": holds,
-        "shown": SHOWN,
+        "outside": _outside(visitor),
         **_holds(visitor),
     }
     if found is not None and erases and not found.reasons:
@@ -138,6 +151,14 @@ def _holds(visitor: Visitor) -> dict[str, list[HoldRow]]:
     }
 
 
+def _outside(visitor: Visitor) -> list[Outsider]:
+    rows = list(SignoffInvitation.objects.filter(workspace=visitor.workspace).order_by("-id")[:SHOWN])
+    names = Names(visitor.workspace.id, [row.actor_id for row in rows])
+    return [
+        Outsider(row.actor_id, names[row.actor_id], str(EXTERNAL[row.role]), row.created_at) for row in rows
+    ]
+
+
 def _seen(visitor: Visitor, name: UUID) -> None:
     if not visitor.keeps_privacy:
         raise NotFound("not_found", kind="person", name=str(name))
@@ -152,8 +173,13 @@ def erase(request: HttpRequest, visitor: Visitor, person: UUID) -> HttpResponse:
     if request.method != "POST":
         return HttpResponseNotAllowed(["POST"])
     _seen(visitor, person)
-    form = EraseForm(request.POST, called=called(privacy.preview(visitor.actor, person)))
+    found = privacy.preview(visitor.actor, person)
+    form = EraseForm(request.POST, called=called(found))
     if not form.is_valid() and visitor.may(privacy.ERASE):
+        if (
+            found.erased_at is not None and not found.texts
+        ):  # a second click: the name is gone since the first
+            return redirect(_page_of(person))
         return _shown(request, visitor, person, more={"erase_form": form, "status": 422})
     reason = form.cleaned_data.get("reason", "")
     try:

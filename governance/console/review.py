@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
+from django.db.models import prefetch_related_objects
 from django.utils import timezone
 from django.utils.translation import gettext
 
@@ -338,7 +339,9 @@ def _datasets(promotion: Promotion) -> list[tuple[DatasetVersion, str]]:
     version = promotion.version
     training = {row.id for row in version.training.all()}
     found = []
-    for row in datasets_of(promotion):
+    rows = datasets_of(promotion)
+    prefetch_related_objects(rows, "sketches")
+    for row in rows:
         uses = [gettext("training")] if row.id in training else []
         uses += [gettext("evaluation")] if row.id == version.evaluation_id else []
         found.append((row, ", ".join(uses)))

@@ -13,12 +13,12 @@ from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.door import Result, service
-from audits.errors import Conflict, Forbidden, Unprocessable
+from audits.errors import Forbidden, Unprocessable
 from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.models import Event
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
 from governance import clock, selectors
 from governance.models import Condition, Decision, Exclusion, Promotion
 from governance.services.words import checked_words, person_acting
@@ -149,12 +149,7 @@ def _moved(
     command: Command, condition: Condition, wanted: ConditionState, verb: str, text: str
 ) -> Result[Condition]:
     before = _state(condition)
-    try:
-        condition.state = step(CONDITION, condition.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict(
-            "condition_transition", subject=condition.ref, state=error.current, wanted=error.wanted
-        ) from error
+    condition.state = stepped("condition_transition", condition.ref, CONDITION, condition.state, wanted)
     event_id = uuid7()
     if wanted == ConditionState.FULFILLED:
         condition.verified_event = event_id

@@ -12,12 +12,12 @@ from uuid import UUID
 from audits.actors import Command, SubjectRef
 from audits.canonical import digest_of
 from audits.door import Result, service
-from audits.errors import Conflict, Forbidden, Unprocessable
+from audits.errors import Forbidden, Unprocessable
 from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.models import CheckRun
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
 from governance import clock, selectors
 from governance.authority import roles_of_person
 from governance.models import Finding
@@ -152,12 +152,7 @@ def _moved(
 ) -> Result[Finding]:
     checked_words(text, "text", finding.ref)
     before = _state(finding)
-    try:
-        finding.state = step(FINDING, finding.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict(
-            "finding_transition", subject=finding.ref, state=error.current, wanted=error.wanted
-        ) from error
+    finding.state = stepped("finding_transition", finding.ref, FINDING, finding.state, wanted)
     event_id = uuid7()
     if wanted == FindingState.CLOSED:
         finding.closed_event = event_id

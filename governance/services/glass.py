@@ -17,7 +17,7 @@ from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
 from governance import access, clock, gate, selectors
 from governance.authority import roles_anywhere
 from governance.in_force import policy_for
@@ -107,10 +107,7 @@ def end_glass(*, command: Command, glass_id: UUID, reason: str) -> Result[Broken
     person_acting(command, "placement.break_glass", glass.ref)
     checked_words(reason, "reason", glass.ref)
     before = _state(glass)
-    try:
-        glass.state = step(GLASS, glass.state, GlassState.ENDED)
-    except IllegalTransition as error:
-        raise Conflict("glass_transition", subject=glass.ref, state=error.current) from error
+    glass.state = stepped("glass_transition", glass.ref, GLASS, glass.state, GlassState.ENDED)
     glass.save()
     record(
         command,
@@ -140,10 +137,7 @@ def sign_off_alarm(*, command: Command, alarm_id: UUID, reason: str) -> Result[A
         raise Forbidden("alarm_outside_engineering", subject=alarm.ref)
     checked_words(reason, "reason", alarm.ref)
     before = digest_of({"state": alarm.state})
-    try:
-        alarm.state = step(ALARM, alarm.state, AlarmState.SIGNED_OFF)
-    except IllegalTransition as error:
-        raise Conflict("alarm_transition", subject=alarm.ref, state=error.current) from error
+    alarm.state = stepped("alarm_transition", alarm.ref, ALARM, alarm.state, AlarmState.SIGNED_OFF)
     alarm.signed_off_by = person
     alarm.save()
     record(

@@ -14,9 +14,9 @@ from django.utils import timezone
 from audits.actors import Command
 from audits.canonical import digest_of
 from audits.checks.contract import Message
-from audits.errors import Conflict
 from audits.ledger.record import lock, record
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
+from audits.states import step
 from governance import clock
 from governance.dossier import Dossier, approvals_given, assess
 from governance.models import Environment, Placement, Promotion
@@ -130,12 +130,7 @@ def expire(command: Command, promotion: Promotion) -> Promotion:
 
 def move(promotion: Promotion, wanted: PromotionState) -> None:
     """Save it in another state; 409 where its state has no way there."""
-    try:
-        promotion.state = step(PROMOTION, promotion.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict(
-            "promotion_transition", subject=promotion.ref, state=error.current, wanted=error.wanted
-        ) from error
+    promotion.state = stepped("promotion_transition", promotion.ref, PROMOTION, promotion.state, wanted)
     if wanted not in OPEN_PROMOTION:
         promotion.settled_at = timezone.now()
     promotion.save()

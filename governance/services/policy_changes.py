@@ -18,7 +18,7 @@ from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Workspace
 from audits.services.reasons import require_reason
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
 from governance import selectors
 from governance.in_force import matching
 from governance.models import (
@@ -180,10 +180,7 @@ def _locked(command: Command, change_id: UUID) -> PolicyChange:
 
 
 def _move(change: PolicyChange, wanted: PolicyChangeState) -> None:
-    try:
-        change.state = step(POLICY_CHANGE, change.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict("policy_change_settled", subject=change.ref, state=error.current) from error
+    change.state = stepped("policy_change_settled", change.ref, POLICY_CHANGE, change.state, wanted)
     change.settled_at = timezone.now()
     change.save(update_fields=["state", "version", "settled_at"])
 

@@ -15,7 +15,7 @@ from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
 from audits.models import Event
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
 from governance import clock, hindrances, selectors
 from governance.authority import roles_of_person
 from governance.models import Placement, PlacementReview
@@ -115,12 +115,7 @@ def complete_review(*, command: Command, review_id: UUID, reason: str) -> Result
     if review.placement.state != PlacementState.LIVE:
         raise Conflict("placement_not_live", subject=review.ref, state=review.placement.state)
     before = _state(review)
-    try:
-        review.state = step(REVIEW, review.state, ReviewState.COMPLETED)
-    except IllegalTransition as error:
-        raise Conflict(
-            "review_transition", subject=review.ref, state=error.current, wanted=error.wanted
-        ) from error
+    review.state = stepped("review_transition", review.ref, REVIEW, review.state, ReviewState.COMPLETED)
     review.completed_by, review.completed_at = person, clock.now()
     review.completed_event = uuid7()
     review.save()

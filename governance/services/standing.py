@@ -14,10 +14,10 @@ from django.utils import timezone
 from audits.actors import Actor, Command, SubjectRef, authoriser
 from audits.canonical import digest_of
 from audits.checks.contract import Message
-from audits.errors import Conflict, NotFound, Unprocessable
+from audits.errors import NotFound, Unprocessable
 from audits.ledger.record import lock, record
 from audits.models import Event
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
 from governance.authority import Authority
 from governance.dossier import assess
 from governance.models import Environment, Placement, Promotion
@@ -92,12 +92,7 @@ def placement_digest(placement: Placement) -> str:
 def move_placement(placement: Placement, wanted: PlacementState) -> str:
     """Take the step and save; the digest of the state before. 409 if the table does not allow it."""
     before = placement_digest(placement)
-    try:
-        placement.state = step(PLACEMENT, placement.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict(
-            "placement_transition", subject=placement.ref, state=error.current, wanted=error.wanted
-        ) from error
+    placement.state = stepped("placement_transition", placement.ref, PLACEMENT, placement.state, wanted)
     placement.save()
     return before
 
@@ -108,12 +103,7 @@ def version_digest(version: ModelVersion) -> str:
 
 def move_version(version: ModelVersion, wanted: VersionState) -> str:
     before = version_digest(version)
-    try:
-        version.state = step(VERSION, version.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict(
-            "version_transition", subject=version.ref, state=error.current, wanted=error.wanted
-        ) from error
+    version.state = stepped("version_transition", version.ref, VERSION, version.state, wanted)
     version.save(update_fields=["state"])
     return before
 

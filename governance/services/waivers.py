@@ -19,7 +19,7 @@ from audits.errors import Conflict, Forbidden, Unprocessable
 from audits.ids import uuid7
 from audits.ledger.body import timestamp
 from audits.ledger.record import lock, record
-from audits.states import IllegalTransition, step
+from audits.services.steps import stepped
 from governance import clock, hindrances, selectors
 from governance.authority import roles_of_person
 from governance.in_force import policy_for
@@ -242,12 +242,7 @@ def _locked(command: Command, waiver_id: UUID) -> Waiver:
 
 
 def _step(waiver: Waiver, wanted: WaiverState) -> None:
-    try:
-        waiver.state = step(WAIVER, waiver.state, wanted)
-    except IllegalTransition as error:
-        raise Conflict(
-            "waiver_transition", subject=waiver.ref, state=error.current, wanted=error.wanted
-        ) from error
+    waiver.state = stepped("waiver_transition", waiver.ref, WAIVER, waiver.state, wanted)
 
 
 def _names(waiver: Waiver) -> dict[str, str]:

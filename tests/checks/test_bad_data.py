@@ -377,6 +377,27 @@ class TestExpectations:
         assert found["value"] == sum(counts.values())
         assert "rule_broken" in names(result, "nobody")
 
+    def test_numbers_asked_of_a_text_and_empty_cells(self) -> None:
+        """An empty cell breaks `missing` and nothing else; a text is not in a range, cell by cell."""
+        what = study()
+        what["training"] = what["training"].assign(age=what["training"]["age"].astype("object"), name="x")
+        what["training"].loc[:9, ["age", "name", "bmi"]] = None
+        rules = {
+            "name": {"min": 3, "unique": True, "values": ["x"]},
+            "age": {"missing": False},
+            "bmi": {"max": 0},
+        }
+        result = cast.run("data.quality", **what, parameters={"schema": rules}, data_format="parquet")
+        table = cast.table(result, "schema").query("dataset == 'training'").set_index(["column", "rule"])
+        rows = len(what["training"])
+        assert table["violations"].to_dict() == {
+            ("name", "min"): rows - 10,
+            ("name", "values"): 0,
+            ("name", "unique"): rows - 11,
+            ("age", "missing"): 10,
+            ("bmi", "max"): rows - 10,
+        }
+
     def test_freshness_counts_to_the_day_it_is_told(self) -> None:
         result = cast.run("data.quality", **study(), parameters={"as_of": "2026-01-01"})
         assert cast.metric(result, "data_age_days", group="evaluation")["value"] == 31

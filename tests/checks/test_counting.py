@@ -15,8 +15,10 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder
 
 from audits.checks import parts
+from audits.checks.contract import CheckError
 from audits.checks.group_calibration import CalibrationSums
 from tests.checks import cast
+from tests.confine.test_hostile_tables import promised
 
 CHECK = "bias.group_disparity"
 DECLARED = cast.semantics(
@@ -106,6 +108,15 @@ def test_bad_data_is_refused_as_at_once(monkeypatch: pytest.MonkeyPatch, spoil: 
     assert (at_once["outcome"], at_once["error"]["code"]) == ("errored", code)
     monkeypatch.setattr(parts, "PART_ROWS", 100)
     assert found(spoil(frame), model)["error"] == at_once["error"]
+
+
+def test_a_footer_that_promises_more_rows_than_there_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parts, "PART_ROWS", 100)
+    lying = parts.ParquetParts.of(io.BytesIO(promised(5_000)), "parquet", "evaluation")
+    assert lying is not None
+    with pytest.raises(CheckError) as caught:
+        list(lying.frames())
+    assert caught.value.message.code == "parquet_unreadable"
 
 
 def test_a_copy_of_the_target_in_most_parts_only_is_no_leak(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -23,6 +23,7 @@ from audits.checks.execute import execute, plain
 from audits.checks.materials import Materials
 from audits.checks.sketches import counted_like, sketch, to_json
 from tests.checks import cast
+from tests.checks.test_mapped import divided
 
 CHECK = "drift.distribution"
 COUNTS = st.lists(st.integers(0, 50), min_size=2, max_size=8)
@@ -294,6 +295,45 @@ class TestInParts:
             total.merge(json.loads(json.dumps(one.to_json())))
         result = drift.concluded(inputs, materials, total, [])
         assert digest_of(plain(result.to_json())) == digest_of(cast.run(CHECK, **what))
+
+    @pytest.mark.parametrize("part_rows", [100, 350])
+    @pytest.mark.parametrize("role", ["training", "reference"])
+    def test_divided_among_workers(
+        self,
+        people: tuple[pd.DataFrame, pd.DataFrame],
+        part_rows: int,
+        role: str,
+        monkeypatch: pytest.MonkeyPatch,
+    ) -> None:
+        monkeypatch.setattr(parts, "PART_ROWS", 100)
+        declared = cast.semantics(sensitive={"sex": {}, "income": {"bins": [100]}})
+        inputs, files = cast.given(
+            CHECK, training=people[0], evaluation=people[1], data_format="parquet", declared=declared
+        )
+        if role == "reference":
+            stored = to_json(people[0], sensitive={"sex": (), "income": (100.0,)})
+            kept, files["reference"] = (
+                Material(role, "sha256:00", "sketch"),
+                io.BytesIO(json.dumps(stored).encode()),
+            )
+            inputs = replace(inputs, materials=(*inputs.materials, kept))
+            del files["training"]
+        question = json.loads(json.dumps(inputs.to_json()))
+        result, count = divided(question, files, part_rows)
+        assert count == {100: 10, 350: 3}[part_rows]
+        assert ("reference_is_sketch" in cast.codes(result)) == (role == "reference")
+        assert cast.metric(result, "group_population_stability_index", "sex")["value"] is not None
+        assert digest_of(result) == digest_of(execute(question, files))
+
+    def test_what_is_wrong_in_one_part_is_an_error_of_the_whole(
+        self, people: tuple[pd.DataFrame, pd.DataFrame], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(parts, "PART_ROWS", 100)
+        people[1].loc[555, "income"] = np.inf
+        inputs, files = cast.given(CHECK, training=people[0], evaluation=people[1], data_format="parquet")
+        inputs = replace(inputs, semantics=cast.semantics(sensitive={}))
+        result, _ = divided(json.loads(json.dumps(inputs.to_json())), files, 300)
+        assert result["error"] == {"code": "column_not_finite", "params": {"column": "income"}}
 
     @pytest.mark.parametrize(
         "change",

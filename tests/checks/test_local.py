@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from audits.checks.lime import lime
-from audits.checks.local import execute
+from audits.checks.local import _number, execute
 from tests.checks import cast
 from tests.checks.test_explain import mixed, preparing
 
@@ -80,6 +80,7 @@ def test_no_value_of_the_record_is_repeated() -> None:
         ({"bmi": ...}, "record_column_missing", {"columns": "bmi"}),
         ({"bmi": "Maria"}, "record_type_differs", {"column": "bmi", "expected": "float64"}),
         ({"bmi": True}, "record_type_differs", {"column": "bmi", "expected": "float64"}),
+        ({"bmi": 10**400}, "record_type_differs", {"column": "bmi", "expected": "float64"}),
     ],
 )
 def test_a_record_that_does_not_fit(change: dict[str, Any], code: str, params: dict[str, Any]) -> None:
@@ -89,6 +90,28 @@ def test_a_record_that_does_not_fit(change: dict[str, Any], code: str, params: d
     record = {name: value for name, value in record.items() if value is not ...}
     result = asked(model, training, record)
     assert result["error"] == {"code": code, "params": params}
+
+
+@pytest.mark.parametrize(
+    ("value", "dtype", "kept"),
+    [
+        (2**53 + 1, "int64", 2**53 + 1),  # through a float it would come out as another one
+        (3.0, "int64", 3),
+        (2.5, "int64", 2.5),
+        (2**64, "int64", None),
+        (300, "uint8", None),
+        (7, "float64", 7.0),
+        (10**400, "float64", None),
+    ],
+)
+def test_numbers_of_a_record_are_kept_exactly_or_refused(value: Any, dtype: str, kept: Any) -> None:
+    column = _number(value, np.dtype(dtype))
+    if kept is None:
+        assert column is None
+    else:
+        assert column is not None
+        assert column.iloc[0] == kept
+        assert isinstance(kept, float) == (column.dtype.kind == "f")
 
 
 def test_lime_finds_the_weights_of_a_linear_model() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import itertools
 import json
+import tracemalloc
 from typing import Any
 
 import numpy as np
@@ -380,6 +381,30 @@ class TestTheChildsEntry:
         monkeypatch.setattr(parts, "PART_ROWS", 90)
         content = data_file(frame, "parquet")
         assert execute(self.question(), {"reference": content})["sketch"] == found
+
+    def test_memory_does_not_grow_with_the_rows(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Ten times the row groups, of values that are searched for digit by digit."""
+        monkeypatch.setattr(parts, "PART_ROWS", 5_000)
+        monkeypatch.setattr(quantiles, "DISTINCT", 100)
+        question = self.question() | {"sensitive": {"sex": {}}}
+        peaks = []
+        for groups in (1, 4, 40):  # the first one warms up
+            stream = np.random.default_rng(groups)
+            frame = pd.DataFrame({f"x{n}": stream.normal(size=5_000 * groups) for n in range(6)})
+            frame["sex"] = stream.choice(["f", "m"], len(frame))
+            content = io.BytesIO(frame.to_parquet(index=False, row_group_size=5_000))
+            del frame
+            tracemalloc.start()
+            assert "sketch" in execute(question, {"reference": content})
+            peaks.append(tracemalloc.get_traced_memory()[1])
+            tracemalloc.stop()
+        assert peaks[2] < 1.5 * peaks[1], peaks
+
+    def test_what_makes_no_groups_has_none(self) -> None:
+        """The declaration cannot be changed any more: better a sketch without these groups than none."""
+        question = self.question("csv") | {"sensitive": {"sex": {}, "income": {}, "town": {"bins": [1]}}}
+        found = execute(question, {"reference": data_file(people())})["sketch"]
+        assert found == to_json(people(), sensitive={"sex": ()})
 
     def test_what_is_wrong_is_an_answer(self) -> None:
         few = data_file(people()[:9])

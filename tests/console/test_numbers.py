@@ -72,6 +72,26 @@ def test_figures_without_a_range_have_three_digits_of_the_largest() -> None:
     ]
 
 
+def test_personal_data_is_called_by_its_words() -> None:
+    from audits.checks.personal import KINDS
+    from governance.console.numbers import PERSONAL, PERSONAL_KINDS
+
+    assert set(PERSONAL) == set(KINDS)
+    assert set(PERSONAL_KINDS) == set(KINDS.values())
+    row = {"dataset": "training", "column": "fone", "category": "phone", "kind": "direct", "by": "both"}
+    found = {**row, "match_ratio": 0.9, "sampled": 50}
+    cells = [
+        "treinamento",
+        "fone",
+        "número de telefone",
+        "identifica uma pessoa",
+        "nome e valores",
+        "0,900",
+        "50",
+    ]
+    assert shown("privacy_columns", [found], "pt-br")[1] == cells
+
+
 def test_points_are_summed_up() -> None:
     (line,) = shown("shap_points", POINTS)[1:]
     assert line == [

@@ -18,9 +18,10 @@ from audits.sealing import text_of
 from governance.models import SignoffInvitation
 from governance.services.access import bind_role
 from governance.services.people import create_person
-from tests import scenario
+from tests import scenario, study
 from tests.cast import Cast
 from tests.console.markup import read
+from tests.governance.test_signoffs import OUTSIDE, invited, waiting
 from tests.snapshot import unchanged
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -65,7 +66,7 @@ def test_from_looking_up_to_erasing(cast: Cast, as_person: SignIn) -> None:
     page = read(alma.get(reverse(PAGE), {"person": "ana"}))
     assert erase in page.forms()
     assert place not in page.forms(), "who may erase does not thereby hold"
-    assert "One text becomes unreadable" in page.text
+    assert "1 text becomes unreadable" in page.text
     assert "To confirm, type: ana" in page.text
     held = read(rita.get(reverse(PAGE), {"person": str(ana.id)}))
     assert place in held.forms()
@@ -93,8 +94,10 @@ def test_from_looking_up_to_erasing(cast: Cast, as_person: SignIn) -> None:
     assert "Erased: 1 texts." in read(answer).text
     erased = Event.objects.get(verb="person.erased", outcome="done")
     assert text_of(erased.id, "reason") == "letter of 3 May"
-    with unchanged(refusals=0):  # the same form sent again: told as it was
-        assert alma.post(erase, {**wanted, "confirm": str(ana.id)[:8]}).status_code == 302
+    with unchanged(refusals=0):  # the same form sent again, by a double click or by hand
+        for typed in ("ana", str(ana.id)[:8]):
+            answer = alma.post(erase, {**wanted, "confirm": typed})
+            assert (answer.status_code, answer["Location"]) == (302, f"{reverse(PAGE)}?person={ana.id}")
 
 
 def test_who_may_not(cast: Cast, as_person: SignIn) -> None:
@@ -172,4 +175,20 @@ def test_somebody_erased_is_shown_as_that_everywhere(
     assert link not in shown(clara, "people")
     people = read(alma.get(reverse("admin:people"), headers=told))
     assert reverse("admin:account", args=[f"erased-{ana.id.hex[:12]}"]) not in people.forms()
-    assert not SignoffInvitation.objects.exists()
+
+
+def test_somebody_outside_is_found_without_an_account(cast: Cast, as_person: SignIn) -> None:
+    version = study.study(cast)
+    study.put_in_force(cast, OUTSIDE)
+    invited(cast, waiting(cast, version), name="Eva Lima")
+    guest, alma = SignoffInvitation.objects.get().actor_id, as_person("alma")
+    page = read(alma.get(reverse(PAGE)))
+    assert "Eva Lima" in page.text
+    assert any(given.get("href") == f"{reverse(PAGE)}?person={guest}" for _, given in page.elements)
+    path = reverse("admin:erase-person", args=[guest])
+    assert path in read(alma.get(reverse(PAGE), {"person": str(guest)})).forms()
+    given = {"reason": "asked", "confirm": str(guest)[:8], "once": str(uuid7())}
+    assert alma.post(path, given).status_code == 302
+    text = read(alma.get(reverse(PAGE))).text
+    assert "Eva" not in text
+    assert f"erased person ({str(guest)[:8]})" in text

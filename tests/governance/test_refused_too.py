@@ -294,7 +294,7 @@ def test_a_log_that_began_otherwise(committed_cast: Cast) -> None:
     assert settings.CRIVO_ORIGIN
 
 
-REFUSALS = {"Forbidden", "Conflict", "Unprocessable"}
+REFUSALS = {"Forbidden", "Conflict", "Unprocessable", "stepped"}
 
 
 def refusals() -> Iterator[tuple[str, str]]:
