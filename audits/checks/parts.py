@@ -102,9 +102,7 @@ class ParquetParts:
                     if field.name not in found
                     and (pa.types.is_integer(field.type) or pa.types.is_boolean(field.type))
                 ]
-                for batch in (
-                    source.iter_batches(PART_ROWS, columns=names, use_threads=False) if names else ()
-                ):
+                for batch in _batches(source, range(source.metadata.num_row_groups) if names else (), names):
                     found |= {name for name in names if batch.column(name).null_count}
         except (pa.ArrowException, OSError) as error:
             raise CheckError("parquet_unreadable", role=self.role, problem=type(error).__name__) from None
@@ -224,7 +222,7 @@ def _tables(source: Any, columns: list[str], start: int, stop: int) -> Iterator[
     groups, skip = _groups(source.metadata, start, stop)
     held: list[Any] = []
     missing = PART_ROWS
-    for batch in source.iter_batches(PART_ROWS, row_groups=groups, columns=columns, use_threads=False):
+    for batch in _batches(source, groups, columns):
         ahead = min(skip, batch.num_rows)
         skip, rest = skip - ahead, batch.slice(ahead)
         while rest.num_rows and start < stop:
@@ -242,6 +240,12 @@ def _tables(source: Any, columns: list[str], start: int, stop: int) -> Iterator[
 
 class RowsMissing(OSError):  # noqa: N818 - its name is told
     """The file holds fewer rows than its footer promises."""
+
+
+def _batches(source: Any, groups: Iterable[int], columns: list[str]) -> Iterator[Any]:
+    """A row group at a time: a reader over several keeps the packed bytes of all that it has read."""
+    for group in groups:
+        yield from source.iter_batches(PART_ROWS, row_groups=[group], columns=columns, use_threads=False)
 
 
 def _groups(metadata: Any, start: int, stop: int) -> tuple[list[int], int]:

@@ -11,7 +11,8 @@ import sys
 import tarfile
 import time
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
@@ -66,10 +67,15 @@ def zone(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def worker(committed_cast: Cast, published: Path, zone: Path, tmp_path: Path) -> Iterator[Path]:
+    with worker_in(zone, published, tmp_path / "worker.log") as log:
+        yield log
+
+
+@contextmanager
+def worker_in(zone: Path, published: Path, log: Path, processes: int = 1, **more: str) -> Iterator[Path]:
     """A worker in the zone `clinic`, started as an operator would; its log."""
     if not django_settings.CELERY_BROKER_URL:
         pytest.skip("needs a broker: script/test brings one")
-    log = tmp_path / "worker.log"
     environ = {
         **environment(published),
         "CRIVO_ZONES": "clinic",
@@ -77,8 +83,10 @@ def worker(committed_cast: Cast, published: Path, zone: Path, tmp_path: Path) ->
         "CRIVO_BLOB_OPTIONS": json.dumps(django_settings.STORAGES["blobs"]["OPTIONS"]),
         "LOG_LEVEL": "DEBUG",
         "PYTHONUNBUFFERED": "1",
+        **more,
     }
-    command = [sys.executable, "manage.py", "zone_worker", "--zone", "clinic", "--concurrency", "1"]
+    command = [sys.executable, "manage.py", "zone_worker", "--zone", "clinic"]
+    command += ["--concurrency", str(processes)]
     with log.open("wb") as written:
         process = subprocess.Popen(
             [*command, "--loglevel", "DEBUG"], cwd=ROOT, env=environ, stdout=written, stderr=subprocess.STDOUT
@@ -102,18 +110,21 @@ def until(condition: Any, seconds: float, log: Path) -> None:
         time.sleep(0.1)
 
 
-def registered(cast: Cast, zone: Path) -> Promotion:
-    """Both data sets by URI and digest, a model of theirs, and a request whose policy asks for every check."""
+def registered(
+    cast: Cast, zone: Path, frames: Any = None, form: str = "csv", checks: Iterable[str] = tuple(CATALOGUE)
+) -> Promotion:
+    """Both data sets by URI and digest, a model of theirs, and a request whose policy asks for the checks."""
     caller = Caller(cast, "pipeline")
-    for name, frame in zip(("training", "evaluation"), data.data(), strict=True):
-        content = frame.to_csv(index=False).encode()
-        (zone / f"{name}.csv").write_bytes(content)
+    for name, frame in zip(("training", "evaluation"), frames or data.data(), strict=True):
+        written = frame.to_parquet(index=False) if form == "parquet" else frame.to_csv(index=False).encode()
+        content: bytes = written
+        (zone / f"{name}.{form}").write_bytes(content)
         assert caller.post("datasets", {"name": name, "zone": "clinic"}).status_code == 201
-        about = {"columns": list(frame.columns), "sensitive": {"sex": {}, "team": {}}}
+        about = {"format": form, "columns": list(frame.columns), "sensitive": {"sex": {}, "team": {}}}
         answer = caller.post(
             f"datasets/{name}/versions",
             {
-                "uri": f"file://{zone}/{name}.csv",
+                "uri": f"file://{zone}/{name}.{form}",
                 "digest": f"sha256:{sha256(content).hexdigest()}",
                 "metadata": about,
             },
@@ -121,8 +132,10 @@ def registered(cast: Cast, zone: Path) -> Promotion:
         assert answer.status_code == 201, answer.content
     study.use_case_with_policies(cast)
     entries = [
-        ENTRY.format(slug=slug, parameters=json.dumps(PARAMETERS.get(slug, {})), metric=definition.metrics[0])
-        for slug, definition in CATALOGUE.items()
+        ENTRY.format(
+            slug=slug, parameters=json.dumps(PARAMETERS.get(slug, {})), metric=CATALOGUE[slug].metrics[0]
+        )
+        for slug in checks
     ]
     study.put_in_force(cast, POLICY.format(checks="".join(entries)))
     register_model(command=cast.command("pipeline"), name="progression")
