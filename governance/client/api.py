@@ -3,36 +3,35 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from types import TracebackType
-from typing import Any, BinaryIO, Self, TypeVar
+from typing import Any, Self
 from urllib.parse import parse_qs, urlencode, urlsplit
 from uuid import uuid4
 
 from governance.client import shapes
 from governance.client.access import AccessCalls
-from governance.client.answers import items, member, optional, reasons_of, unexpected
+from governance.client.answers import items, member, optional, unexpected
 from governance.client.check_runs import CheckRuns
 from governance.client.environments import Environments
-from governance.client.errors import Reason, Unreachable, Usage
+from governance.client.errors import Unreachable, Usage
 from governance.client.evidence import EvidenceCalls
 from governance.client.explanations import Explanations
 from governance.client.lifecycle import Lifecycle
 from governance.client.lifecycle import segment as _segment
 from governance.client.multipart import Progress, Upload, digest_of_file, no_progress
+from governance.client.patience import waited
 from governance.client.policies import Policies
 from governance.client.privacy import PrivacyCalls
 from governance.client.reading import Reading
 from governance.client.reproductions import Reproductions
 from governance.client.sketches import Sketches
+from governance.client.trail import Trail
 from governance.client.transport import TIMEOUT, UPLOAD_TIMEOUT, Answer, Call, Transport, from_environment
 from governance.client.watching import Watching
 from governance.client.webhooks import Webhooks
 
-T = TypeVar("T")
-FIRST_POLL, POLL = 1.0, 25.0  # seconds the server is asked to hold a question back; it does so for at most 30
 DATA_SUFFIXES = {".parquet": "parquet", ".zip": "parquet-folder"}
 VERDICTS = ("approve", "reject", "request_changes")
 
@@ -57,6 +56,7 @@ class Crivo(
     CheckRuns,
     Environments,
     Sketches,
+    Trail,
     Reading,
 ):
     """A server of Crivo as seen with one token. Not for use by several threads at once.
@@ -302,7 +302,7 @@ class Crivo(
                 seen(last)
             return last
 
-        return _waited(look, until, seconds)
+        return waited(look, until, seconds)
 
     def decide(
         self,
@@ -406,95 +406,6 @@ class Crivo(
     def lineage(self, node: str, *, direction: str = "both", depth: int = 20) -> shapes.Graph:
         """What `node` (kind:namespace:name) came from, and what came of it."""
         return shapes.Graph.read(self._get("lineage", nodeId=node, direction=direction, depth=depth).json())
-
-    # Audit
-
-    def events(
-        self, *, limit: int = 50, pruned: list[Reason] | None = None, **filters: Any
-    ) -> list[dict[str, Any]]:
-        """The newest events of the trail first. What is not found because it was pruned is appended to `pruned`."""
-        told: list[Reason] = [] if pruned is None else pruned
-
-        def seen(page: Any) -> None:
-            told[:] = reasons_of(page, "pruned") if isinstance(page, dict) and "pruned" in page else ()
-
-        return list(self._pages("audit/events", limit, seen, **filters))
-
-    def state(self, subject: str, *, at: str | None = None) -> dict[str, Any]:
-        """What was so at `at` (a time with its zone, or a date; default now). `subject`: `name@n`, or `kind:id`."""
-        found: dict[str, Any] = self._get("audit/state", subject=subject, at=at).json()
-        return found
-
-    def start_export(
-        self,
-        filter: dict[str, Any] | None = None,
-        *,
-        form: str = "bundle",
-        language: str | None = None,
-        time_zone: str | None = None,
-        key: str | None = None,
-    ) -> shapes.Export:
-        """Order an export; without a filter, of everything. `form`: bundle (verifiable), csv or jsonl (a zip)."""
-        given = {"form": form if form != "bundle" else None, "language": language, "time_zone": time_zone}
-        body = {"filter": filter or {}, **{name: value for name, value in given.items() if value is not None}}
-        return shapes.Export.read(self._post("audit/exports", body, key=key).json())
-
-    def export(self, export_id: str, *, wait: float = 0) -> shapes.Export:
-        answer = self._get(f"audit/exports/{_segment(export_id)}", wait=wait)
-        return shapes.Export.read(answer.json())
-
-    def wait_for_export(
-        self, export_id: str, *, seconds: float, progress: Progress = no_progress
-    ) -> shapes.Export:
-        """Until it is done or failed, or the time is over. `progress` is told (entries done, entries of the log)."""
-
-        def look(patience: float) -> shapes.Export:
-            export = self.export(export_id, wait=patience)
-            if export.log_size:
-                progress(export.done_entries, export.log_size)
-            return export
-
-        return _waited(look, lambda export: export.finished, seconds)
-
-    def download_export(self, export_id: str, sink: BinaryIO) -> None:
-        """The export as a tar archive (a zip for csv and jsonl), into `sink` (seekable)."""
-        call = Call("GET", f"/api/v1/audit/exports/{_segment(export_id)}/content", {}, sink=sink)
-        self.transport.send(call)
-
-    def checkpoint(self) -> bytes:
-        """The newest signed checkpoint (C2SP tlog-checkpoint). Keep one: it shows later that the log only grew."""
-        return self._get("audit/checkpoint").body
-
-    def vkey(self) -> str:
-        """The key that checkpoints verify against (C2SP signed-note). Keep it where the server cannot change it."""
-        text = self._get("audit/vkey").body
-        try:
-            return text.decode().strip()
-        except UnicodeDecodeError as error:
-            raise unexpected("the key is no text") from error
-
-    def jwks(self) -> dict[str, Any]:
-        """The public keys of attestations (RFC 7517)."""
-        data = self.transport.send(Call("GET", "/.well-known/jwks.json", {})).json()
-        items(data, "keys")
-        return dict(data)
-
-
-def _waited(look: Callable[[float], T], done: Callable[[T], bool], seconds: float) -> T:
-    """Look at least once, then with growing patience. A server that answers at once is not asked in a rush.
-
-    Growing, because a server (or a proxy that drops our ETag) may not know that we have not seen the last change yet.
-    """
-    deadline = time.monotonic() + seconds
-    found, poll = look(0), FIRST_POLL
-    while not done(found) and (left := deadline - time.monotonic()) > 0:
-        began = time.monotonic()
-        found = look(min(left, poll))
-        poll = min(poll * 2, POLL)
-        early = 0.2 - (time.monotonic() - began)
-        if early > 0 and not done(found):
-            time.sleep(min(early, max(deadline - time.monotonic(), 0)))
-    return found
 
 
 __all__ = ["Crivo", "Unreachable"]

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from governance.client.answers import Shape, items, member, optional
 from governance.client.errors import Reason
 from governance.client.lifecycle import segment
+from governance.client.patience import waited
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
-
-PATIENCE = 25.0  # seconds the server is asked to hold a question back
 
 
 @dataclass(frozen=True)
@@ -73,11 +71,11 @@ class Explanations:
 
     def wait_for_explanation(self, explanation_id: str, *, seconds: float) -> Explanation:
         """Until it is answered, or the time is over."""
-        deadline = time.monotonic() + seconds
-        found = self.explanation(explanation_id)
-        while not found.finished and (left := deadline - time.monotonic()) > 0:
-            found = self.explanation(explanation_id, wait=min(left, PATIENCE))
-        return found
+        return waited(
+            lambda patience: self.explanation(explanation_id, wait=patience),
+            lambda found: found.finished,
+            seconds,
+        )
 
     def explains_record(self, explanation_id: str, record: dict[str, Any]) -> bool:
         """Whether an explanation is about this record."""

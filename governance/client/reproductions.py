@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
 from governance.client.answers import Shape, items, member
 from governance.client.errors import Reason
-from governance.client.explanations import PATIENCE
 from governance.client.lifecycle import segment
+from governance.client.patience import waited
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
@@ -68,8 +67,8 @@ class Reproductions:
 
     def wait_for_reproduction(self, reproduction_id: str, *, seconds: float) -> Reproduction:
         """Until it is finished, or the time is over."""
-        deadline = time.monotonic() + seconds
-        found = self.reproduction(reproduction_id)
-        while not found.finished and (left := deadline - time.monotonic()) > 0:
-            found = self.reproduction(reproduction_id, wait=min(left, PATIENCE))
-        return found
+        return waited(
+            lambda patience: self.reproduction(reproduction_id, wait=patience),
+            lambda found: found.finished,
+            seconds,
+        )

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from governance.client.answers import member, optional, reason_of
 from governance.client.errors import Reason
-from governance.client.explanations import PATIENCE
 from governance.client.lifecycle import segment
+from governance.client.patience import waited
 
 if TYPE_CHECKING:
     from governance.client.transport import Answer
@@ -73,11 +72,9 @@ class Sketches:
 
     def wait_for_sketch(self, name: str, n: int, *, seconds: float) -> ReferenceSketch:
         """Until it is finished, or the time is over."""
-        deadline = time.monotonic() + seconds
-        found = self.sketch(name, n)
-        while not found.finished and (left := deadline - time.monotonic()) > 0:
-            found = self.sketch(name, n, wait=min(left, PATIENCE))
-        return found
+        return waited(
+            lambda patience: self.sketch(name, n, wait=patience), lambda found: found.finished, seconds
+        )
 
     def sketch_content(self, name: str, n: int) -> bytes:
         """The sketch as JSON, the bytes that have its digest. Refused (404) until it is made."""
