@@ -12,7 +12,6 @@ from uuid import UUID
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, Q, QuerySet
-from django.utils.dateparse import parse_datetime
 from django.utils.module_loading import import_string
 
 from audits import verbs
@@ -21,6 +20,7 @@ from audits.errors import BadRequest
 from audits.ledger.body import timestamp
 from audits.models import Event, PrunedEvent, SearchText
 from audits.models.ledger import Outcome
+from audits.moments import moment_of
 
 FIELDS = (
     "verb", "outcome", "actor", "subject_kind", "subject_id", "correlation_id", "request_id", "from", "to", "q",
@@ -220,15 +220,9 @@ def _moment(given: Mapping[str, Any], name: str) -> datetime | None:
     value = given.get(name)
     if value is None:
         return None
-    try:
-        moment = parse_datetime(value)
-        if moment is None or moment.tzinfo is None:
-            raise ValueError(name)
-        timestamp(moment)
-    except (ValueError, TypeError, OverflowError) as error:
-        raise BadRequest(
-            "invalid", field=name, reason="a time with its zone, like 2026-01-31T00:00:00Z"
-        ) from error
+    moment = moment_of(value)
+    if moment is None:
+        raise BadRequest("invalid", field=name, reason="a time with its zone, like 2026-01-31T00:00:00Z")
     return moment
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.urls import path
 from django.utils import timezone
-from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.dateparse import parse_date
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
@@ -18,6 +18,7 @@ from audits import messages
 from audits.api.base import View
 from audits.api.schema import ReasonOut, problems
 from audits.errors import Unprocessable
+from audits.moments import moment_of
 from governance import as_of
 
 EVENT_OUTCOMES = [("done", "done"), ("refused", "refused")]
@@ -84,13 +85,12 @@ def moment(text: str | None) -> datetime:
         return now
     try:
         day = parse_date(text)
-        at = datetime.combine(day, time.max, UTC) if day is not None else parse_datetime(text)
-        if at is None or at.tzinfo is None:
-            raise ValueError(text)
-        at = at.astimezone(UTC)
-    except (ValueError, OverflowError) as error:
+    except ValueError:
+        day = None
+    at = datetime.combine(day, time.max, UTC) if day is not None else moment_of(text)
+    if at is None:
         reason = "a time with its zone, like 2026-01-31T12:00:00Z, or a date"
-        raise Unprocessable("invalid", field="at", reason=reason) from error
+        raise Unprocessable("invalid", field="at", reason=reason)
     return min(at, now)
 
 

@@ -10,7 +10,6 @@ from uuid import UUID
 from django.http import HttpResponse
 from django.urls import path
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema, extend_schema_field
 from rest_framework import serializers
@@ -26,6 +25,7 @@ from audits.api.schema import ReasonOut, problems
 from audits.api.views import Plain
 from audits.checks.contract import Message
 from audits.errors import BadRequest, Forbidden, NotFound, Unprocessable
+from audits.moments import moment_of
 from governance import gate
 from governance.api.serializers import GateOut
 from governance.api.shapes import gate_answer
@@ -186,11 +186,8 @@ def _past(at: datetime | None) -> datetime | None:
 def _at(text: str | None) -> datetime | None:
     if text is None:
         return None
-    try:
-        at = parse_datetime(text)
-    except ValueError:
-        at = None
-    if at is None or at.tzinfo is None or not 2 <= at.year <= 9998:
+    at = moment_of(text)
+    if at is None:
         raise BadRequest("at_malformed", field="at")
     return _past(at)
 

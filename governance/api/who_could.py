@@ -7,14 +7,13 @@ from typing import Any
 
 from django.urls import path
 from django.utils import timezone
-from django.utils.dateparse import parse_datetime
 from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter, extend_schema
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from audits import messages
+from audits import messages, moments
 from audits.actors import authoriser
 from audits.api.base import View
 from audits.api.schema import ReasonOut, problems
@@ -73,11 +72,8 @@ def moment_of(text: str | None) -> datetime:
     """A time with its zone, not after now; without one, now."""
     if not text:
         return timezone.now()
-    try:
-        moment = parse_datetime(text)
-    except ValueError:
-        moment = None
-    if moment is None or moment.tzinfo is None:
+    moment = moments.moment_of(text)
+    if moment is None:
         raise BadRequest("invalid", field="at", reason="a time with its zone, like 2026-01-31T00:00:00Z")
     if moment > timezone.now():
         raise BadRequest("moment_in_the_future", field="at")

@@ -142,6 +142,13 @@ def planted() -> tuple[str, ...]:
     )
 
 
+def told(word: str, text: str, *, whole_numbers: bool) -> bool:
+    """Whether a text holds a planted word. Times and bytes have any digits: there, only as a number of its own."""
+    if whole_numbers and word.isdigit():
+        return re.search(rf"(?<![\d.]){word}(?![\d])", text) is not None
+    return word in text
+
+
 ASKED = [(check, regression) for check in CATALOGUE for regression in (False, True)]
 
 
@@ -150,7 +157,7 @@ def test_no_canary_leaves(check: str, regression: bool) -> None:
     whole, left = answered(check, regression)
     assert whole.outcome == "completed", whole.error
     assert left.outcome == "completed"
-    assert [word for word in planted() if word in text_of(left)] == []
+    assert [word for word in planted() if told(word, text_of(left), whole_numbers="resources" in check)] == []
     assert parse_result(json.loads(text_of(left))) is not None  # of the same shape as any other
 
 

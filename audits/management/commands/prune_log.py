@@ -5,7 +5,6 @@ from typing import Any
 from uuid import UUID
 
 from django.core.management.base import BaseCommand, CommandError
-from django.utils.dateparse import parse_datetime
 
 from audits import messages
 from audits.actors import Command as Circumstances
@@ -13,6 +12,7 @@ from audits.actors import system_actor
 from audits.errors import Problem
 from audits.ledger import pruned
 from audits.models import AuditExport
+from audits.moments import moment_of
 from audits.services.pruning import prune_log
 
 
@@ -31,11 +31,8 @@ class Command(BaseCommand):
         parser.add_argument("--reason", required=True, help="why, and under which rule of retention")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        try:
-            before = parse_datetime(options["before"])
-        except ValueError:
-            before = None
-        if before is None or before.tzinfo is None:
+        before = moment_of(options["before"])
+        if before is None:
             raise CommandError("--before is a time with its zone, like 2026-01-31T00:00:00Z.")
         export = AuditExport.objects.filter(id=options["export"]).first()
         if export is None:
