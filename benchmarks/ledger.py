@@ -148,8 +148,13 @@ def compare(
         for writers in (1, 8):
             for name, variant in variants.items():
                 prefix = f"{writer.__name__}-{round_number}-{writers}-{name}".replace(" ", "-")
+                before = events_written()
                 with variant():
                     rate = throughput(writer, writers, count, prefix)
+                if (events_written() > before) != (name in (LEDGER, NET)):
+                    raise SystemExit(
+                        f"«{name}» is not what it says: whether events were written was looked at"
+                    )
                 if round_number:  # the first one warms up
                     rates.setdefault((name, writers), []).append(rate)
     rows = []
@@ -161,6 +166,12 @@ def compare(
         rows.append(row)
     header = ("governed write", "1 writer /s", "÷ without", "8 writers /s", "÷ without")
     ground.table(f"Governed writes: {title}", header, rows)
+
+
+def events_written() -> int:
+    from audits.models import Event
+
+    return Event.objects.count()
 
 
 def throughput(writer: Callable[[], Callable[[str], None]], writers: int, count: int, prefix: str) -> float:
@@ -201,16 +212,16 @@ def run_as_owner(statement: str) -> None:
 
 @contextlib.contextmanager
 def as_it_is(*, recorded: bool, net: bool) -> Iterator[None]:
-    datasets: Any = importlib.import_module("registry.services.datasets")
-    real = datasets.record
+    registering: Any = importlib.import_module("registry.services.registering")
+    real = registering.record
     if not net:
         run_as_owner("ALTER TABLE registry_dataset DISABLE TRIGGER net_row")
     if not recorded:
-        datasets.record = lambda *args, **kwargs: None
+        registering.record = lambda *args, **kwargs: None
     try:
         yield
     finally:
-        datasets.record = real
+        registering.record = real
         run_as_owner("ALTER TABLE registry_dataset ENABLE ALWAYS TRIGGER net_row")
 
 
