@@ -127,7 +127,7 @@ SECURITY DEFINER SET search_path = pg_catalog, public, pg_temp SET timezone = 'U
 DECLARE content jsonb;
 BEGIN
 {branches}  RETURN NULL;
-END $$
+END $$;
 """
 
 _BRANCH = """  IF of_kind = {kind} THEN
@@ -137,20 +137,10 @@ _BRANCH = """  IF of_kind = {kind} THEN
 """
 
 # The digest of a row: canonical because jsonb has one text for one value, and the time zone is fixed.
-FUNCTIONS = """
+_NET = """
 CREATE FUNCTION crivo_digest(content jsonb, ignored text[]) RETURNS text LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
   SELECT 'sha256:' || encode(sha256(convert_to(jsonb_strip_nulls(content - ignored)::text, 'UTF8')), 'hex')
 $$;
-
-CREATE FUNCTION crivo_state(of_kind text, subject uuid) RETURNS text LANGUAGE plpgsql VOLATILE SECURITY DEFINER
-SET search_path = pg_catalog, public SET timezone = 'UTC' AS $$  -- volatile: after a wait for the head, the row of now
-DECLARE governed record; content jsonb;
-BEGIN
-  SELECT table_name, ignored INTO governed FROM audits_governed WHERE kind = of_kind;
-  IF NOT FOUND THEN RETURN NULL; END IF;
-  EXECUTE format('SELECT to_jsonb(t) FROM %I t WHERE t.id = $1', governed.table_name) INTO content USING subject;
-  RETURN crivo_digest(content, governed.ignored);
-END $$;
 
 CREATE FUNCTION crivo_net() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = pg_catalog, public SET timezone = 'UTC' AS $$
@@ -219,3 +209,5 @@ BEGIN
   RAISE EXCEPTION 'rows of % are never changed or removed', TG_TABLE_NAME USING ERRCODE = 'restrict_violation';
 END $$;
 """
+
+FUNCTIONS = _STATE.format(branches="") + _NET  # nothing is governed before the first `install`

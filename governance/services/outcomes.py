@@ -7,6 +7,7 @@ steps of the services that hold the model's head already: none of them is a door
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from django.utils import timezone
@@ -15,6 +16,7 @@ from audits.actors import Command
 from audits.canonical import digest_of
 from audits.checks.contract import Message
 from audits.ledger.record import lock, record
+from audits.models import Event
 from audits.services.steps import stepped
 from audits.states import step
 from governance import clock
@@ -74,26 +76,10 @@ def settle(command: Command, promotion: Promotion) -> Promotion:
         _grant(command, promotion, dossier)
     elif promotion.state == PromotionState.CHECKING:
         move(promotion, PromotionState.AWAITING_APPROVAL)
-        record(
-            command,
-            verb="promotion.checked",
-            subject=promotion.ref,
-            policy=promotion.policy.pinned,
-            evidence=_evidence(dossier),
-            before=before,
-            after=state_digest(promotion),
-        )
+        _told(command, promotion, dossier, verb="promotion.checked", before=before)
     elif seen != dossier.digest:
         promotion.save(update_fields=["dossier_digest", "requirements"])
-        record(
-            command,
-            verb="promotion.reassessed",
-            subject=promotion.ref,
-            policy=promotion.policy.pinned,
-            evidence=_evidence(dossier),
-            before=before,
-            after=state_digest(promotion),
-        )
+        _told(command, promotion, dossier, verb="promotion.reassessed", before=before)
     return promotion
 
 
@@ -141,15 +127,13 @@ def refuse(command: Command, promotion: Promotion, why: Message, dossier: Dossie
     reasons = [{"code": reason.code, "params": reason.params} for reason in dossier.reasons]
     promotion.outcome = {"code": why.code, "params": why.params, "reasons": reasons}
     move(promotion, PromotionState.REFUSED)
-    record(
+    _told(
         command,
+        promotion,
+        dossier,
         verb="promotion.refused",
-        subject=promotion.ref,
-        reason=why,
-        policy=promotion.policy.pinned,
-        evidence=_evidence(dossier),
         before=before,
-        after=state_digest(promotion),
+        reason=why,
         detail={"reasons": reasons},
     )
 
@@ -157,14 +141,12 @@ def refuse(command: Command, promotion: Promotion, why: Message, dossier: Dossie
 def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
     before = state_digest(promotion)
     move(promotion, PromotionState.GRANTED)
-    event = record(
+    event = _told(
         command,
+        promotion,
+        dossier,
         verb="promotion.granted",
-        subject=promotion.ref,
-        policy=promotion.policy.pinned,
-        evidence=_evidence(dossier),
         before=before,
-        after=state_digest(promotion),
         detail={"environment": promotion.environment.name, "version": str(promotion.version_id)},
     )
     # Read again: whether it is exclusive may have been changed until our request, which refers to it, was inserted.
@@ -206,6 +188,22 @@ def _grant(command: Command, promotion: Promotion, dossier: Dossier) -> None:
             # A rollback clears both in the row: what was so until then is told by this event.
             detail={"successor": str(placement.id), "superseding_event": str(event.id)},
         )
+
+
+def _told(
+    command: Command, promotion: Promotion, dossier: Dossier, *, verb: str, before: str, **more: Any
+) -> Event:
+    """The event of what became of it, with the policy and the dossier that it rests on."""
+    return record(
+        command,
+        verb=verb,
+        subject=promotion.ref,
+        policy=promotion.policy.pinned,
+        evidence=_evidence(dossier),
+        before=before,
+        after=state_digest(promotion),
+        **more,
+    )
 
 
 def _evidence(dossier: Dossier) -> list[dict[str, str]]:
